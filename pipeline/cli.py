@@ -1,0 +1,114 @@
+"""The `pipeline` command: the options all sub-commands share, and errors as one line with an exit code."""
+
+import errno
+import functools
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+
+class PipelineGroup(click.Group):
+    """A group whose commands are listed in the order in which they run, and whose errors are one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            _fail("interrupted: what was finished is kept; run the same command again to go on")
+        except Exception as error:
+            if "--debug" in sys.argv:
+                raise
+            _fail(_one_line(error))
+
+
+def _fail(message: str) -> None:
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(1)
+
+
+def _one_line(error: Exception) -> str:
+    """Say what went wrong to the person at the keyboard."""
+    from cache import CacheError
+    from stages.errors import StageError
+
+    if isinstance(error, StageError | CacheError):
+        return " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno in _ADVICE:
+        where = error.filename or "a file"
+        return f"{where}: {error.strerror}: {_ADVICE[error.errno]}"
+    return f"unexpected {type(error).__name__}: {' '.join(str(error).split())} (run again with --debug for the traceback)"
+
+
+_ADVICE = {
+    errno.ENOSPC: "free some space and run the same command again; finished work is kept",
+    errno.EDQUOT: "the quota is used up: free some space and run the same command again; finished work is kept",
+    errno.EFBIG: "the file-size limit (ulimit -f) or file system allows no larger file; finished work is kept",
+    errno.EACCES: "check the permissions of the folder",
+    errno.EPERM: "check the permissions of the folder",
+    errno.EROFS: "the file system is read-only: choose a folder that can be written to",
+    errno.ENOENT: "check that it exists",
+    errno.ENOTDIR: "a part of this path is a file where a folder is needed: move it away",
+    errno.EISDIR: "there is a folder where a file is needed: move it away",
+    errno.EIO: "the disk or network mount did not answer: check it and run the same command again",
+    errno.ESTALE: "the network mount is gone: mount it and run the same command again",
+}
+
+
+def with_params(command: Callable) -> Callable:
+    """Give a command `--params`, `--set` and `--debug`; it is called with `params`, read and checked, first."""
+
+    @click.option(
+        "--params",
+        "params_file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=Path("params.yaml"),
+        show_default=True,
+        help="Read the settings from this file.",
+    )
+    @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one setting; repeatable.")
+    @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+    @functools.wraps(command)
+    def wrapped(params_file: Path, overrides: tuple[str, ...], debug: bool, **options: object) -> object:
+        from pipeline.params import ParamsError, load_params
+        from stages.parallel import parallel_backend
+
+        logging.basicConfig(format="%(message)s", level=logging.DEBUG if debug else logging.INFO, stream=sys.stderr)
+        _quieten_libraries()
+        try:
+            params = load_params(params_file, overrides)
+        except ParamsError as error:
+            raise click.UsageError(str(error)) from None
+        with parallel_backend(params.parallel):
+            return command(params, **options)
+
+    return wrapped
+
+
+def _quieten_libraries() -> None:
+    for name in ("PIL", "dvc", "dvclive", "filelock", "matplotlib", "urllib3", "h5py", "fsspec", "asyncio", "git"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@click.group(cls=PipelineGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="art-feature-pipeline")
+def cli() -> None:
+    """Train classifiers for artworks on ResNet features that are computed once.
+
+    The commands are listed in the order in which they run; `dvc repro` runs those that are out of date. Every command
+    reads params.yaml in the current folder and writes below it.
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    from pipeline import commands  # noqa: F401  (registers the commands)
+
+    cli()

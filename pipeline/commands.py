@@ -1,0 +1,205 @@
+"""The sub-commands, in the order in which they run: each reads the settings, calls one stage, prints what came out.
+
+The stages are imported inside the commands, so that `pipeline --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli import cli, with_params
+from pipeline.paths import Paths
+
+if TYPE_CHECKING:
+    from pipeline.params import Params
+
+PATHS = Paths()
+target_option = click.option("--target", required=True, metavar="COLUMN", help="Label column to work on.")
+
+
+@cli.command()
+@with_params
+def ingest(params: Params) -> None:
+    """Read labels from any source into one manifest."""
+    from stages.ingest.run import ingest_labels
+
+    summary = ingest_labels(
+        settings=params.dataset, manifest=PATHS.manifest, demo=PATHS.demo, n_jobs=params.parallel.n_jobs
+    )
+    click.echo(summary)
+
+
+@cli.command()
+@with_params
+def clean(params: Params) -> None:
+    """Drop images that cannot be used and group duplicates."""
+    from stages.clean.run import clean_images
+
+    summary = clean_images(
+        settings=params.clean,
+        manifest=PATHS.manifest,
+        images=Path(params.dataset.images),
+        clean=PATHS.clean,
+        rejected=PATHS.rejected,
+    )
+    click.echo(summary)
+
+
+@cli.command()
+@with_params
+def split(params: Params) -> None:
+    """Divide the images into train, val and test."""
+    from stages.split.run import split_images
+
+    click.echo(split_images(settings=params.split, clean=PATHS.clean, splits=PATHS.splits))
+
+
+@cli.command("prepare-backbone")
+@with_params
+def prepare_backbone(params: Params) -> None:
+    """Fetch or make the weights of the ResNet."""
+    from stages.backbone.run import prepare_backbone
+
+    summary = prepare_backbone(
+        settings=params.backbone,
+        features=params.features,
+        splits=PATHS.splits,
+        images=Path(params.dataset.images),
+        max_pixels=params.clean.max_pixels,
+        weights=PATHS.backbone,
+    )
+    click.echo(summary)
+
+
+@cli.command("extract-features")
+@with_params
+def extract_features(params: Params) -> None:
+    """Compute the features of every image once and publish them."""
+    from stages.extract.run import extract_features
+
+    summary = extract_features(
+        settings=params.features,
+        splits=PATHS.splits,
+        images=Path(params.dataset.images),
+        max_pixels=params.clean.max_pixels,
+        backbone=PATHS.backbone,
+        store=PATHS.store,
+        destination=PATHS.features,
+    )
+    click.echo(summary)
+
+
+@cli.command("train-head")
+@target_option
+@with_params
+def train_head(params: Params, target: str) -> None:
+    """Train an LSTM head on cached features."""
+    from stages.train.run import train_head
+
+    summary = train_head(
+        target=_checked(target),
+        head_settings=params.head,
+        train_settings=params.train,
+        features=PATHS.features,
+        splits=PATHS.splits,
+        destination=PATHS.heads / target,
+    )
+    click.echo(summary)
+
+
+@cli.command()
+@target_option
+@with_params
+def evaluate(params: Params, target: str) -> None:
+    """Score a head on val and test, beside baselines."""
+    from stages.evaluate.run import evaluate_head
+
+    summary = evaluate_head(
+        target=_checked(target),
+        settings=params.evaluate,
+        features=PATHS.features,
+        splits=PATHS.splits,
+        head=PATHS.heads / target,
+        destination=PATHS.reports / target,
+    )
+    click.echo(summary)
+
+
+@cli.command("find-outliers")
+@target_option
+@with_params
+def find_outliers(params: Params, target: str) -> None:
+    """List artworks that do not fit their label or the collection."""
+    from stages.outliers.run import find_outliers
+
+    summary = find_outliers(
+        target=_checked(target),
+        settings=params.outliers,
+        features=PATHS.features,
+        splits=PATHS.splits,
+        head=PATHS.heads / target,
+        destination=PATHS.reports / target / "outliers.csv",
+    )
+    click.echo(summary)
+
+
+@cli.command()
+@with_params
+def report(params: Params) -> None:
+    """Write the pages to look at."""
+    from stages.report.run import write_report
+
+    answer_key = PATHS.demo / "answer_key.csv"
+    index = write_report(
+        settings=params.report,
+        targets=params.targets,
+        images=Path(params.dataset.images),
+        manifest=PATHS.manifest,
+        rejected=PATHS.rejected,
+        splits=PATHS.splits,
+        backbone=PATHS.backbone.with_suffix(".json"),
+        features=PATHS.features,
+        heads=PATHS.heads,
+        results=PATHS.reports,
+        destination=PATHS.reports,
+        answer_key=answer_key if params.dataset.source == "demo" else None,
+        n_jobs=params.parallel.n_jobs,
+    )
+    click.echo(f"Open {index} in a browser.")
+
+
+@cli.command()
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=click.Path(path_type=Path))
+@click.option("--target", "targets", multiple=True, metavar="COLUMN", help="Only this label column; repeatable.")
+@click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Labels to show per target.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@with_params
+def predict(params: Params, images: tuple[Path, ...], targets: tuple[str, ...], top: int, as_json: bool) -> None:
+    """Predict the labels of image files."""
+    from stages.predict import predict_images, predictions_as_text
+
+    predictions = predict_images(
+        images,
+        targets=[_checked(target) for target in targets] or None,
+        top=top,
+        settings=params.features,
+        clean_settings=params.clean,
+        backbone=PATHS.backbone,
+        heads=PATHS.heads,
+    )
+    click.echo(json.dumps(predictions, indent=2, ensure_ascii=False) if as_json else predictions_as_text(predictions))
+    if failed := sum("error" in prediction for prediction in predictions):
+        raise click.ClickException(f"{failed} of {len(images)} files could not be read, see above")
+
+
+def _checked(target: str) -> str:
+    """Refuse a target that could not name a folder."""
+    from pipeline.params import TARGET_NAME
+
+    if not TARGET_NAME.fullmatch(target):
+        raise click.BadParameter(f"{target!r} must hold only letters, digits, _ and -", param_hint="--target")
+    return target

@@ -1,0 +1,142 @@
+"""Read params.yaml, with `--set` overrides, into the stages' typed settings.
+
+In: the file and the overrides. Out: one frozen `Params`. Whoever gets it wrong is told the key and what is allowed.
+"""
+
+import re
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from stages.backbone.settings import BackboneSettings
+from stages.clean.settings import CleanSettings
+from stages.evaluate.settings import EvaluateSettings
+from stages.extract.settings import FeatureSettings
+from stages.ingest.settings import DatasetSettings
+from stages.outliers.settings import OutlierSettings
+from stages.parallel import ParallelSettings
+from stages.report.settings import ReportSettings
+from stages.settings import Settings
+from stages.split.settings import SplitSettings
+from stages.train.settings import HeadSettings, TrainSettings
+
+# A target names a folder and a DVC stage, so it must be harmless as both.
+TARGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+class ParamsError(Exception):
+    """Settings that cannot be used: which key, what it was given, what is allowed."""
+
+
+def _check_target(name: str) -> str:
+    if not TARGET_NAME.fullmatch(name):
+        raise ValueError("must start with a letter or digit and hold only letters, digits, _ and - (at most 64)")
+    return name
+
+
+def _check_unique(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("must not name a column twice")
+    return names
+
+
+class Params(Settings):
+    """Everything that params.yaml can say; a key left out keeps its default."""
+
+    targets: Annotated[list[Annotated[str, AfterValidator(_check_target)]], AfterValidator(_check_unique)] = Field(
+        ["style", "genre", "artist"], min_length=1
+    )
+    """Label columns to train a head for."""
+    dataset: DatasetSettings = DatasetSettings()
+    clean: CleanSettings = CleanSettings()
+    split: SplitSettings = SplitSettings()
+    backbone: BackboneSettings = BackboneSettings()
+    features: FeatureSettings = FeatureSettings()
+    head: HeadSettings = HeadSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    outliers: OutlierSettings = OutlierSettings()
+    report: ReportSettings = ReportSettings()
+    parallel: ParallelSettings = ParallelSettings()
+
+
+def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
+    """Read and check the settings.
+
+    Parameters
+    ----------
+    path
+        A YAML 1.2 file.
+    overrides
+        `section.key=value` texts, the value written as in YAML; they win over the file.
+
+    Raises
+    ------
+    ParamsError
+        If the file cannot be read or a key or value is not allowed.
+    """
+    raw = _read_yaml(path)
+    for override in overrides:
+        _apply(raw, override)
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise ParamsError(f"{path}: " + "; ".join(_explain(detail) for detail in error.errors())) from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path} does not exist: copy the project's params.yaml here, or name one with --params") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is not valid YAML: {_one_line(error)}") from None
+    if not isinstance(raw, dict):
+        raise ParamsError(f"{path} must hold sections such as `features:` and `train:`, not a {type(raw).__name__}")
+    return raw
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    """Set one dotted key in place."""
+    dotted, equals, text = override.partition("=")
+    if not equals or not dotted.strip():
+        raise ParamsError(f"--set takes key=value, such as train.lr=0.001 (given {override!r})")
+    try:
+        value = YAML(typ="safe", pure=True).load(StringIO(text))
+    except YAMLError as error:
+        raise ParamsError(f"--set {dotted}: not a YAML value: {_one_line(error)}") from None
+    *sections, key = dotted.strip().split(".")
+    node = raw
+    for section in sections:
+        if node.get(section) is None:
+            node[section] = {}
+        node = node[section]
+        if not isinstance(node, dict):
+            raise ParamsError(f"--set {dotted}: {section} is a value, not a section")
+    node[key] = value
+
+
+def _explain(detail: dict[str, Any]) -> str:
+    """Turn one of pydantic's errors into `key: what is allowed (given …)`."""
+    location = [part for part in detail["loc"] if isinstance(part, int) or not part.startswith(("function-", "literal"))]
+    key = ".".join(str(part) for part in location) or "the file"
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: unknown key; allowed here: {', '.join(_allowed_keys(location[:-1]))}"
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{key}: {message} (given {detail['input']!r})"
+
+
+def _allowed_keys(location: Sequence[str | int]) -> list[str]:
+    model: type[BaseModel] = Params
+    for part in location:
+        model = model.model_fields[str(part)].annotation
+    return sorted(model.model_fields)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,55 @@
+"""Where every artefact lies: the contract between the stages, DVC and whoever opens the files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Paths of a project's files, relative to its root (the current folder)."""
+
+    root: Path = Path()
+
+    @property
+    def demo(self) -> Path:
+        """The painted demo collection: images/, labels.csv and answer_key.csv."""
+        return self.root / "data" / "demo"
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / "data" / "manifest.csv"
+
+    @property
+    def clean(self) -> Path:
+        return self.root / "data" / "clean.csv"
+
+    @property
+    def rejected(self) -> Path:
+        return self.root / "data" / "rejected.csv"
+
+    @property
+    def splits(self) -> Path:
+        return self.root / "data" / "splits.csv"
+
+    @property
+    def backbone(self) -> Path:
+        """The backbone's weights; its card is the .json beside them."""
+        return self.root / "models" / "backbone.safetensors"
+
+    @property
+    def store(self) -> Path:
+        """Where extraction appends; in neither git nor DVC."""
+        return self.root / ".features"
+
+    @property
+    def features(self) -> Path:
+        """The published feature cache."""
+        return self.root / "data" / "features"
+
+    @property
+    def heads(self) -> Path:
+        return self.root / "models" / "heads"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"

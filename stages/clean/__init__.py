@@ -1,0 +1,5 @@
+"""Keep the images that can be used, say why the others cannot, and group the duplicates.
+
+In: `data/manifest.csv` and the image files. Out: `data/clean.csv` and `data/rejected.csv`.
+Nothing is deleted or rewritten.
+"""

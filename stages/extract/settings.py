@@ -1,0 +1,40 @@
+"""Settings of the features: transform, views, tokens, and how they are computed."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from stages.settings import Settings
+
+
+class FeatureSettings(Settings):
+    """What a feature tensor is made of (`features` in params.yaml)."""
+
+    resize_px: int = Field(256, ge=32, le=2048)
+    """The image's shorter side after resizing, before the crop."""
+    crop_px: int = Field(224, ge=32, le=2048)
+    """Side of the square that the backbone sees; where the image is smaller it is padded."""
+    views: int = Field(2, ge=1, le=64)
+    """Crops per image: the centre one, which is evaluated on, then random ones, which training also draws from."""
+    random_state: int = Field(0, ge=0, le=2**32 - 1)
+    """Seed of the random crops."""
+    tokens: Literal[1, 4, 9, 16, 49] = 9
+    """1: the pooled vector. g²: the last feature map pooled to a g x g grid, row by row."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto: bf16 where the processor multiplies it in hardware, else fp32."""
+    decoder: Literal["fast", "exact"] = "fast"
+    """fast: JPEG decoded at a reduced scale that still covers `resize_px`. exact: always at full scale."""
+    batch_size: int | Literal["auto"] = "auto"
+    """Crops per forward pass; auto: 32 on a CPU, 256 on a GPU."""
+    shard_mib: int = Field(256, ge=1, le=4096)
+    """Size at which a shard of the store is closed, in MiB."""
+    flush_every_s: float = Field(60.0, gt=0)
+    """Seconds after which a shard is closed whatever its size: the most work that a kill can cost."""
+    max_failed_share: float = Field(0.05, ge=0, le=1)
+    """Share of images that may fail before the run stops."""
+
+    @model_validator(mode="after")
+    def _batch_size_is_positive(self) -> "FeatureSettings":
+        if self.batch_size != "auto" and not 1 <= self.batch_size <= 65_536:
+            raise ValueError("batch_size must be auto or a whole number from 1 to 65536")
+        return self

@@ -1,0 +1,114 @@
+"""Join a target's labels with the cached features.
+
+In: `data/features/` and `data/splits.csv`. Out: plain arrays, a row per image, ready for a head or a baseline.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cache import FeatureCache
+from stages.errors import StageError
+from stages.tables import read_table
+
+UNLABELLED = -1
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelledFeatures:
+    """The images of a collection that have features, and one target's labels.
+
+    Attributes
+    ----------
+    target
+        The label column.
+    classes
+        Names of the classes that occur in the train split, sorted; a label is an index into them.
+    table
+        The rows of splits.csv, shape `(n, …)`, all text.
+    labels
+        Shape `(n,)`, int64; `UNLABELLED` where there is no label or its class does not occur in train.
+    features
+        Shape `(n, views, tokens, channels)`, float16.
+    fingerprint
+        Of the cache that the features come from.
+    """
+
+    target: str
+    classes: list[str]
+    table: pd.DataFrame
+    labels: np.ndarray
+    features: np.ndarray
+    fingerprint: str
+
+    def rows(self, split: str) -> np.ndarray:
+        """Indices of the labelled images of a split, ascending, int64."""
+        return np.flatnonzero((self.table["split"] == split).to_numpy() & (self.labels != UNLABELLED))
+
+    def pooled(self) -> np.ndarray:
+        """The centre view's mean over tokens, shape `(n, channels)`, float32: what baselines and neighbours use."""
+        return self.features[:, 0].mean(axis=1, dtype=np.float32)
+
+
+def load_labelled_features(target: str, *, features: Path, splits: Path) -> LabelledFeatures:
+    """Read the features of every image in the splits and the labels of one target.
+
+    Raises
+    ------
+    StageError
+        If no column has the target's name, fewer than two classes occur in train, or val or test have no label.
+    cache.CacheError
+        If the cache is missing or damaged.
+    """
+    table = read_table(splits, required=["image", "sha256", "group", "split"], made_by="pipeline split")
+    _check_target(target, table, splits)
+    with FeatureCache(features) as cache:
+        table = _with_features(table, cache, splits)
+        values = cache.get(table["sha256"].tolist())
+        fingerprint = cache.fingerprint
+    classes = _classes(target, table, splits)
+    code = {name: index for index, name in enumerate(classes)}
+    labels = table[target].map(lambda name: code.get(name, UNLABELLED)).to_numpy(dtype=np.int64)
+    return LabelledFeatures(target, classes, table, labels, values, fingerprint)
+
+
+def _check_target(target: str, table: pd.DataFrame, splits: Path) -> None:
+    if target not in table.columns:
+        attributes = [c for c in table.columns if c not in {"image", "sha256", "width", "height", "mode", "group", "split"}]
+        raise StageError(f"{splits} has no label column {target!r}; it has: {', '.join(attributes) or 'none'}")
+
+
+def _with_features(table: pd.DataFrame, cache: FeatureCache, splits: Path) -> pd.DataFrame:
+    """Leave out images that extraction could not read."""
+    cached = table["sha256"].map(lambda key: key in cache)
+    if not cached.any():
+        raise StageError(f"the feature cache has none of the images of {splits}: run `pipeline extract-features` again")
+    if not cached.all():
+        log.warning("%d of %d images have no features and are left out", (~cached).sum(), len(table))
+    return table[cached].reset_index(drop=True)
+
+
+def _classes(target: str, table: pd.DataFrame, splits: Path) -> list[str]:
+    """The classes of the train split, sorted; whatever cannot be learned or scored is said or refused."""
+    labelled = table[table[target] != ""]
+    counts = labelled.groupby([target, "split"]).size().unstack(fill_value=0).reindex(
+        columns=["train", "val", "test"], fill_value=0
+    )  # fmt: skip
+    classes = sorted(counts.index[counts["train"] > 0])
+    if len(classes) < 2:
+        found = f"only {classes[0]!r}" if classes else "none"
+        raise StageError(f"{target}: two or more classes are needed in the train split of {splits}, there is {found}")
+    for split in ("val", "test"):
+        if counts.loc[classes, split].sum() == 0:
+            raise StageError(f"{target}: no image of the {split} split of {splits} has a label: more labels are needed")
+    for name, row in counts.iterrows():
+        if row["train"] == 0:
+            log.warning("%s: class %r has no train image; its %d images are left out", target, name, row.sum())
+        elif row["val"] == 0 or row["test"] == 0:
+            log.warning("%s: class %r has %d images, none in val or test: it is learned but not fully scored", target, name, row.sum())  # fmt: skip
+    return classes

@@ -1,0 +1,89 @@
+"""params.yaml is read strictly: whoever gets it wrong is told the key and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.params import Params, ParamsError, load_params
+from tests.conftest import REPOSITORY
+
+
+def load(tmp_path: Path, text: str, *overrides: str) -> Params:
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_params(path, overrides)
+
+
+def test_the_committed_file_spells_out_every_default() -> None:
+    committed = load_params(REPOSITORY / "params.yaml")
+    assert committed == Params()
+    for section in Params.model_fields:
+        assert f"\n{section}:" in (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+
+
+def test_a_key_left_out_keeps_its_default(tmp_path: Path) -> None:
+    assert load(tmp_path, "train: {lr: 0.5}").train.epochs == Params().train.epochs
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "allowed"),
+    [
+        ("trian: {}", "trian", "train"),
+        ("train: {learning_rate: 1}", "train.learning_rate", "lr"),
+        ("dataset: {demo: {image: 3}}", "dataset.demo.image", "images"),
+        ("train: {lr: '0.1'}", "train.lr", "number"),
+        ("train: {lr: -1}", "train.lr", "greater than 0"),
+        ("train: {epochs: 2.5}", "train.epochs", "integer"),
+        ("train: {epochs: true}", "train.epochs", "integer"),
+        ("features: {tokens: 5}", "features.tokens", "1, 4, 9, 16 or 49"),
+        ("features: {precision: int8}", "features.precision", "'fp32'"),
+        ("features: {batch_size: 0}", "features", "batch_size must be auto or a whole number"),
+        ("split: {ratios: [0.6, 0.6, 0.2]}", "split.ratios", "add up to 1"),
+        ("split: {ratios: [1.0]}", "split.ratios", "at least 3"),
+        ("targets: []", "targets", "at least 1"),
+        ("targets: [style, style]", "targets", "twice"),
+        ("targets: ['../style']", "targets.0", "letters, digits"),
+        ("targets: style", "targets", "list"),
+        ("parallel: {n_jobs: 0}", "parallel.n_jobs", "not be 0"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_is_allowed(tmp_path: Path, text: str, key: str, allowed: str) -> None:
+    with pytest.raises(ParamsError) as error:
+        load(tmp_path, text)
+    message = str(error.value)
+    assert f": {key}: " in message
+    assert allowed in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "", "train: {lr: [", "\x00"])
+def test_a_file_that_is_no_settings_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ParamsError) as error:
+        load(tmp_path, text)
+    assert "params.yaml" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"nowhere\.yaml does not exist"):
+        load_params(tmp_path / "nowhere.yaml")
+
+
+def test_an_override_wins_over_the_file(tmp_path: Path) -> None:
+    params = load(tmp_path, "train: {lr: 0.5}", "train.lr=1e-4", "dataset.labels=labels.csv", "targets=[a, b]")
+    assert (params.train.lr, params.dataset.labels, params.targets) == (1e-4, "labels.csv", ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.lr", "key=value"),
+        ("=3", "key=value"),
+        ("train.lrr=1", "train.lrr: unknown key"),
+        ("train.lr.x=1", "lr is a value"),
+        ("train.lr=[", "not a YAML value"),
+    ],
+)
+def test_a_wrong_override_is_refused(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        load(tmp_path, "train: {lr: 0.5}", override)
