@@ -78,7 +78,7 @@ def prepare_backbone(params: Params) -> None:
 @cli.command("extract-features")
 @with_params
 def extract_features(params: Params) -> None:
-    """Compute the features of every image once and publish them."""
+    """Compute every image's features, once."""
     from stages.extract.run import extract_features
 
     summary = extract_features(
@@ -133,7 +133,7 @@ def evaluate(params: Params, target: str) -> None:
 @target_option
 @with_params
 def find_outliers(params: Params, target: str) -> None:
-    """List artworks that do not fit their label or the collection."""
+    """List the artworks that do not fit."""
     from stages.outliers.run import find_outliers
 
     summary = find_outliers(

@@ -5,6 +5,7 @@ What is done with the pixels is left to the stages.
 """
 
 import io
+import unicodedata
 import warnings
 from pathlib import Path
 from typing import Literal
@@ -56,6 +57,9 @@ def read_image_bytes(root: Path, image: str) -> bytes:
         missing, empty, outside_root, or unreadable (a folder, no permission, a failing disk).
     """
     path = root / image
+    if not path.exists():
+        # Tables say NFC; some file systems keep names in decomposed form.
+        path = root / unicodedata.normalize("NFD", image)
     try:
         if not path.resolve().is_relative_to(root.resolve()):
             raise UnusableImage("outside_root", f"leads to {path.resolve()}")

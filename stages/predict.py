@@ -15,9 +15,9 @@ from scipy.special import softmax
 from cache import fingerprint
 from stages.backbone.network import load_extractor
 from stages.clean.settings import CleanSettings
+from stages.device import DTYPES, choose_batch_size, choose_device, choose_precision
 from stages.errors import StageError
 from stages.extract.compute import FeatureStream, ImageFile
-from stages.extract.device import DTYPES, choose_batch_size, choose_device, choose_precision
 from stages.extract.run import describe, read_card
 from stages.extract.settings import FeatureSettings
 from stages.train.head import LSTMHead, check_fingerprint, load_head, predict_logits

@@ -14,9 +14,9 @@ import torch
 
 from cache import FeatureStore, ensure_room, publish
 from stages.backbone.network import CHANNELS, IMAGENET_MEAN, IMAGENET_STD, load_extractor
+from stages.device import DTYPES, choose_batch_size, choose_device, choose_precision
 from stages.errors import StageError
 from stages.extract.compute import Failure, FeatureStream, ImageFile
-from stages.extract.device import DTYPES, choose_batch_size, choose_device, choose_precision
 from stages.extract.settings import FeatureSettings
 from stages.progress import Progress
 from stages.tables import read_table, write_table
@@ -77,9 +77,8 @@ def extract_features(
              len(table), len(table) - len(todo), len(todo), device, precision)  # fmt: skip
     failures: list[Failure] = []
     if todo:
-        row_bytes = int(np.prod(shape)) * np.dtype(np.float16).itemsize
-        ensure_room(store, len(todo) * row_bytes)
-        ensure_room(destination, len(table) * row_bytes)
+        ensure_room(store, features.bytes_for(len(todo)))
+        ensure_room(destination, features.bytes_for(len(table)))
         failures = _compute(features, todo, settings, device, precision, backbone, images, max_pixels)
     _publish(features, table, failures, destination)
     computed = len(todo) - len(failures)

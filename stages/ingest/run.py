@@ -144,7 +144,8 @@ def _drop_unusable_paths(table: pd.DataFrame, path: Path) -> pd.DataFrame:
 def _path_problem(image: str) -> str:
     if not image:
         return "is empty"
-    if not image.isprintable():
+    # Names that were mis-decoded somewhere hold C1 controls (0x80 to 0x9f) and are names all the same.
+    if min(image) < " ":
         return "has control characters"
     if PurePosixPath(image).is_absolute():
         return "is absolute; it must be relative to dataset.images"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.special import softmax
 from sklearn.model_selection import StratifiedGroupKFold
 
+from stages.device import choose_device
 from stages.errors import StageError
 from stages.evaluate.run import check_same_data
 from stages.outliers.kinds import (
@@ -114,7 +114,7 @@ def _fit_fold(data: LabelledFeatures, train: np.ndarray, card: dict):
         classes=len(data.classes),
         head_settings=head_settings,
         settings=train_settings,
-        device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+        device=choose_device(),
     ).head
 
 

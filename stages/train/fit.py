@@ -15,6 +15,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.metrics import accuracy_score, f1_score
 
+from stages.device import has_bf16
 from stages.train.head import LSTMHead, predict_logits
 from stages.train.settings import HeadSettings, TrainSettings
 
@@ -71,8 +72,9 @@ def fit_head(
     head = LSTMHead(channels=features.shape[-1], classes=classes, **head_settings.model_dump())
     head.set_input_statistics(features[train])
     head.to(device)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=settings.epochs)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device))
     rng = np.random.default_rng(settings.random_state)
     best_f1, best, best_epoch, best_logits, epochs = -1.0, {}, 0, np.empty(0), []
 
@@ -81,7 +83,8 @@ def fit_head(
         head.train()
         losses, predictions, truths = [], [], []
         for x, y in _batches(features, labels, train, settings.batch_size, rng, device):
-            logits = head(x)
+            with autocast:
+                logits = head(x).float()
             loss = F.cross_entropy(logits, y)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from dvclive import Live
 
+from stages.device import choose_device
 from stages.progress import Progress
 from stages.train.data import LabelledFeatures, load_labelled_features
 from stages.train.fit import EpochLog, Fit, fit_head, fit_temperature
@@ -53,7 +54,7 @@ def train_head(
         If the target's labels do not allow training.
     """
     data = load_labelled_features(target, features=features, splits=splits)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device()
     destination.mkdir(parents=True, exist_ok=True)
     with (
         Live(dir=str(destination / "log"), save_dvc_exp=False, dvcyaml=None, report=None) as live,

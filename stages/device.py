@@ -1,6 +1,6 @@
-"""Choose where and in which precision the backbone runs.
+"""Choose where networks run and in which precision.
 
-In: the `precision` and `batch_size` settings. Out: a device, a dtype and a number of crops per forward pass.
+In: settings that may say `auto`. Out: a device, a precision, a number of crops per forward pass.
 """
 
 import torch
@@ -16,7 +16,7 @@ def choose_device() -> torch.device:
 
 
 def choose_precision(precision: str, device: torch.device) -> str:
-    """Resolve `auto`: bf16 where the processor multiplies it in hardware, else fp32.
+    """Resolve `auto`: bf16 where the processor multiplies it in hardware, else fp32 (fp16 on an old GPU).
 
     Returns
     -------
@@ -25,11 +25,18 @@ def choose_precision(precision: str, device: torch.device) -> str:
     """
     if precision != "auto":
         return precision
+    if has_bf16(device):
+        return "bf16"
+    return "fp16" if device.type == "cuda" else "fp32"
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the processor multiplies bfloat16 matrices in hardware."""
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     # Older versions of torch cannot tell what the processor has.
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def choose_batch_size(batch_size: int | str, device: torch.device) -> int:

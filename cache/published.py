@@ -1,0 +1,170 @@
+"""Publishing: the features of a given set of images as one file that everything downstream reads.
+
+In: a store, keys and the images' names. Out: `features.h5`, rows ascending by key, and `fingerprint.json`. The bytes
+depend on the keys, the names and the features only, never on how the store came to hold them.
+"""
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from cache.atomic import atomic_path, write_text
+from cache.errors import MIB, CacheError, DamagedFileError, ensure_room, explained
+from cache.fingerprint import FORMAT_VERSION
+from cache.keys import Keys, find, key_array
+from cache.shard import FEATURE_DTYPE, Tables, file_bytes, row_checksum, write_file
+from cache.store import FeatureStore
+from cache.writer import remove_partial_files
+
+FEATURES_NAME = "features.h5"
+FINGERPRINT_NAME = "fingerprint.json"
+_BLOCK_BYTES = 64 * MIB
+
+
+def publish(store: FeatureStore, keys: Keys, images: Sequence[str], destination: Path | str) -> Path:
+    """Write the features of these images to `destination/features.h5`, checking every row on the way.
+
+    Parameters
+    ----------
+    store
+        Where the features are.
+    keys
+        n keys, any order. If one occurs twice, its row carries the first of its images' names in code point order.
+    images
+        n names: paths relative to the image root.
+    destination
+        The folder to write to; made if there is none.
+
+    Returns
+    -------
+    Path
+        The file `features.h5`.
+
+    Raises
+    ------
+    CacheError
+        If a key is missing from the store, a row is damaged (its shard is then set aside), or the disk refuses.
+    """
+    destination = Path(destination)
+    wanted, names = _in_canonical_order(key_array(keys), images)
+    source = _Source(store.shards(), wanted, names)
+    needed_bytes = file_bytes(len(wanted), store.shape, names.dtype.itemsize)
+    path = destination / FEATURES_NAME
+    ensure_room(destination, needed_bytes)
+    try:
+        with explained(path, needed_bytes):
+            remove_partial_files(destination)
+            with atomic_path(path) as temporary:
+                write_file(
+                    temporary,
+                    description=store.description_text,
+                    shape=store.shape,
+                    keys=wanted,
+                    checksums=source.checksums,
+                    rows=source.blocks(),
+                    images=names,
+                )
+            write_text(destination / FINGERPRINT_NAME, _summary(store, len(wanted)))
+    except DamagedFileError as error:
+        store.set_aside(error.path, error.reason)
+        raise
+    return path
+
+
+class _Source:
+    """Where the wanted rows lie in the shards, and their checksums."""
+
+    def __init__(self, shards: list[Tables], wanted: np.ndarray, names: np.ndarray) -> None:
+        self._shards = shards
+        self._wanted = wanted
+        keys = np.concatenate([np.empty(0, wanted.dtype), *(shard.keys for shard in shards)])
+        order = np.argsort(keys, kind="stable")  # of a key in two shards: always the first shard by name
+        positions = find(keys[order], wanted)
+        _refuse_missing(positions, names)
+        chosen = order[positions]
+        sizes = [len(shard.keys) for shard in shards]
+        self._shard_of = np.repeat(np.arange(len(shards)), sizes)[chosen]
+        self._row_of = np.concatenate([np.arange(size) for size in sizes])[chosen]
+        self.checksums = np.concatenate([shard.checksums for shard in shards])[chosen]
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """The wanted rows in order, as arrays (m, views, tokens, channels) of 64 MiB at most, each row checked."""
+        rows_per_block = max(1, _BLOCK_BYTES // self._shards[0].row_bytes)
+        for start in range(0, len(self._wanted), rows_per_block):
+            yield self._block(slice(start, start + rows_per_block))
+
+    def _block(self, part: slice) -> np.ndarray:
+        shard_of, row_of = self._shard_of[part], self._row_of[part]
+        block = np.empty((len(shard_of), *self._shards[0].shape), FEATURE_DTYPE)
+        for index in np.unique(shard_of):
+            # Rows ascend by key in shards as they do here: every shard is read from front to back.
+            places = np.flatnonzero(shard_of == index)
+            _read_rows(self._shards[index], row_of[places], block, places)
+        return block
+
+
+def _read_rows(shard: Tables, rows: np.ndarray, block: np.ndarray, places: np.ndarray) -> None:
+    """Read a shard's `rows` into `block[places]`, checking each."""
+    with explained(shard.path), shard.path.open("rb", buffering=0) as file:
+        for row, place in zip(rows.tolist(), places.tolist(), strict=True):
+            file.seek(shard.offset + row * shard.row_bytes)
+            _read_fully(file, memoryview(block[place]).cast("B"))
+            if row_checksum(shard.keys[row], block[place]) != shard.checksums[row]:
+                raise DamagedFileError(shard.path, f"row {row} does not match its checksum")
+
+
+def _read_fully(file: io.FileIO, target: memoryview) -> None:
+    """Fill `target`; at the end of a file that is too short the rest stays as it was, for the checksum to find."""
+    while len(target) and (count := file.readinto(target)):
+        target = target[count:]
+
+
+def _in_canonical_order(keys: np.ndarray, images: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Keys ascending, each once, and the names that go with them as UTF-8 bytes."""
+    if len(keys) != len(images):
+        raise CacheError(f"{len(keys)} keys for {len(images)} images; give one for each")
+    if len(keys) == 0:
+        raise CacheError("there is no image to publish; check data/splits.csv")
+    names = np.array([_encoded(image) for image in images])
+    order = np.lexsort((names, keys))
+    keys, names = keys[order], names[order]
+    first = np.concatenate([[True], keys[1:] != keys[:-1]])
+    names = names[first]
+    # The longest of the names that stayed decides the width, so that a name that was dropped leaves no trace.
+    width = max(1, int(np.char.str_len(names).max()))
+    return keys[first], names.astype(h5py.string_dtype("utf-8", width))
+
+
+def _encoded(image: str) -> bytes:
+    try:
+        encoded = image.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise CacheError(f"the image name {image!r} is not Unicode; rename the file") from error
+    if b"\0" in encoded:
+        raise CacheError(f"the image name {image!r} holds a zero byte; rename the file")
+    return encoded
+
+
+def _refuse_missing(positions: np.ndarray, names: np.ndarray) -> None:
+    missing = np.flatnonzero(positions < 0)
+    if len(missing):
+        raise CacheError(
+            f"{len(missing)} of {len(positions)} images have no features in the store, the first is "
+            f"{names[missing[0]].decode()}; run pipeline extract-features again"
+        )
+
+
+def _summary(store: FeatureStore, n_images: int) -> str:
+    """What `features.h5` holds, for a person to read."""
+    summary = {
+        "fingerprint": store.fingerprint,
+        "format_version": FORMAT_VERSION,
+        "images": n_images,
+        "shape": dict(zip(("views", "tokens", "channels"), store.shape, strict=True)),
+        "description": json.loads(store.description_text),
+    }
+    return json.dumps(summary, indent=2, ensure_ascii=False) + "\n"

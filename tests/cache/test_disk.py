@@ -1,0 +1,199 @@
+"""What the disk refuses becomes one clear line, and the store stays as it was."""
+
+import multiprocessing
+import os
+import resource
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cache import CacheError, FeatureCache, ensure_room, publish
+from tests.cache.extraction import extract, features_of, keys_of, same_bits, store_at
+
+LARGE = (1, 1, 50_000)  # 100 kB a row
+KEYS = keys_of(30)
+processes = multiprocessing.get_context("fork")
+
+
+def message_from(work: Callable[[], None]) -> str:
+    """Do the work in a process of its own, whose limits end with it; the CacheError's text, or "done"."""
+    answers = processes.Queue()
+
+    def answer() -> None:
+        try:
+            work()
+        except CacheError as error:
+            answers.put(str(error))
+        else:
+            answers.put("done")
+
+    child = processes.Process(target=answer)
+    child.start()
+    message = answers.get(timeout=60)
+    child.join(60)
+    assert child.exitcode == 0  # HDF5 on a full disk has been seen to take the interpreter with it
+    return message
+
+
+def limited(limit_bytes: int, work: Callable[[], None]) -> Callable[[], None]:
+    def run() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+        work()
+
+    return run
+
+
+def assert_clean_and_goes_on(root: Path, message: str, kept: set[str]) -> None:
+    """One line; no half file; the old rows; and the next run, with room, completes."""
+    assert "\n" not in message
+    assert list(root.rglob("*.partial")) == []
+    assert store_at(root, LARGE).keys() == kept
+    extract(root, KEYS, shape=LARGE)
+    path = publish(store_at(root, LARGE), KEYS, KEYS, root / "features")
+    with FeatureCache(path) as cache:
+        assert same_bits(cache.get(KEYS), features_of(KEYS, LARGE))
+
+
+@pytest.mark.parametrize("limit_bytes", [0, 100, 3_000, 1_000_000, 2_600_000])
+def test_the_file_size_limit_is_named_and_the_store_stays_valid(tmp_path, limit_bytes):
+    """Wherever it strikes: in HDF5's structure, in the features, in their last row; or at the lock's note."""
+    extract(tmp_path, KEYS[:3], shape=LARGE)
+    message = message_from(limited(limit_bytes, lambda: extract(tmp_path, KEYS, shape=LARGE)))
+    assert "larger than this process may write" in message
+    assert f"the limit is {limit_bytes / 2**20:,.1f} MiB" in message
+    assert_clean_and_goes_on(tmp_path, message, set(KEYS[:3]))
+
+
+def test_what_was_flushed_before_the_limit_struck_is_kept(tmp_path):
+    """Shards of one row fit under the limit, the last with all the rest does not."""
+
+    def work() -> None:
+        with store_at(tmp_path, LARGE).writer() as writer:
+            for key in KEYS[:3]:
+                writer.append([key], features_of([key], LARGE))
+                writer.flush()
+            writer.append(KEYS[3:], features_of(KEYS[3:], LARGE))
+
+    message = message_from(limited(1_000_000, work))
+    assert "needs 2.6 MiB, the limit is 1.0 MiB" in message
+    assert_clean_and_goes_on(tmp_path, message, set(KEYS[:3]))
+
+
+def test_publishing_under_the_limit_keeps_the_old_file(tmp_path):
+    extract(tmp_path, KEYS, shape=LARGE)
+    store, destination = store_at(tmp_path, LARGE), tmp_path / "features"
+    publish(store, KEYS[:3], KEYS[:3], destination)
+    message = message_from(limited(1_000_000, lambda: publish(store, KEYS, KEYS, destination)))
+    assert "features.h5 needs 2.9 MiB, the limit is 1.0 MiB" in message
+    assert len(FeatureCache(destination)) == 3
+    assert_clean_and_goes_on(tmp_path, message, set(KEYS))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 2 MiB."""
+    mount_point = tmp_path / "disk"
+    mount_point.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(mount_point)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small tmpfs needs root")
+    yield mount_point
+    subprocess.run(["umount", "-l", str(mount_point)], check=True)
+
+
+def test_a_full_disk_is_named_with_what_is_needed_and_free(small_disk):
+    extract(small_disk, KEYS[:3], shape=LARGE)
+    message = message_from(lambda: extract(small_disk, KEYS, shape=LARGE))
+    assert "the disk is full" in message
+    assert "needs 2.6 MiB, 1.7 MiB is free" in message
+    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    assert_clean_and_goes_on(small_disk, message, set(KEYS[:3]))
+
+
+def test_too_little_room_is_known_before_work_starts(small_disk):
+    extract(small_disk, KEYS[:12], shape=LARGE)
+    with pytest.raises(CacheError, match=r"too little room .*features: 1\.2 MiB needed, 0\.\d MiB free"):
+        publish(store_at(small_disk, LARGE), KEYS[:12], KEYS[:12], small_disk / "features")
+    assert not (small_disk / "features").exists()
+
+
+def test_a_mount_that_vanished_is_not_written_into_the_folder_beneath(tmp_path):
+    store = store_at(tmp_path / "mount", LARGE)
+    with pytest.raises(CacheError, match=r"gone.*mounted"), store.writer() as writer:  # noqa: PT012
+        writer.append(KEYS[:3], features_of(KEYS[:3], LARGE))
+        shutil.rmtree(tmp_path / "mount")
+    assert not (tmp_path / "mount").exists()
+
+
+def test_a_refused_shard_is_not_tried_again_when_the_block_ends(tmp_path):
+    store = store_at(tmp_path, LARGE)
+    with pytest.raises(CacheError) as caught, store.writer(flush_every_s=0) as writer:  # noqa: PT012
+        shutil.rmtree(store.folder)
+        writer.append(KEYS[:3], features_of(KEYS[:3], LARGE))
+    # A second attempt would have failed too, with the first one's error behind it.
+    assert isinstance(caught.value.__cause__, OSError)
+    assert caught.value.__cause__.__context__ is None
+
+
+def test_no_permission_is_said_and_the_store_stays_readable(tmp_path):
+    extract(tmp_path, KEYS[:3], shape=LARGE)
+    folder = store_at(tmp_path, LARGE).folder
+    for path in folder.parents[:3]:
+        path.chmod(0o755)
+    folder.chmod(0o555)
+
+    def work() -> None:
+        if os.geteuid() == 0:  # root may do anything: be nobody
+            os.setuid(65534)
+        assert store_at(tmp_path, LARGE).keys() == set(KEYS[:3])
+        extract(tmp_path, KEYS, shape=LARGE)
+
+    message = message_from(work)
+    folder.chmod(0o755)
+    assert message.startswith("no permission: ")
+    assert str(folder) in message
+    assert_clean_and_goes_on(tmp_path, message, set(KEYS[:3]))
+
+
+def test_a_shard_that_may_not_be_read_is_an_error_and_not_damage(tmp_path):
+    extract(tmp_path, KEYS[:3], shape=LARGE)
+    (shard,) = store_at(tmp_path, LARGE).shards()
+    for path in shard.path.parents[1:4]:
+        path.chmod(0o755)
+    shard.path.parent.chmod(0o777)  # setting it aside would be possible
+    shard.path.chmod(0)
+
+    def work() -> None:
+        if os.geteuid() == 0:
+            os.setuid(65534)
+        store_at(tmp_path, LARGE).keys()
+
+    assert message_from(work).startswith(f"no permission: {shard.path}")
+    assert shard.path.exists()
+
+
+def test_a_folder_that_may_not_be_listed_is_an_error_and_not_an_empty_store(tmp_path):
+    extract(tmp_path, KEYS[:3], shape=LARGE)
+    folder = store_at(tmp_path, LARGE).folder
+    for path in folder.parents[:3]:
+        path.chmod(0o755)
+    folder.chmod(0)
+
+    def work() -> None:
+        if os.geteuid() == 0:
+            os.setuid(65534)
+        store_at(tmp_path, LARGE).keys()
+
+    message = message_from(work)
+    folder.chmod(0o755)
+    assert message.startswith(f"no permission: {folder}")
+
+
+def test_ensure_room_names_both_sizes(tmp_path):
+    ensure_room(tmp_path / "not" / "there" / "yet", 1)
+    assert not (tmp_path / "not").exists()
+    with pytest.raises(CacheError, match=r"1,048,576\.0 MiB needed, [\d,.]+ MiB free"):
+        ensure_room(tmp_path / "not", 2**40)

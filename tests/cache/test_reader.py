@@ -1,0 +1,213 @@
+"""The published cache answers by key, in any process, and refuses what it cannot trust."""
+
+import logging
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from cache import CacheError, FeatureCache, FeatureDataset, publish
+from tests.cache.extraction import SHAPE, extract, features_of, key_of, keys_of, name_of, same_bits, store_at
+
+KEYS = keys_of(30)
+
+
+def test_a_folder_and_its_file_open_alike(published):
+    with FeatureCache(published) as by_file, FeatureCache(published.parent) as by_folder:
+        assert by_file.path == by_folder.path
+        assert len(by_file) == 30
+        assert by_file.shape == SHAPE
+
+
+def test_keys_ascend_and_go_with_their_images(published):
+    with FeatureCache(published) as cache:
+        assert cache.keys.dtype == "S64"
+        assert [key.decode() for key in cache.keys] == sorted(KEYS)
+        assert cache.images == [name_of(key) for key in sorted(KEYS)]
+
+
+def test_contains_knows_the_keys_and_nothing_else(published):
+    with FeatureCache(published) as cache:
+        assert all(key in cache and key.encode() in cache for key in KEYS)
+        others = [key_of(30), "0" * 64, "f" * 64, KEYS[0][:63], KEYS[0] + "0", "é" * 64, "", 7, None]
+        assert not any(other in cache for other in others)
+
+
+def test_get_follows_the_order_asked_with_repeats(published):
+    asked = [KEYS[5], KEYS[0], KEYS[5], KEYS[29]]
+    with FeatureCache(published) as cache:
+        assert same_bits(cache.get(asked), features_of(asked))
+        assert same_bits(cache.get(np.array(asked, "S64")), features_of(asked))
+        assert cache.rows(asked).dtype == np.int64
+        assert cache.get([]).shape == (0, *SHAPE)
+
+
+def test_get_gives_a_copy_and_the_map_is_read_only(published):
+    with FeatureCache(published) as cache:
+        cache.get(KEYS[:1])[:] = 0
+        assert same_bits(cache.get(KEYS[:1]), features_of(KEYS[:1]))
+        assert isinstance(cache.features, np.memmap)
+        for array in (cache.features, cache.keys):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = array[1]
+
+
+def test_unknown_keys_are_counted_and_named(published):
+    with FeatureCache(published) as cache, pytest.raises(CacheError, match=f"1 of 2 keys .*{key_of(77)}"):
+        cache.get([KEYS[0], key_of(77)])
+
+
+def test_a_closed_cache_says_so_and_its_arrays_live_on(published):
+    with FeatureCache(published) as cache:
+        features = cache.features
+    with pytest.raises(CacheError, match="closed"):
+        cache.get(KEYS)
+    assert same_bits(np.asarray(features), features_of(sorted(KEYS)))
+
+
+def test_an_open_cache_keeps_its_content_while_a_new_one_is_published(published, tmp_path):
+    cache = FeatureCache(published)
+    publish(store_at(tmp_path / "store"), KEYS[:3], KEYS[:3], published.parent)
+    assert same_bits(cache.get(KEYS), features_of(KEYS))
+    assert len(FeatureCache(published)) == 3
+    with pytest.raises(CacheError, match="published anew"):
+        pickle.loads(pickle.dumps(cache))
+
+
+def read_in_child(cache: FeatureCache, keys: list[str], answers) -> None:
+    answers.put((os.getpid(), cache.get(keys).tobytes()))
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+@pytest.mark.parametrize("mapped", [True, False], ids=["mapped", "through h5py"])
+def test_other_processes_read_the_same_bits(published, method, mapped):
+    if not mapped:
+        compress(published)
+    cache = FeatureCache(published)
+    assert same_bits(cache.get(KEYS), features_of(KEYS))  # the parent has its handles open before it forks
+    context = multiprocessing.get_context(method)
+    answers = context.Queue()
+    children = [context.Process(target=read_in_child, args=(cache, KEYS[n:], answers)) for n in range(2)]
+    for child in children:
+        child.start()
+    received = dict(answers.get(timeout=60) for _ in children)
+    for child in children:
+        child.join(60)
+    assert [received[child.pid] for child in children] == [features_of(KEYS[n:]).tobytes() for n in range(2)]
+
+
+def compress(path: Path) -> None:
+    """As `h5repack -f GZIP=1` does: the same content, in chunks that cannot be mapped."""
+    with h5py.File(path, "r+") as file:
+        content = file["features"][:]
+        del file["features"]
+        file.create_dataset("features", data=content, chunks=(4, *SHAPE), compression="gzip")
+
+
+def test_a_file_that_cannot_be_mapped_is_read_through_h5py_and_the_log_says_so(published, caplog):
+    compress(published)
+    with caplog.at_level(logging.WARNING, "cache"), FeatureCache(published) as cache:
+        asked = [KEYS[5], KEYS[0], KEYS[5]]
+        assert same_bits(cache.get(asked), features_of(asked))
+        assert cache.check() == 30
+    assert "cannot be memory-mapped" in caplog.text
+
+
+def cut_short(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def edit(change):
+    def damage(path: Path) -> None:
+        with h5py.File(path, "r+") as file:
+            change(file)
+
+    return damage
+
+
+DAMAGE = {
+    "empty": lambda path: path.write_bytes(b""),
+    "no HDF5": lambda path: path.write_text("version https://git-lfs.github.com/spec/v1"),
+    "cut short": cut_short,
+    "features missing": edit(lambda file: file.__delitem__("features")),
+    "keys missing": edit(lambda file: file.__delitem__("key")),
+    "version 2": edit(lambda file: file.attrs.modify("format_version", np.int64(2))),
+    "keys changed": edit(lambda file: file["key"].__setitem__(0, b"0" * 64)),
+    "image changed": edit(lambda file: file["image"].__setitem__(0, b"other.jpg")),
+    "description changed": edit(lambda file: file.attrs.modify("description", np.bytes_(b"{}"))),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_file_is_refused_with_its_name_and_the_fix(published, damage):
+    damage(published)
+    with pytest.raises(CacheError, match=r"features\.h5 is damaged: .+; run pipeline extract-features again$"):
+        FeatureCache(published)
+
+
+def test_no_file_is_said_to_be_no_file(tmp_path):
+    with pytest.raises(CacheError, match=r"no feature cache at .*features\.h5; run pipeline extract-features"):
+        FeatureCache(tmp_path)
+
+
+def test_check_names_the_row_that_changed(published):
+    edit(lambda file: file["features"].__setitem__((7, 1, 2, 3), 0.5))(published)
+    with FeatureCache(published) as cache:
+        assert cache.check(np.arange(7)) == 7
+        for rows in (None, np.array([9, 7])):
+            with pytest.raises(CacheError, match=r"features\.h5 is damaged: row 7 "):
+                cache.check(rows)
+
+
+def test_the_dataset_pairs_features_with_labels(published):
+    with FeatureCache(published) as cache:
+        dataset = FeatureDataset(cache, KEYS, labels=list(range(30)), view=1)
+        assert len(dataset) == 30
+        features, label = dataset[4]
+        assert label == 4
+        assert same_bits(features, features_of(KEYS[4:5])[0, 1])
+        batch = dataset.__getitems__([3, 0, 3])
+        assert [label for _, label in batch] == [3, 0, 3]
+        assert same_bits(np.stack([row for row, _ in batch]), features_of([KEYS[3], KEYS[0], KEYS[3]])[:, 1])
+        assert same_bits(FeatureDataset(cache, KEYS)[2], features_of(KEYS[2:3])[0])
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_the_workers_of_a_real_data_loader_read_the_same_bits(published, method):
+    from torch.utils.data import DataLoader
+
+    with FeatureCache(published) as cache:
+        dataset = FeatureDataset(cache, KEYS, labels=list(range(30)))
+        loader = DataLoader(dataset, batch_size=8, num_workers=1, multiprocessing_context=method)
+        batches = [(features.numpy(), labels.tolist()) for features, labels in loader]
+    assert [label for _, labels in batches for label in labels] == list(range(30))
+    assert same_bits(np.concatenate([features for features, _ in batches]), features_of(KEYS))
+
+
+@pytest.mark.parametrize(("options", "message"), [({"view": 2}, "no view 2"), ({"labels": [1]}, "1 labels for 30")])
+def test_the_dataset_refuses_what_does_not_fit(published, options, message):
+    with FeatureCache(published) as cache, pytest.raises(CacheError, match=message):
+        FeatureDataset(cache, KEYS, **options)
+
+
+def test_a_shard_opens_as_a_cache_without_names(tmp_path):
+    extract(tmp_path, KEYS)
+    (shard,) = store_at(tmp_path).shards()
+    with FeatureCache(shard.path) as cache:
+        assert same_bits(cache.get(KEYS), features_of(KEYS))
+        with pytest.raises(CacheError, match="shard of the store"):
+            _ = cache.images
+
+
+def test_importing_the_cache_imports_no_heavy_library():
+    code = "import sys, cache; print(sorted({'torch', 'pandas', 'click', 'stages', 'pipeline'} & set(sys.modules)))"
+    repository = Path(__file__).parents[2]
+    answer = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
