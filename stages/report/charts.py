@@ -1,0 +1,182 @@
+"""Charts as inline SVG: Vega-Lite specifications drawn by vl-convert, coloured by the page's CSS variables.
+
+In: small tables. Out: a `Chart` with its SVG, a sentence that says what it shows, and the numbers as a table.
+Where a chart stands on the page is left to the templates.
+"""
+
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import vl_convert
+from markupsafe import Markup
+
+WIDTH_PX = 340
+FONT_PX = 12
+# Variables of style.css: a presentation attribute may hold one, so the theme reaches into the SVG.
+INK, MUTED, LINE, TRAIN, VAL = "var(--ink)", "var(--muted)", "var(--line)", "var(--warm)", "var(--accent)"
+DASHES = {"train": [4, 3], "val": [1, 0]}
+COLOURS = {"train": TRAIN, "val": VAL}
+CONFIG: dict[str, Any] = {
+    "aria": False,  # the SVG as a whole is one image with a text alternative
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": MUTED, "titleColor": MUTED, "gridColor": LINE, "domainColor": LINE, "tickColor": LINE,
+        "labelFontSize": FONT_PX, "titleFontSize": FONT_PX, "titleFontWeight": "normal",
+    },
+    "legend": {"labelColor": INK, "labelFontSize": FONT_PX, "title": None, "orient": "top", "symbolSize": 260},
+    "text": {"color": INK, "fontSize": FONT_PX},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawn chart.
+
+    Attributes
+    ----------
+    title
+        Its heading.
+    summary
+        What it shows, in a sentence: the text alternative.
+    svg
+        Inline SVG, without scripts, links or fixed size.
+    table
+        The numbers that are drawn.
+    """
+
+    title: str
+    summary: str
+    svg: Markup
+    table: pd.DataFrame
+
+
+def learning_curve(curve: pd.DataFrame, *, title: str, best_epoch: int | None, lower_is_better: bool = False) -> Chart:
+    """Draw a metric per epoch on train and val, with a line where the best epoch is.
+
+    Parameters
+    ----------
+    curve
+        Columns `epoch` and any of train, val.
+    title
+        The metric's name.
+    best_epoch
+        The epoch whose weights were kept.
+    lower_is_better
+        Whether the best value is the smallest.
+    """
+    splits = [column for column in curve.columns if column != "epoch"]
+    points = curve.melt("epoch", splits, "split", "value").dropna()
+    lines = {
+        "data": {"values": points.to_dict("records")},
+        "mark": {"type": "line", "strokeWidth": 2, "point": {"size": 12} if len(curve) < 3 else False},
+        "encoding": {
+            "x": {
+                "field": "epoch",
+                "type": "quantitative",
+                "title": "epoch",
+                "scale": {"zero": False, "nice": False},
+                "axis": {"grid": False, "tickMinStep": 1},
+            },
+            "y": {
+                "field": "value",
+                "type": "quantitative",
+                "title": None,
+                "scale": {"zero": False},
+                "axis": {"tickCount": 5},
+            },
+            "color": {"field": "split", "type": "nominal", "scale": _scale(splits, COLOURS)},
+            "strokeDash": {"field": "split", "type": "nominal", "scale": _scale(splits, DASHES)},
+        },
+    }
+    best = {
+        "data": {"values": [] if best_epoch is None else [{"epoch": best_epoch}]},
+        "mark": {"type": "rule", "color": MUTED, "strokeDash": [2, 3]},
+        "encoding": {"x": {"field": "epoch", "type": "quantitative"}},
+    }
+    spec = {
+        "width": WIDTH_PX,
+        "height": 210,
+        "autosize": {"type": "fit", "contains": "padding"},
+        "layer": [best, lines],
+    }
+    summary = _curve_summary(curve, splits, title, best_epoch, lower_is_better)
+    return Chart(title, summary, draw(spec, f"{title} per epoch. {summary}"), curve)
+
+
+def class_bars(per_class: pd.DataFrame) -> Chart:
+    """Draw the F1 of each class, the best at the top, with the number of test images behind each.
+
+    Parameters
+    ----------
+    per_class
+        Columns class, precision, recall, f1, support, train_n.
+    """
+    table = per_class.sort_values(["f1", "support"], ascending=False, kind="stable")
+    values = [
+        {"row": number, "name": name or "(empty)", "f1": f1, "label": f"{f1:.2f}  (n {support:.0f})"}
+        for number, (name, f1, support) in enumerate(zip(table["class"], table["f1"], table["support"], strict=True))
+    ]
+    # Bars are placed by row number, so that two names that look alike once shortened stay two bars.
+    names = {"field": "row", "type": "ordinal", "title": None, "axis": {
+        "labelExpr": "names[datum.value]",
+        "labelLimit": 120, "labelColor": INK, "domain": False, "ticks": False, "labelPadding": 6,
+    }}  # fmt: skip
+    f1 = {"field": "f1", "type": "quantitative", "title": "F1 on test", "scale": {"domain": [0, 1]},
+          "axis": {"values": [0, 0.5, 1], "format": ".1f"}}  # fmt: skip
+    bars = {
+        "mark": {"type": "bar", "color": VAL, "height": 12},
+        "encoding": {"y": names, "x": f1},
+    }
+    labels = {
+        "mark": {"type": "text", "align": "left", "dx": 5},
+        "encoding": {"y": names, "x": f1, "text": {"field": "label", "type": "nominal"}},
+    }
+    spec = {
+        "width": 150,
+        "height": {"step": 24},
+        "params": [{"name": "names", "value": [value["name"] for value in values]}],
+        "data": {"values": values},
+        "layer": [bars, labels],
+    }
+    best, worst = table.iloc[0], table.iloc[-1]
+    summary = f"Best is {best['class']} with {best['f1']:.2f}, last is {worst['class']} with {worst['f1']:.2f}."
+    return Chart("F1 per class", summary, draw(spec, f"F1 per class on the test split. {summary}"), table)
+
+
+def draw(spec: dict[str, Any], label: str) -> Markup:
+    """Draw a Vega-Lite specification as SVG that is safe to place in a page.
+
+    The SVG is parsed and written again, which escapes every text; `label` names it for screen readers.
+    """
+    drawn = vl_convert.vegalite_to_svg({"background": None, "padding": 4, "config": CONFIG} | spec)
+    root = ElementTree.fromstring(drawn)
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+        for name in [name for name in element.attrib if name.startswith(("{", "aria", "role", "font-family", "on"))]:
+            del element.attrib[name]
+    width = root.attrib.pop("width")
+    root.attrib.pop("height")
+    root.attrib |= {
+        "class": "chart-svg",
+        "role": "img",
+        "aria-label": label,
+        "style": f"max-width: {float(width) * 1.3:.0f}px",
+    }
+    return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def _curve_summary(
+    curve: pd.DataFrame, splits: list[str], title: str, best_epoch: int | None, lower_is_better: bool
+) -> str:
+    if best_epoch is not None and best_epoch in set(curve["epoch"]):
+        row = curve[curve["epoch"] == best_epoch].iloc[0]
+        values = ", ".join(f"{split} {row[split]:.3f}" for split in splits)
+        return f"At the epoch that was kept ({best_epoch}): {values}."
+    best = curve[splits].min() if lower_is_better else curve[splits].max()
+    return f"Best {title.lower()}: " + ", ".join(f"{split} {best[split]:.3f}" for split in splits) + "."
+
+
+def _scale(splits: list[str], values: dict[str, Any]) -> dict[str, Any]:
+    return {"domain": splits, "range": [values[split] for split in splits]}

@@ -1,0 +1,241 @@
+"""Read what the other stages wrote into typed objects, and say which command is missing where a file is.
+
+In: the files under data/, models/ and reports/. Out: a `Collection`, and per target its `Results`.
+Nothing is computed here beyond turning text into numbers.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stages.errors import StageError
+
+SPLITS = ("train", "val", "test")
+CURVES = ("loss", "accuracy", "f1_macro")
+# Columns of the tables that are not label columns.
+RESERVED_COLUMNS = {"image", "sha256", "width", "height", "mode", "group", "split"}
+OUTLIER_COLUMNS = [
+    "image",
+    "kind",
+    "rank",
+    "score",
+    "y_true",
+    "y_pred",
+    "confidence",
+    "suggested",
+    "reason",
+    "neighbours",
+]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The images and what was done to all of them.
+
+    Attributes
+    ----------
+    manifest, rejected, splits
+        Tables of text, as their stages wrote them.
+    backbone, features
+        `backbone.json` and `fingerprint.json`.
+    """
+
+    manifest: pd.DataFrame
+    rejected: pd.DataFrame
+    splits: pd.DataFrame
+    backbone: dict[str, Any]
+    features: dict[str, Any]
+
+    @property
+    def attributes(self) -> list[str]:
+        """The label columns."""
+        return [column for column in self.manifest.columns if column not in RESERVED_COLUMNS]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Test images by true class (rows) and predicted class (columns), shape `(classes, classes)`."""
+
+    classes: list[str]
+    counts: np.ndarray
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that is known of one target's head.
+
+    Attributes
+    ----------
+    metrics
+        `metrics.json`.
+    head
+        `head.json`.
+    curves
+        Per metric a table with `epoch` (from 1) and a column for each of train and val that was logged.
+    predictions, per_class, outliers
+        Tables with their numbers as floats; `outliers["neighbours"]` holds lists of image paths.
+    confusion
+        The test split's confusion matrix.
+    digests
+        SHA-256 of every file read, by its name relative to the project: two pages with equal digests are equal.
+    """
+
+    target: str
+    metrics: dict[str, Any]
+    head: dict[str, Any]
+    curves: dict[str, pd.DataFrame]
+    predictions: pd.DataFrame
+    per_class: pd.DataFrame
+    confusion: Confusion
+    outliers: pd.DataFrame
+    digests: dict[str, str]
+
+
+def read_collection(*, manifest: Path, rejected: Path, splits: Path, backbone: Path, features: Path) -> Collection:
+    """Read the tables and cards that concern all images.
+
+    Raises
+    ------
+    StageError
+        If one is missing or unreadable.
+    """
+    return Collection(
+        manifest=_table(manifest, ["image"], "pipeline ingest"),
+        rejected=_table(rejected, ["image", "reason", "detail"], "pipeline clean"),
+        splits=_table(splits, ["image", "sha256", "group", "split"], "pipeline split"),
+        backbone=read_backbone(backbone),
+        features=read_fingerprint(features),
+    )
+
+
+def read_backbone(path: Path) -> dict[str, Any]:
+    """Read the card of the backbone."""
+    return _json(path, "pipeline prepare-backbone")
+
+
+def read_fingerprint(features: Path) -> dict[str, Any]:
+    """Read what the published features are."""
+    return _json(features / "fingerprint.json", "pipeline extract-features")
+
+
+def read_metrics(target: str, results: Path) -> dict[str, Any]:
+    """Read one target's scores."""
+    return _json(results / target / "metrics.json", f"pipeline evaluate --target {target}")
+
+
+def read_outliers(target: str, results: Path) -> pd.DataFrame:
+    """Read one target's outliers, ranked within each kind; `neighbours` becomes a list of image paths per row."""
+    path, command = results / target / "outliers.csv", f"pipeline find-outliers --target {target}"
+    table = _with_numbers(_table(path, OUTLIER_COLUMNS, command), ["rank", "score", "confidence"])
+    try:
+        neighbours = [[str(image) for image in json.loads(text or "[]")] for text in table["neighbours"]]
+    except (ValueError, TypeError):
+        raise StageError(f"{path}: a cell of `neighbours` is not a JSON array: run `{command}` again") from None
+    return table.assign(neighbours=pd.Series(neighbours, index=table.index, dtype=object)).sort_values(
+        "rank", kind="stable"
+    )
+
+
+def read_results(target: str, *, heads: Path, results: Path) -> Results:
+    """Read everything about one target's head.
+
+    Parameters
+    ----------
+    target
+        The label column.
+    heads, results
+        The folders `models/heads` and `reports`.
+
+    Raises
+    ------
+    StageError
+        If a file is missing or unreadable; learning curves may be missing.
+    """
+    folder, head, evaluate = results / target, heads / target, f"pipeline evaluate --target {target}"
+    predictions = _table(folder / "predictions.csv", ["image", "split", "y_true", "y_pred", "confidence"], evaluate)
+    per_class = _table(folder / "per_class.csv", ["class", "precision", "recall", "f1", "support", "train_n"], evaluate)
+    logs = head / "log" / "plots" / "metrics"
+    files = [
+        folder / name for name in ("metrics.json", "predictions.csv", "confusion.csv", "per_class.csv", "outliers.csv")
+    ]
+    files += [head / "head.json", *sorted(logs.glob("*/*.tsv"))]
+    return Results(
+        target=target,
+        metrics=read_metrics(target, results),
+        head=_json(head / "head.json", f"pipeline train-head --target {target}"),
+        curves={metric: _curve(logs, metric) for metric in CURVES},
+        predictions=_with_numbers(predictions, ["confidence"]),
+        per_class=_with_numbers(per_class, ["precision", "recall", "f1", "support", "train_n"]),
+        confusion=_confusion(folder / "confusion.csv", evaluate),
+        outliers=read_outliers(target, results),
+        digests={_short_name(path): _sha256(path) for path in files if path.is_file()},
+    )
+
+
+def _curve(logs: Path, metric: str) -> pd.DataFrame:
+    """Join DVCLive's files of one metric: `epoch`, and `train` and `val` where they were logged.
+
+    DVCLive's steps count from 0, the epochs of `head.json` from 1.
+    """
+    columns = []
+    for split in ("train", "val"):
+        path = logs / split / f"{metric}.tsv"
+        if path.is_file():
+            table = pd.read_csv(path, sep="\t")
+            columns.append(pd.Series(table[metric].to_numpy(), index=table["step"] + 1, name=split))
+    return pd.concat(columns, axis=1).rename_axis("epoch").reset_index() if columns else pd.DataFrame(columns=["epoch"])
+
+
+def _confusion(path: Path, command: str) -> Confusion:
+    """Read by position, because a class may be called anything, `y_true` too."""
+    cells = _table(path, [], command, header=None)
+    classes = cells.iloc[1:, 0].tolist()
+    if classes != cells.iloc[0, 1:].tolist():
+        raise StageError(f"{path}: rows and columns name different classes: run `{command}` again")
+    return Confusion(classes, cells.iloc[1:, 1:].to_numpy().astype(float).astype(int))
+
+
+def _table(path: Path, required: Sequence[str], command: str, header: int | None = 0) -> pd.DataFrame:
+    """Read a CSV table as text; unlike `stages.tables.read_table` it may have no rows, as when nothing was rejected."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", header=header)
+    except FileNotFoundError:
+        raise _missing(path, command) from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise StageError(f"{path} is not a readable CSV table ({error}): run `{command}` again") from None
+    if missing := [column for column in required if column not in table.columns]:
+        raise StageError(f"{path} has no column {missing[0]!r}: run `{command}` again")
+    return table
+
+
+def _json(path: Path, command: str) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise _missing(path, command) from None
+    except ValueError as error:
+        raise StageError(f"{path} is not readable JSON ({error}): run `{command}` again") from None
+
+
+def _missing(path: Path, command: str) -> StageError:
+    return StageError(f"{path} does not exist: run `{command}` first")
+
+
+def _with_numbers(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    return table.assign(**{column: pd.to_numeric(table[column], errors="coerce") for column in columns})
+
+
+def _short_name(path: Path) -> str:
+    """The last parts of a path, which say what a file is wherever the project lies."""
+    return "/".join(path.parts[-3:] if path.suffix == ".tsv" else path.parts[-2:])
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

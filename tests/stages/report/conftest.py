@@ -1,0 +1,205 @@
+"""A small, complete set of the other stages' files, with hostile names, and the report written from it.
+
+In: nothing. Out: the fixture `project`, fresh for each test, and `report`, written once for tests that only read.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages.report.run import write_report
+from stages.report.settings import ReportSettings
+from tests.conftest import picture
+
+SCRIPT = "<script>alert(1)</script>"
+QUOTED = "O\"Brien & 'Sons'"
+ARABIC = "محمد بن علي"
+LONG = "L" * 300
+CLASSES = {"style": ["dabs", "dots", "ink line"], "artist": sorted([SCRIPT, QUOTED, ARABIC, LONG])}
+WARNING = (
+    f"The pretrained weights could not be fetched (https://example.org/{'long/' * 20}), so the backbone is random."
+)
+HOSTILE_IMAGE = 'odd/"><img src=x onerror=alert(2)>.jpg'
+BROKEN_IMAGE = "plain/005.jpg"
+IMAGES = 40
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder laid out as the pipeline's."""
+
+    root: Path
+
+    def write(self, **changes: object) -> Path:
+        """Write the report of it."""
+        root = self.root
+        arguments = {
+            "settings": ReportSettings(gallery_size=6, thumbnail_px=64),
+            "targets": list(CLASSES),
+            "images": root / "images",
+            "manifest": root / "data/manifest.csv",
+            "rejected": root / "data/rejected.csv",
+            "splits": root / "data/splits.csv",
+            "backbone": root / "models/backbone.json",
+            "features": root / "data/features",
+            "heads": root / "models/heads",
+            "results": root / "reports",
+            "destination": root / "reports",
+            "answer_key": root / "data/answer_key.csv",
+            "n_jobs": 2,
+        }
+        return write_report(**arguments | changes)
+
+    def text(self, name: str) -> str:
+        """A written page."""
+        return (self.root / "reports" / name).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make_project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A written report; tests must not change its files."""
+    made = make_project(tmp_path_factory.mktemp("report"))
+    made.write()
+    return made
+
+
+def make_project(root: Path) -> Project:
+    rng = np.random.default_rng(0)
+    splits = _splits(root / "images")
+    rejected = pd.DataFrame(
+        [("bad/<b>empty</b>.jpg", "empty", "0 bytes"), ("bad/page.jpg", "not_an_image", "looks like an HTML page")],
+        columns=["image", "reason", "detail"],
+    )
+    _csv(splits, root / "data/splits.csv")
+    _csv(rejected, root / "data/rejected.csv")
+    listed = pd.concat([splits[["image", *CLASSES]], rejected[["image"]]]).fillna("")
+    _csv(listed, root / "data/manifest.csv")
+    _json(
+        {"arch": "resnet101", "weights": "random", "requested": "auto", "warning": WARNING, "digest": "ab" * 32},
+        root / "models/backbone.json",
+    )
+    _json(
+        {"fingerprint": "cd" * 32, "description": {"tokens": 9}, "shape": [2, 9, 2048], "images": IMAGES},
+        root / "data/features/fingerprint.json",
+    )
+    for target, classes in CLASSES.items():
+        _write_head(root / "models/heads" / target, target, classes)
+        _write_results(root / "reports" / target, splits, target, classes, rng)
+    _csv(_answer_key(splits), root / "data/answer_key.csv")
+    return Project(root)
+
+
+def _splits(images: Path) -> pd.DataFrame:
+    rows = []
+    for i in range(IMAGES):
+        image = HOSTILE_IMAGE if i == 4 else f"plain/{i:03}.jpg"
+        path = images / image
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture(i).save(path)
+        labels = {target: classes[i % len(classes)] for target, classes in CLASSES.items()}
+        split = ("train", "train", "train", "val", "test")[i % 5]
+        rows.append({"image": image, **labels, "sha256": f"{i:064x}", "group": f"g{i}", "split": split})
+    (images / BROKEN_IMAGE).write_bytes(b"\xff\xd8 cut short")
+    rows[11] |= {"group": "g10", "split": rows[10]["split"]}
+    rows[0]["style"] = ""
+    return pd.DataFrame(rows).assign(width=80, height=64, mode="RGB")
+
+
+def _write_head(folder: Path, target: str, classes: list[str]) -> None:
+    settings = {"train": {"lr": 0.001}}
+    _json(
+        {"target": target, "classes": classes, "epoch": 3, "temperature": 1.3, "settings": settings},
+        folder / "head.json",
+    )
+    for split in ("train", "val"):
+        for metric in ("loss", "accuracy", "f1_macro"):
+            path = folder / f"log/plots/metrics/{split}/{metric}.tsv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pd.DataFrame({"step": range(5), metric: np.linspace(0.9, 0.3, 5)}).to_csv(path, sep="\t", index=False)
+
+
+def _write_results(
+    folder: Path, splits: pd.DataFrame, target: str, classes: list[str], rng: np.random.Generator
+) -> None:
+    y_true, y_pred = splits[target], pd.Series(rng.choice(classes, len(splits)))
+    predictions = splits[["image", "sha256", "split"]].assign(
+        y_true=y_true, y_pred=y_pred, confidence=rng.random(len(splits))
+    )
+    test = predictions[predictions["split"] == "test"]
+    confusion = pd.crosstab(test["y_true"], test["y_pred"]).reindex(index=classes, columns=classes, fill_value=0)
+    _csv(predictions, folder / "predictions.csv")
+    _csv(confusion.rename_axis("y_true").reset_index(), folder / "confusion.csv")
+    f1 = np.linspace(0.2, 0.8, len(classes))
+    _csv(
+        pd.DataFrame({"class": classes, "precision": f1, "recall": f1, "f1": f1, "support": 2, "train_n": 8}),
+        folder / "per_class.csv",
+    )
+    _json(_metrics(), folder / "metrics.json")
+    _csv(_outliers(predictions), folder / "outliers.csv")
+
+
+def _metrics() -> dict[str, object]:
+    def scores(accuracy: float) -> dict[str, float]:
+        parts = dict.fromkeys(("f1_macro", "f1_weighted", "top3_accuracy"), accuracy)
+        return {"accuracy": accuracy, **parts, "log_loss": 1 - accuracy, "n": 8}
+
+    baselines = {"majority": {"test": scores(0.321)}, "logistic_regression": {"test": scores(0.543), "C": 0.01}}
+    return {"test": scores(0.654), "val": scores(0.7), "train": scores(0.9), "baselines": baselines}
+
+
+def _outliers(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Images 0 to 9 are suspects in that order, 4 to 7 are unlike anything, 10 and 11 conflict."""
+    kinds = {
+        "low_confidence": range(3, 6),
+        "suspect_label": range(10),
+        "unlike_anything": range(4, 8),
+        "conflicting_labels": (10, 11),
+    }
+    neighbours = json.dumps([HOSTILE_IMAGE, "plain/020.jpg", BROKEN_IMAGE])
+    rows = [
+        predictions.loc[i, ["image", "y_true", "y_pred", "confidence"]].to_dict()
+        | {
+            "kind": kind,
+            "rank": rank,
+            "score": 1 / rank,
+            "suggested": "",
+            "reason": "because <b>so</b>",
+            "neighbours": neighbours,
+        }
+        for kind, images in kinds.items()
+        for rank, i in enumerate(images, start=1)
+    ]
+    columns = ["image", "kind", "rank", "score", "y_true", "y_pred", "confidence", "suggested", "reason", "neighbours"]
+    return pd.DataFrame(rows)[columns]
+
+
+def _answer_key(splits: pd.DataFrame) -> pd.DataFrame:
+    image = splits["image"]
+    rows = [
+        ("bad/<b>empty</b>.jpg", "broken", "", "empty", ""),
+        ("bad/page.jpg", "broken", "", "truncated", ""),
+        (image[11], "near_duplicate", "", image[10], ""),
+        (image[1], "wrong_label", "style", "dabs", ""),
+        (image[9], "wrong_label", "style", "dabs", ""),
+        (image[4], "stranger", "", "", ""),
+    ]
+    return pd.DataFrame(rows, columns=["image", "fault", "attribute", "truth", "detail"])
+
+
+def _csv(table: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False)
+
+
+def _json(content: dict[str, object], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")

@@ -1,0 +1,209 @@
+"""What the pages say and show, read from their HTML."""
+
+import json
+import re
+
+import pytest
+
+from stages.errors import StageError
+from stages.report.settings import ReportSettings
+from tests.stages.report.conftest import (
+    ARABIC,
+    BROKEN_IMAGE,
+    CLASSES,
+    HOSTILE_IMAGE,
+    LONG,
+    QUOTED,
+    SCRIPT,
+    WARNING,
+    Project,
+)
+from tests.stages.report.html_page import Page
+
+PAGES = ["index.html", "pages/style.html", "pages/artist.html"]
+LOADING_ATTRIBUTES = {"src", "srcset", "href", "data", "action", "poster", "background", "formaction"}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_loads_nothing_from_elsewhere(report: Project, name: str) -> None:
+    html = report.text(name)
+    for tag, attributes in Page(html).elements:
+        for attribute in LOADING_ATTRIBUTES & attributes.keys():
+            assert re.fullmatch(r"#.*|data:.*|(\.\./)?[\w/-]+\.html", attributes[attribute]), (tag, attributes)
+    assert not re.search(r"@import|url\((?!\"data:)", html)
+    assert "default-src 'none'" in html
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_one_script_and_it_is_ours(report: Project, name: str) -> None:
+    page = Page(report.text(name))
+    assert len(page.all("script")) == 1
+    assert not [attributes for _, attributes in page.elements if any(key.startswith("on") for key in attributes)]
+    assert not page.all("img")
+
+
+def test_hostile_class_names_are_shown_as_text(report: Project) -> None:
+    page = Page(report.text("pages/artist.html"))
+    for name in (SCRIPT, QUOTED, ARABIC, LONG):
+        assert name in page.texts
+    assert any(attributes.get("aria-label", "").endswith(f"predicted {SCRIPT}") for attributes in page.all("button"))
+
+
+def test_hostile_file_names_are_shown_as_text(report: Project) -> None:
+    assert HOSTILE_IMAGE in Page(report.text("pages/style.html")).texts
+    assert "bad/<b>empty</b>.jpg" in Page(report.text("index.html")).texts
+
+
+def test_the_index_links_every_target_and_each_page_links_back(report: Project) -> None:
+    for target in CLASSES:
+        assert Page(report.text("index.html")).all("a", href=f"pages/{target}.html")
+        assert Page(report.text(f"pages/{target}.html")).all("a", href="../index.html")
+
+
+def test_the_scores_stand_beside_the_baselines_and_the_best_is_marked(report: Project) -> None:
+    for name in PAGES:
+        page = Page(report.text(name))
+        for text in ("LSTM head", "Logistic regression", "Majority class", "0.654", "0.543", "0.321"):
+            assert text in page.texts
+        assert re.search(r"Accuracy 0\.654 ★ \(best\) 0\.543 0\.321", page.text)
+
+
+def test_the_lowest_log_loss_is_the_best(report: Project) -> None:
+    assert re.search(
+        r"Log-loss \(lower is better\) 0\.346 ★ \(best\) 0\.457 0\.679", Page(report.text("index.html")).text
+    )
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_warning_of_the_backbone_is_shown(report: Project, name: str) -> None:
+    page = Page(report.text(name))
+    assert page.all("aside", class_="warning")
+    assert WARNING in page.text
+
+
+def test_no_warning_is_shown_where_there_is_none(project: Project) -> None:
+    path = project.root / "models/backbone.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"warning": None, "weights": "IMAGENET1K_V2"}))
+    project.write()
+    page = Page(project.text("index.html"))
+    assert not page.all("aside")
+    assert "IMAGENET1K_V2" in page.text
+
+
+def test_the_data_section_counts_images_labels_splits_and_duplicates(report: Project) -> None:
+    text = Page(report.text("index.html")).text
+    assert "42 files were listed, 2 were rejected, 40 are used." in text
+    assert "style 3 39 1" in text  # classes, labelled, unlabelled
+    assert "val 8 20 % 8" in text
+    assert "1 picture exists in more than one file, 2 files in all; 0 are copies to the byte." in text
+    assert "not an image 1" in text
+
+
+def test_every_confusion_cell_opens_as_many_images_as_it_counts(report: Project) -> None:
+    page = Page(report.text("pages/style.html"))
+    cells = {attributes["id"]: attributes for attributes in page.all("div", class_="cell-images")}
+    opened = {attributes["popovertarget"] for attributes in page.all("button") if "popovertarget" in attributes}
+    assert opened == set(cells)
+    counts = [int(b["aria-label"].partition(":")[0]) for b in page.all("button") if "aria-label" in b]
+    confidences = [text for text in page.texts if text.startswith("confidence ")]
+    assert sum(counts) == len(confidences) == 8
+
+
+def test_a_cell_shows_no_more_than_its_share(project: Project) -> None:
+    project.write(settings=ReportSettings(cells_total=3, gallery_size=1))
+    page = Page(project.text("pages/style.html"))
+    assert len([text for text in page.texts if text.startswith("confidence ")]) == 3
+    assert "more in predictions.csv" in page.text
+
+
+def test_each_picture_is_embedded_once(report: Project) -> None:
+    pictures = re.findall(r"data:image/webp;base64,[\w+/=]+", report.text("pages/style.html"))
+    assert len(pictures) == len(set(pictures)) > 8
+
+
+def test_an_unreadable_image_gets_a_placeholder(report: Project) -> None:
+    page = Page(report.text("pages/style.html"))
+    placeholders = page.all("span", class_="missing")
+    assert {attributes["title"] for attributes in placeholders} == {BROKEN_IMAGE}
+    assert all("cannot be shown" in attributes["aria-label"] for attributes in placeholders)
+
+
+def test_galleries_show_the_first_of_each_kind(report: Project) -> None:
+    page = Page(report.text("pages/style.html"))
+    kinds = [attributes["data-kind"] for attributes in page.all("section", class_="gallery")]
+    assert kinds == ["suspect_label", "low_confidence", "unlike_anything", "conflicting_labels"]
+    assert len(page.all("li", class_="card")) == 6 + 3 + 4 + 2
+    assert "first 6 of 10" in page.text
+
+
+def test_charts_have_a_name_and_their_numbers_as_a_table(report: Project) -> None:
+    page = Page(report.text("pages/artist.html"))
+    charts = page.all("svg", role="img")
+    assert len(charts) == 4
+    assert "At the epoch that was kept (3): train 0.600, val 0.600." in charts[0]["aria-label"]
+    assert "Numbers of “Loss”" in page.texts
+
+
+def test_a_head_without_a_log_has_no_curves(project: Project) -> None:
+    for path in (project.root / "models/heads/style/log").rglob("*.tsv"):
+        path.unlink()
+    project.write()
+    assert "Learning curves" not in project.text("pages/style.html")
+
+
+def test_provenance_names_backbone_features_settings_and_versions(report: Project) -> None:
+    text = Page(report.text("index.html")).text
+    for part in ("ab" * 32, "cd" * 32, "[2, 9, 2048]", "thumbnail_px 64", "torchvision"):
+        assert part in text
+    assert "settings.train.lr 0.001" in Page(report.text("pages/style.html")).text
+
+
+def test_the_selfcheck_is_shown_and_written(report: Project) -> None:
+    text = Page(report.text("index.html")).text
+    assert "near duplicate clean 1 1 in one group with the original" in text
+    assert (report.root / "reports/selfcheck.csv").read_text().startswith("stage,fault,planted,found,detail\n")
+
+
+def test_without_a_key_there_is_no_selfcheck(project: Project) -> None:
+    project.write(answer_key=None)
+    assert "Planted faults" not in project.text("index.html")
+    assert not (project.root / "reports/selfcheck.csv").exists()
+
+
+def test_equal_inputs_give_equal_bytes(report: Project, project: Project) -> None:
+    project.write()
+    assert [project.text(name) for name in PAGES] == [report.text(name) for name in PAGES]
+
+
+def test_nothing_rejected_and_no_outliers_is_no_error(project: Project) -> None:
+    for path in (project.root / "data/rejected.csv", project.root / "reports/style/outliers.csv"):
+        path.write_text(path.read_text().partition("\n")[0] + "\n")
+    project.write()
+    assert "No file was rejected." in project.text("index.html")
+    assert "None were found." in project.text("pages/style.html")
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [
+        ("reports/style/metrics.json", "pipeline evaluate --target style"),
+        ("reports/style/outliers.csv", "pipeline find-outliers --target style"),
+        ("models/heads/artist/head.json", "pipeline train-head --target artist"),
+        ("models/backbone.json", "pipeline prepare-backbone"),
+        ("data/features/fingerprint.json", "pipeline extract-features"),
+        ("data/splits.csv", "pipeline split"),
+    ],
+)
+def test_a_missing_file_names_the_command_that_writes_it(project: Project, path: str, command: str) -> None:
+    (project.root / path).unlink()
+    with pytest.raises(StageError, match=re.escape(f"{path} does not exist: run `{command}` first")):
+        project.write()
+
+
+@pytest.mark.parametrize("content", ["", "not JSON", '{"half":'])
+def test_a_damaged_file_is_one_line(project: Project, content: str) -> None:
+    (project.root / "reports/style/metrics.json").write_text(content)
+    with pytest.raises(
+        StageError, match=r"metrics\.json is not readable JSON .*: run `pipeline evaluate --target style` again"
+    ):
+        project.write()

@@ -1,0 +1,53 @@
+"""Thumbnails: size, orientation, and files that are no images."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from stages.report.thumbnails import make_thumbnails, style_rules
+
+
+def test_the_longest_side_is_as_asked_and_nothing_is_enlarged(
+    image_root: Path, save_picture: Callable[..., Path]
+) -> None:
+    save_picture("wide.jpg", 0, size=(900, 300))
+    save_picture("small.png", 1, size=(20, 30))
+    made = make_thumbnails(image_root, {"wide.jpg": 90, "small.png": 90}, n_jobs=2)
+    assert [(t.width, t.height) for t in made.values()] == [(90, 30), (20, 30)]
+    assert Image.open(io.BytesIO(made["wide.jpg"].webp)).size == (90, 30)
+
+
+def test_a_photograph_taken_upright_stands_upright(image_root: Path, save_picture: Callable[..., Path]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    save_picture("turned.jpg", 0, size=(400, 200), exif=exif)
+    [made] = make_thumbnails(image_root, {"turned.jpg": 64}).values()
+    assert (made.width, made.height) == (32, 64)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "I;16"])
+def test_every_mode_of_colour_becomes_a_picture(image_root: Path, mode: str) -> None:
+    Image.new(mode, (50, 40)).save(image_root / "image.tif")
+    [made] = make_thumbnails(image_root, {"image.tif": 32}).values()
+    assert made.webp
+    assert not made.problem
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("gone.jpg", None, "missing"),
+        ("empty.jpg", b"", "empty"),
+        ("page.jpg", b"<html>", "not an image"),
+        ("../x.jpg", None, "outside root"),
+    ],
+)
+def test_what_is_no_image_says_why(image_root: Path, name: str, content: bytes | None, problem: str) -> None:
+    if content is not None:
+        (image_root / name).write_bytes(content)
+    [made] = make_thumbnails(image_root, {name: 32}).values()
+    assert made.problem == problem
+    assert style_rules([made]) == ""
