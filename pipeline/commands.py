@@ -6,6 +6,7 @@ The stages are imported inside the commands, so that `pipeline --help` answers a
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,27 +149,35 @@ def find_outliers(params: Params, target: str) -> None:
 
 
 @cli.command()
+@click.option("--page", "pages", multiple=True, metavar="COLUMN", help="Only this label column's page; repeatable.")
+@click.option("--index", "only_index", is_flag=True, help="Only the front page.")
 @with_params
-def report(params: Params) -> None:
+def report(params: Params, pages: tuple[str, ...], only_index: bool) -> None:
     """Write the pages to look at."""
-    from stages.report.run import write_report
+    from stages.report.run import write_index, write_page, write_report
 
-    answer_key = PATHS.demo / "answer_key.csv"
-    index = write_report(
-        settings=params.report,
-        targets=params.targets,
-        images=Path(params.dataset.images),
-        manifest=PATHS.manifest,
-        rejected=PATHS.rejected,
-        splits=PATHS.splits,
-        backbone=PATHS.backbone.with_suffix(".json"),
-        features=PATHS.features,
-        heads=PATHS.heads,
-        results=PATHS.reports,
-        destination=PATHS.reports,
-        answer_key=answer_key if params.dataset.source == "demo" else None,
-        n_jobs=params.parallel.n_jobs,
-    )
+    shared = {
+        "settings": params.report,
+        "images": Path(params.dataset.images),
+        "backbone": PATHS.backbone.with_suffix(".json"),
+        "features": PATHS.features,
+        "results": PATHS.reports,
+        "destination": PATHS.reports,
+        "n_jobs": params.parallel.n_jobs,
+    }
+    of_collection = {
+        "targets": params.targets,
+        "manifest": PATHS.manifest,
+        "rejected": PATHS.rejected,
+        "splits": PATHS.splits,
+        "answer_key": PATHS.demo / "answer_key.csv" if params.dataset.source == "demo" else None,
+    }
+    if pages:
+        for target in pages:
+            click.echo(write_page(target=_checked(target), heads=PATHS.heads, **shared))
+        return
+    write_all = write_index if only_index else partial(write_report, heads=PATHS.heads)
+    index = write_all(**of_collection, **shared)
     click.echo(f"Open {index} in a browser.")
 
 

@@ -5,7 +5,6 @@ import importlib
 from collections.abc import Iterator
 from typing import Literal
 
-import joblib
 from pydantic import Field, field_validator
 
 from stages.errors import StageError
@@ -39,6 +38,8 @@ def parallel_backend(settings: ParallelSettings) -> Iterator[None]:
     StageError
         If the backend's package is not installed.
     """
+    import joblib  # here, because the settings are read by commands that run nothing in parallel
+
     with contextlib.ExitStack() as stack:
         if settings.backend == "dask":
             client = _import("dask.distributed", "dask[distributed]").Client(settings.address)

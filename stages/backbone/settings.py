@@ -18,5 +18,5 @@ class BackboneSettings(Settings):
     """auto: how long fetching the pretrained weights may take before random ones are used instead."""
     random_state: int = Field(0, ge=0, le=2**32 - 1)
     """random: seed of the weights."""
-    calibration_images: int = Field(64, ge=2, le=4096)
+    calibration_images: int = Field(32, ge=2, le=4096)
     """random: number of train images whose activations set the batch-norm statistics."""

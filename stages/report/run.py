@@ -13,7 +13,7 @@ import pandas as pd
 from cache.atomic import write_text
 from stages.report import charts, galleries, tables
 from stages.report.pages import render
-from stages.report.selfcheck import read_answer_key, score_against_key
+from stages.report.selfcheck import COLUMNS, read_answer_key, score_against_key
 from stages.report.settings import ReportSettings
 from stages.report.sources import (
     Collection,
@@ -90,7 +90,7 @@ def write_report(
     """
     for target in targets:
         write_page(
-            settings=settings, target=target, targets=targets, images=images, backbone=backbone, features=features,
+            settings=settings, target=target, images=images, backbone=backbone, features=features,
             heads=heads, results=results, destination=destination, n_jobs=n_jobs,
         )  # fmt: skip
     return write_index(
@@ -104,7 +104,6 @@ def write_page(
     *,
     settings: ReportSettings,
     target: str,
-    targets: Sequence[str],
     images: Path,
     backbone: Path,
     features: Path,
@@ -115,20 +114,22 @@ def write_page(
 ) -> Path:
     """Write one target's page, `destination/pages/TARGET.html`; parameters and errors as in `write_report`."""
     found = read_results(target, heads=heads, results=results)
+    models = tables.models(found.metrics)
     matrix = galleries.matrix(found, settings)
     shown = galleries.galleries(found.outliers, settings.gallery_size, found.confusion.classes)
     html = render(
         "target.html",
         target=target,
-        targets=targets,
+        # No link to the other targets' pages: then a further target changes none of them.
+        targets=[target],
         root="../",
         backbone=read_backbone(backbone),
         thumbnails=make_thumbnails(
             images, galleries.thumbnail_sizes(matrix, shown, settings.thumbnail_px), n_jobs=n_jobs
         ),
         metrics=found.metrics,
-        models=tables.models(found.metrics),
-        score_rows={split: tables.score_rows(found.metrics, split) for split in ("test", "val")},
+        models=models,
+        score_rows={split: tables.score_rows(found.metrics, models, split) for split in ("test", "val")},
         curves=_curves(found),
         per_class=found.per_class,
         bars=_bars(found.per_class),
@@ -162,10 +163,9 @@ def write_index(
         manifest=manifest, rejected=rejected, splits=splits, backbone=backbone, features=features
     )
     metrics = {target: read_metrics(target, results) for target in targets}
-    selfcheck = None
-    if answer_key is not None:
-        selfcheck = _selfcheck(answer_key, collection, targets, results)
-        write_table(selfcheck, destination / "selfcheck.csv")
+    models = list(dict.fromkeys(model for scores in metrics.values() for model in tables.models(scores)))
+    outliers = {target: read_outliers(target, results) for target in targets} if answer_key else {}
+    selfcheck = _write_selfcheck(answer_key, collection, outliers, destination)
     duplicates = tables.duplicates(collection.splits)
     hanging = _hanging(collection.splits)
     html = render(
@@ -179,8 +179,8 @@ def write_index(
         ),
         hanging=hanging,
         metrics=metrics,
-        models=list(dict.fromkeys(model for scores in metrics.values() for model in tables.models(scores))),
-        score_rows={target: tables.score_rows(scores, "test", tables.HEADLINES) for target, scores in metrics.items()},
+        models=models,
+        score_rows={name: tables.score_rows(metrics[name], models, "test", tables.HEADLINES) for name in targets},
         collection=collection,
         attributes=tables.attributes(collection),
         split_rows=tables.split_rows(collection.splits),
@@ -195,13 +195,18 @@ def write_index(
     return index
 
 
-def _selfcheck(answer_key: Path, collection: Collection, targets: Sequence[str], results: Path) -> pd.DataFrame:
-    return score_against_key(
-        key=read_answer_key(answer_key),
-        rejected=collection.rejected,
-        splits=collection.splits,
-        outliers={target: read_outliers(target, results) for target in targets},
+def _write_selfcheck(
+    answer_key: Path | None, collection: Collection, outliers: dict[str, pd.DataFrame], destination: Path
+) -> pd.DataFrame | None:
+    """Without a key the table is empty: `dvc repro` expects the file of every collection."""
+    if answer_key is None:
+        write_table(pd.DataFrame(columns=COLUMNS), destination / "selfcheck.csv")
+        return None
+    selfcheck = score_against_key(
+        key=read_answer_key(answer_key), rejected=collection.rejected, splits=collection.splits, outliers=outliers
     )
+    write_table(selfcheck, destination / "selfcheck.csv")
+    return selfcheck
 
 
 def _hanging(splits: pd.DataFrame) -> list[str]:

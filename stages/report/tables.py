@@ -4,7 +4,7 @@ In: a `Collection` and metrics. Out: small frozen rows and lists, ready for a te
 """
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -84,13 +84,15 @@ def model_name(model: str) -> str:
     return MODEL_NAMES.get(model, model.replace("_", " "))
 
 
-def score_rows(metrics: Mapping[str, Any], split: str = "test", keys: Iterable[str] | None = None) -> list[ScoreRow]:
+def score_rows(
+    metrics: Mapping[str, Any], models: Iterable[str], split: str, keys: Container[str] | None = None
+) -> list[ScoreRow]:
     """Put the head beside its baselines, a row per measure, and mark the best of each row."""
     by_model = {"head": metrics} | metrics.get("baselines", {})
     wanted = [measure for measure in MEASURES if keys is None or measure[1] in keys]
     rows = []
     for name, key, lower_is_better in wanted:
-        values = {model: by_model[model].get(split, {}).get(key) for model in models(metrics)}
+        values = {model: by_model.get(model, {}).get(split, {}).get(key) for model in models}
         known = [value for value in values.values() if value is not None]
         best = (min if lower_is_better else max)(known, default=None)
         rows.append(ScoreRow(name, [Score(m, v, v is not None and v == best) for m, v in values.items()]))

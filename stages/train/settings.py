@@ -14,7 +14,7 @@ class HeadSettings(Settings):
     """Units in each of the two LSTM layers."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """Share of activations dropped between the layers and before the linear layer."""
-    readout: Literal["last", "mean"] = "mean"
+    readout: Literal["last", "mean"] = "last"
     """What the linear layer sees: the last state, or the mean over the sequence."""
 
 
@@ -27,7 +27,7 @@ class TrainSettings(Settings):
     """Images per step."""
     weight_decay: float = Field(1e-2, ge=0, le=10)
     """AdamW's decoupled weight decay."""
-    epochs: int = Field(40, ge=1, le=10_000)
+    epochs: int = Field(30, ge=1, le=10_000)
     """Passes over the train split at most; the learning rate falls to zero over them, along a cosine."""
     patience: int = Field(8, ge=1, le=10_000)
     """Epochs without a better validation macro F1 after which training stops."""
