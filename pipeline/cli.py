@@ -44,7 +44,9 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in _ADVICE:
         where = error.filename or "a file"
         return f"{where}: {error.strerror}: {_ADVICE[error.errno]}"
-    return f"unexpected {type(error).__name__}: {' '.join(str(error).split())} (run again with --debug for the traceback)"
+    return (
+        f"unexpected {type(error).__name__}: {' '.join(str(error).split())} (run again with --debug for the traceback)"
+    )
 
 
 _ADVICE = {

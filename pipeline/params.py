@@ -93,7 +93,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ParamsError(f"{path} does not exist: copy the project's params.yaml here, or name one with --params") from None
+        raise ParamsError(
+            f"{path} does not exist: copy the project's params.yaml here, or name one with --params"
+        ) from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path} is not valid YAML: {_one_line(error)}") from None
     if not isinstance(raw, dict):
@@ -123,7 +125,9 @@ def _apply(raw: dict[str, Any], override: str) -> None:
 
 def _explain(detail: dict[str, Any]) -> str:
     """Turn one of pydantic's errors into `key: what is allowed (given …)`."""
-    location = [part for part in detail["loc"] if isinstance(part, int) or not part.startswith(("function-", "literal"))]
+    location = [
+        part for part in detail["loc"] if isinstance(part, int) or not part.startswith(("function-", "literal"))
+    ]
     key = ".".join(str(part) for part in location) or "the file"
     if detail["type"] == "extra_forbidden":
         return f"{key}: unknown key; allowed here: {', '.join(_allowed_keys(location[:-1]))}"

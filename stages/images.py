@@ -13,7 +13,16 @@ from typing import Literal
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 Reason = Literal[
-    "missing", "empty", "not_an_image", "truncated", "decode_error", "too_large", "too_small", "outside_root", "unreadable", "changed"
+    "missing",
+    "empty",
+    "not_an_image",
+    "truncated",
+    "decode_error",
+    "too_large",
+    "too_small",
+    "outside_root",
+    "unreadable",
+    "changed",
 ]
 
 # What files that are no images begin with, to name them.

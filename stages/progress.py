@@ -32,7 +32,12 @@ class Progress:
     def __init__(self, total: int, description: str, unit: str = "images", done: int = 0) -> None:
         self.on_terminal = sys.stderr.isatty()
         self.bar = tqdm(
-            total=total, initial=done, desc=description, unit=f" {unit}", disable=not self.on_terminal, dynamic_ncols=True
+            total=total,
+            initial=done,
+            desc=description,
+            unit=f" {unit}",
+            disable=not self.on_terminal,
+            dynamic_ncols=True,
         )
         self.total, self.description, self.unit = total, description, unit
         self.count = self.initial = done

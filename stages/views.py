@@ -60,7 +60,7 @@ def views_of(encoded: bytes, key: str, *, settings: FeatureSettings, max_pixels:
 
 
 def _decode_at_reduced_scale(image: Image.Image, resize_px: int) -> None:
-    """Let libjpeg decode at 1/2, 1/4 or 1/8 where the shorter side still covers `resize_px` (other formats ignore it)."""
+    """Let libjpeg decode at 1/2, 1/4 or 1/8 where the shorter side still covers `resize_px`."""
     ratio = min(image.size) / resize_px
     if ratio >= 2:
         image.draft(image.mode, tuple(math.ceil(side / ratio) for side in image.size))

@@ -128,7 +128,11 @@ def read_weights(path: Path) -> State:
         If the file is missing, cannot be read safely, or is no ResNet-101.
     """
     try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+        state = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except FileNotFoundError:
         raise StageError(f"backbone.weights names {path}, which does not exist") from None
     except (OSError, RuntimeError, SafetensorError, EOFError, ValueError, KeyError, ImportError) as error:
@@ -156,5 +160,7 @@ def _without_fc(state: State, source: str) -> State:
         raise StageError(f"{source} is no ResNet-101 by its keys: {len(wrong)} differ, the first is {wrong[0]}")
     for key, value in expected.items():
         if state[key].shape != value.shape:
-            raise StageError(f"{source}: {key} has shape {tuple(state[key].shape)}, ResNet-101 has {tuple(value.shape)}")
+            raise StageError(
+                f"{source}: {key} has shape {tuple(state[key].shape)}, ResNet-101 has {tuple(value.shape)}"
+            )
     return {key: state[key].to(value.dtype).contiguous() for key, value in expected.items()}

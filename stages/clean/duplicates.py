@@ -3,6 +3,7 @@
 In: a digest and a 64-bit perceptual hash per image. Out: a group name per image, equal for duplicates.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,9 +50,7 @@ def group_duplicates(digests: Sequence[str], hashes: np.ndarray, *, max_bits: in
 def _bands(max_bits: int, hashes: np.ndarray) -> list[np.ndarray]:
     """Cut the hashes into `max_bits + 1` bands of bits, each shape `(n,)`, uint64."""
     edges = np.linspace(0, HASH_BITS, max_bits + 2).astype(np.uint64)
-    return [
-        (hashes >> low) & np.uint64((1 << int(high - low)) - 1) for low, high in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    return [(hashes >> low) & np.uint64((1 << int(high - low)) - 1) for low, high in itertools.pairwise(edges)]
 
 
 def _chain(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -95,7 +95,11 @@ def _check_all(names: list[str], images: Path, settings: CleanSettings) -> list[
     results = joblib.Parallel(return_as="generator")(
         joblib.delayed(_check_batch)(images, batch, settings) for batch in batches
     )
-    return [check for batch in tracked(results, len(batches), "Checking", f"batches of {BATCH_SIZE} images") for check in batch]
+    return [
+        check
+        for batch in tracked(results, len(batches), "Checking", f"batches of {BATCH_SIZE} images")
+        for check in batch
+    ]
 
 
 def _check_batch(images: Path, batch: list[str], settings: CleanSettings) -> list[CheckedImage]:

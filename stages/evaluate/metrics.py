@@ -46,11 +46,20 @@ def confusion_table(y_true: np.ndarray, y_pred: np.ndarray, classes: list[str]) 
     return pd.DataFrame(counts, columns=classes).assign(y_true=classes)[["y_true", *classes]]
 
 
-def per_class_table(y_true: np.ndarray, y_pred: np.ndarray, classes: list[str], train_counts: np.ndarray) -> pd.DataFrame:
+def per_class_table(
+    y_true: np.ndarray, y_pred: np.ndarray, classes: list[str], train_counts: np.ndarray
+) -> pd.DataFrame:
     """Precision, recall and F1 of each class, its images in the split (support) and in train."""
     precision, recall, f1, support = precision_recall_fscore_support(
         y_true, y_pred, labels=range(len(classes)), zero_division=0
     )
     return pd.DataFrame(
-        {"class": classes, "precision": precision, "recall": recall, "f1": f1, "support": support, "train_n": train_counts}
+        {
+            "class": classes,
+            "precision": precision,
+            "recall": recall,
+            "f1": f1,
+            "support": support,
+            "train_n": train_counts,
+        }
     )

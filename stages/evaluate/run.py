@@ -54,9 +54,7 @@ def evaluate_head(
     check_same_data(card, data)
     probabilities = softmax(predict_logits(model, data.features[:, 0]) / card["temperature"], axis=1)
     train, val, test = data.rows("train"), data.rows("val"), data.rows("test")
-    probe, strength = logistic_regression(
-        data.pooled(), data.labels, train, val, settings.logistic_regression_C
-    )
+    probe, strength = logistic_regression(data.pooled(), data.labels, train, val, settings.logistic_regression_C)
     baselines = {
         "majority": majority(data.labels, train, len(data.classes)),
         "logistic_regression": probe,
@@ -106,6 +104,7 @@ def _summary(target: str, metrics: dict) -> str:
     rows = {"head": metrics["test"]} | {name: scores["test"] for name, scores in metrics["baselines"].items()}
     lines = [f"{target + ' (test)':<22}{'accuracy':>10}{'macro F1':>10}{'log-loss':>10}{'images':>8}"]
     lines += [
-        f"{name:<22}{s['accuracy']:>10.3f}{s['f1_macro']:>10.3f}{s['log_loss']:>10.3f}{s['n']:>8}" for name, s in rows.items()
+        f"{name:<22}{s['accuracy']:>10.3f}{s['f1_macro']:>10.3f}{s['log_loss']:>10.3f}{s['n']:>8}"
+        for name, s in rows.items()
     ]
     return "\n".join(lines)

@@ -129,7 +129,8 @@ def _check_failures(failures: list[Failure], count: int, max_share: float) -> No
     if len(failures) > max(max_share * count, 1):
         last = failures[-1]
         raise StageError(
-            f"{len(failures)} of {count} images could not be read, the last {last.image} ({last.reason}, {last.detail}): "
+            f"{len(failures)} of {count} images could not be read, the last is {last.image} "
+            f"({last.reason}, {last.detail}): "
             "more than features.max_failed_share; check dataset.images and run `pipeline clean` again"
         )
 

@@ -57,11 +57,15 @@ def ingest_labels(*, settings: DatasetSettings, manifest: Path, demo: Path, n_jo
         _leave_demo_empty(demo)
         images = Path(settings.images)
         if not images.is_dir():
-            raise StageError(f"dataset.images is {images}, which is not a folder: set it to the folder of the image files")
+            raise StageError(
+                f"dataset.images is {images}, which is not a folder: set it to the folder of the image files"
+            )
         table = _read_folders(images, settings) if settings.source == "folder" else _read_labels(settings)
     table = _merge_rows_of_an_image(table).sort_values("image", ignore_index=True)
     if table.empty:
-        raise StageError(f"no images found: dataset.source is {settings.source}, check dataset.images and dataset.labels")
+        raise StageError(
+            f"no images found: dataset.source is {settings.source}, check dataset.images and dataset.labels"
+        )
     write_table(table, manifest)
     return _summary(table)
 
@@ -81,7 +85,9 @@ def _read_folders(images: Path, settings: DatasetSettings) -> pd.DataFrame:
         if path.suffix.lower() in IMAGE_SUFFIXES and len(path.relative_to(images).parts) > 1
     ]
     if not rows:
-        raise StageError(f"{images} has no sub-folders with image files: `folder` takes the sub-folders' names as classes")
+        raise StageError(
+            f"{images} has no sub-folders with image files: `folder` takes the sub-folders' names as classes"
+        )
     return pd.DataFrame(rows, columns=["image", settings.folder_attribute])
 
 

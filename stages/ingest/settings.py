@@ -18,11 +18,11 @@ class DatasetSettings(Settings):
     labels: str | None = None
     """csv: the table with the labels."""
     watch: str = Field("stages/ingest/demo", min_length=1)
-    """What `dvc repro` watches to see whether ingest has to run again; set it to `labels` (csv) or `images` (folder)."""
+    """What makes `dvc repro` run ingest again when it changes: set it to `labels` (csv) or `images` (folder)."""
     image_column: str = Field("image", min_length=1)
     """csv: the column that holds each image's path, relative to `images`."""
     columns: dict[str, str] | None = None
-    """csv: attribute to column name (`{style: "Art Style"}`). Null takes every column but the image's as it is named."""
+    """csv: attribute to column name (`{style: "Art Style"}`). Null takes every column but the image's."""
     folder_attribute: str = Field("style", min_length=1)
     """folder: the attribute that the sub-folders' names are the classes of."""
     demo: DemoSettings = DemoSettings()

@@ -45,7 +45,9 @@ def split_images(*, settings: SplitSettings, clean: Path, splits: Path) -> str:
     table = read_table(clean, required=CLEAN_COLUMNS, made_by="pipeline clean")
     labels = _labels_per_group(table, _columns_to_stratify(table, settings, clean), settings.min_class_size)
     if len(labels) < len(SPLITS):
-        raise StageError(f"{clean} has {len(labels)} distinct pictures; at least {len(SPLITS)} are needed to split them")
+        raise StageError(
+            f"{clean} has {len(labels)} distinct pictures; at least {len(SPLITS)} are needed to split them"
+        )
     table["split"] = table["group"].map(_divide(labels, settings))
     write_table(table, splits)
     return _summary(table)
@@ -57,7 +59,9 @@ def _columns_to_stratify(table: pd.DataFrame, settings: SplitSettings, clean: Pa
         return attributes
     for column in settings.stratify_by:
         if column not in attributes:
-            raise StageError(f"split.stratify_by: {clean} has no label column {column!r} (it has {', '.join(attributes)})")
+            raise StageError(
+                f"split.stratify_by: {clean} has no label column {column!r} (it has {', '.join(attributes)})"
+            )
     return settings.stratify_by
 
 

@@ -79,7 +79,9 @@ def load_labelled_features(target: str, *, features: Path, splits: Path) -> Labe
 
 def _check_target(target: str, table: pd.DataFrame, splits: Path) -> None:
     if target not in table.columns:
-        attributes = [c for c in table.columns if c not in {"image", "sha256", "width", "height", "mode", "group", "split"}]
+        attributes = [
+            c for c in table.columns if c not in {"image", "sha256", "width", "height", "mode", "group", "split"}
+        ]
         raise StageError(f"{splits} has no label column {target!r}; it has: {', '.join(attributes) or 'none'}")
 
 
@@ -110,5 +112,6 @@ def _classes(target: str, table: pd.DataFrame, splits: Path) -> list[str]:
         if row["train"] == 0:
             log.warning("%s: class %r has no train image; its %d images are left out", target, name, row.sum())
         elif row["val"] == 0 or row["test"] == 0:
-            log.warning("%s: class %r has %d images, none in val or test: it is learned but not fully scored", target, name, row.sum())  # fmt: skip
+            message = "%s: class %r has %d images, none in val or test: it is learned but not fully scored"
+            log.warning(message, target, name, row.sum())
     return classes

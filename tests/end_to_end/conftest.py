@@ -48,10 +48,14 @@ def edit_params(folder: Path, changes: dict[str, object]) -> None:
 def command(*arguments: str, cwd: Path, check: bool = True, **options: object) -> subprocess.CompletedProcess[str]:
     """Run a program of the environment that the tests run in."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path, "GIT_CONFIG_GLOBAL": str(cwd / ".gitconfig-test")} | options.pop("env", {})
+    environment = (
+        os.environ | {"PATH": path, "GIT_CONFIG_GLOBAL": str(cwd / ".gitconfig-test")} | options.pop("env", {})
+    )
     result = subprocess.run(arguments, cwd=cwd, capture_output=True, text=True, env=environment, check=False, **options)
     if check and result.returncode:
-        pytest.fail(f"{' '.join(arguments)} gave {result.returncode}:\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}")
+        pytest.fail(
+            f"{' '.join(arguments)} gave {result.returncode}:\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}"
+        )
     return result
 
 

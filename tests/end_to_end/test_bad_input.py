@@ -62,7 +62,9 @@ def test_a_target_that_is_no_name_is_wrong_usage(pipeline: Run, target: str) -> 
 
 
 def test_wrong_settings_are_wrong_usage(pipeline: Run) -> None:
-    assert "train.lrr: unknown key; allowed here: batch_size" in error_line(pipeline("clean", "--set", "train.lrr=1"), code=2)
+    assert "train.lrr: unknown key; allowed here: batch_size" in error_line(
+        pipeline("clean", "--set", "train.lrr=1"), code=2
+    )
     assert "no.yaml does not exist" in error_line(pipeline("clean", "--params", "no.yaml"), code=2)
 
 
@@ -119,7 +121,9 @@ def test_a_full_disk(pipeline: Run, project: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root may write anywhere")
 def test_a_read_only_folder(project: Path) -> None:
     # As root, only a process that gave up the right to override permissions is stopped by them.
-    without_override = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"] if os.geteuid() == 0 else []
+    without_override = (
+        ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"] if os.geteuid() == 0 else []
+    )
     before = digest_of(project / "data" / "splits.csv")
     folders = [project / "data", project / "models", project / "models" / "heads" / "style"]
     for folder in folders:
@@ -136,7 +140,14 @@ def test_a_read_only_folder(project: Path) -> None:
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(pipeline: Run, project: Path) -> None:
-    options = ["--set", "features.random_state=7", "--set", "features.flush_every_s=0.001", "--set", "features.batch_size=2"]
+    options = [
+        "--set",
+        "features.random_state=7",
+        "--set",
+        "features.flush_every_s=0.001",
+        "--set",
+        "features.batch_size=2",
+    ]
     known = set((project / ".features").rglob("shard-*.h5"))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     process = subprocess.Popen(

@@ -40,7 +40,12 @@ def test_metrics_have_the_promised_names(built: Path) -> None:
     for target in TARGETS:
         metrics = json.loads((built / "reports" / target / "metrics.json").read_text())
         baselines = metrics["baselines"]
-        for scores in (metrics["test"], metrics["val"], baselines["majority"]["test"], baselines["logistic_regression"]["test"]):
+        for scores in (
+            metrics["test"],
+            metrics["val"],
+            baselines["majority"]["test"],
+            baselines["logistic_regression"]["test"],
+        ):
             assert names <= set(scores)
 
 
@@ -79,7 +84,10 @@ def test_a_further_target_adds_only_its_stages(project: Path) -> None:
 
 
 def test_code_of_a_stage_belongs_to_that_stage(project: Path) -> None:
-    for folder, stages in [("clean", {"clean"}), ("evaluate", {f"evaluate@{target}" for target in TARGETS} | {f"outliers@{target}" for target in TARGETS})]:
+    for folder, stages in [
+        ("clean", {"clean"}),
+        ("evaluate", {f"evaluate@{target}" for target in TARGETS} | {f"outliers@{target}" for target in TARGETS}),
+    ]:
         path = project / "stages" / folder / "run.py"
         before = path.read_text()
         path.write_text(before + "\n# changed\n")

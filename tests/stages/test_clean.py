@@ -40,7 +40,9 @@ def clean(tmp_path: Path, images: Path, names: list[str], **settings: int) -> tu
         clean=tmp_path / "clean.csv",
         rejected=tmp_path / "rejected.csv",
     )
-    return tuple(pd.read_csv(tmp_path / name, dtype=str, keep_default_na=False) for name in ("clean.csv", "rejected.csv"))
+    return tuple(
+        pd.read_csv(tmp_path / name, dtype=str, keep_default_na=False) for name in ("clean.csv", "rejected.csv")
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,9 +59,7 @@ def clean(tmp_path: Path, images: Path, names: list[str], **settings: int) -> tu
         (bomb(100, 100), "truncated", ""),
     ],
 )
-def test_a_file_that_cannot_be_used_gets_its_reason(
-    image_root: Path, content: bytes, reason: str, detail: str
-) -> None:
+def test_a_file_that_cannot_be_used_gets_its_reason(image_root: Path, content: bytes, reason: str, detail: str) -> None:
     (image_root / "bad.jpg").write_bytes(content)
     found = check_image(image_root, "bad.jpg", SETTINGS)
     assert found.reason == reason
@@ -92,7 +92,9 @@ def test_a_path_that_leaves_the_root_is_never_read(tmp_path: Path, image_root: P
         assert check_image(image_root, name, SETTINGS).reason == "outside_root", name
 
 
-def test_good_rows_are_described_and_rejected_ones_are_named(tmp_path: Path, image_root: Path, save_picture: Save) -> None:
+def test_good_rows_are_described_and_rejected_ones_are_named(
+    tmp_path: Path, image_root: Path, save_picture: Save
+) -> None:
     save_picture("a.png", 5, (90, 70))
     save_picture("b.jpg", 6, (40, 50))
     good, rejected = clean(tmp_path, image_root, ["a.png", "b.jpg", "c.jpg"])
@@ -149,7 +151,9 @@ def test_near_duplicates_are_those_that_trying_every_pair_finds(data: st.DataObj
         seed ^ sum(1 << bit for bit in set(data.draw(flips)))
         for seed in data.draw(st.lists(st.sampled_from(seeds), min_size=1, max_size=12))
     ]
-    groups = group_duplicates([f"{i:016x}" * 4 for i in range(len(hashes))], np.array(hashes, dtype=np.uint64), max_bits=max_bits)
+    groups = group_duplicates(
+        [f"{i:016x}" * 4 for i in range(len(hashes))], np.array(hashes, dtype=np.uint64), max_bits=max_bits
+    )
     expected = brute_force_groups(hashes, max_bits)
     for a, b in itertools.combinations(range(len(hashes)), 2):
         assert (groups[a] == groups[b]) == (expected[a] == expected[b])

@@ -114,7 +114,9 @@ def test_a_head_is_ten_lines_of_plain_torch(make_project: MakeProject) -> None:
     train(project, epochs=3)
     card, state = json.loads((project.head / "head.json").read_text()), load_file(project.head / "head.safetensors")
     lstm = torch.nn.LSTM(card["shape"][-1], card["settings"]["head"]["hidden_size"], num_layers=2, batch_first=True)
-    lstm.load_state_dict({name.removeprefix("lstm."): value for name, value in state.items() if name.startswith("lstm.")})
+    lstm.load_state_dict(
+        {name.removeprefix("lstm."): value for name, value in state.items() if name.startswith("lstm.")}
+    )
     x = torch.randn(5, 4, 24)
     states, _ = lstm((x - state["input_mean"]) / state["input_std"])
     logits = states.mean(dim=1) @ state["linear.weight"].T + state["linear.bias"]
@@ -136,7 +138,9 @@ def test_scores_are_scikit_learns(make_project: MakeProject) -> None:
     assert scores["f1_macro"] == pytest.approx(f1_score(y, p.argmax(1), average="macro"))
     assert scores["log_loss"] == pytest.approx(log_loss(y, p))
     assert scores["n"] == 200
-    assert score(np.array([0, 1]), np.array([[1.0, 0.0], [1.0, 0.0]]))["log_loss"] < 30  # one sure mistake is no infinity
+    assert (
+        score(np.array([0, 1]), np.array([[1.0, 0.0], [1.0, 0.0]]))["log_loss"] < 30
+    )  # one sure mistake is no infinity
 
 
 def test_the_tables_agree_with_the_scores(make_project: MakeProject) -> None:
@@ -198,11 +202,13 @@ def test_a_target_that_no_column_has_is_named_with_those_there_are(make_project:
 
 
 def test_one_class_alone_is_refused(make_project: MakeProject) -> None:
-    with pytest.raises(StageError, match="two or more classes are needed .* there is only 'dabs'"):
+    with pytest.raises(StageError, match=r"two or more classes are needed .* there is only 'dabs'"):
         train(make_project(["dabs"] * 10))
 
 
-def test_a_class_with_one_image_is_learned_and_said(make_project: MakeProject, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_class_with_one_image_is_learned_and_said(
+    make_project: MakeProject, caplog: pytest.LogCaptureFixture
+) -> None:
     splits = ["train", *(["train", "train", "val", "test"] * 10)]
     project = make_project(["rare", *CLASSES[:2] * 20], splits=splits)
     train(project, epochs=3)
@@ -211,7 +217,9 @@ def test_a_class_with_one_image_is_learned_and_said(make_project: MakeProject, c
     assert evaluate(project)["test"]["n"] == 10
 
 
-def test_a_class_that_train_lacks_is_left_out_and_said(make_project: MakeProject, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_class_that_train_lacks_is_left_out_and_said(
+    make_project: MakeProject, caplog: pytest.LogCaptureFixture
+) -> None:
     splits = ["test", *(["train", "train", "val", "test"] * 10)]
     project = make_project(["rare", *CLASSES[:2] * 20], splits=splits)
     train(project, epochs=3)
@@ -220,7 +228,7 @@ def test_a_class_that_train_lacks_is_left_out_and_said(make_project: MakeProject
 
 
 def test_labels_missing_from_a_split_are_refused(make_project: MakeProject) -> None:
-    with pytest.raises(StageError, match="no image of the val split .* has a label"):
+    with pytest.raises(StageError, match=r"no image of the val split .* has a label"):
         train(make_project(CLASSES * 4, splits=["train"] * 9 + ["test"] * 3))
 
 
@@ -228,7 +236,7 @@ def test_a_head_of_other_features_is_refused_with_the_fix(make_project: MakeProj
     project, other = make_project(CLASSES * 10), make_project(CLASSES * 10, seed=1, folder="other")
     train(project, epochs=2)
     other.head = project.head
-    with pytest.raises(StageError, match="was trained on features .* run `pipeline train-head --target style` again"):
+    with pytest.raises(StageError, match=r"was trained on features .* run `pipeline train-head --target style` again"):
         evaluate(other)
 
 

@@ -56,7 +56,9 @@ def test_another_seed_is_another_split(tmp_path: Path) -> None:
 
 def test_classes_of_every_column_keep_their_shares(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    labels = {name: rng.choice(["a", "b", "c", ""], 1000, p=[0.6, 0.25, 0.1, 0.05]).tolist() for name in ("style", "genre")}
+    labels = {
+        name: rng.choice(["a", "b", "c", ""], 1000, p=[0.6, 0.25, 0.1, 0.05]).tolist() for name in ("style", "genre")
+    }
     result = split(tmp_path, table_of(labels, list(range(1000))))
     for column in labels:
         for _, rows in result.groupby(column):

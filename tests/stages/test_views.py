@@ -42,7 +42,11 @@ def reference_view(image: Image.Image, settings: FeatureSettings) -> np.ndarray:
 def test_grey_palette_and_cmyk_become_the_same_rgb() -> None:
     grey = picture(1).convert("L")
     expected = np.asarray(grey.convert("RGB")).astype(int)
-    for data in (encoded(grey, "PNG"), encoded(grey.convert("P"), "PNG"), encoded(grey.convert("RGB").convert("CMYK"), "TIFF")):
+    for data in (
+        encoded(grey, "PNG"),
+        encoded(grey.convert("P"), "PNG"),
+        encoded(grey.convert("RGB").convert("CMYK"), "TIFF"),
+    ):
         assert np.abs(decoded(data).astype(int) - expected).max() <= 2
 
 
