@@ -74,30 +74,14 @@ def fit_head(
     head.to(device)
     optimizer = torch.optim.AdamW(head.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=settings.epochs)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device))
     rng = np.random.default_rng(settings.random_state)
-    best_f1, best, best_epoch, best_logits, epochs = -1.0, {}, 0, np.empty(0), []
+    best_f1, best_epoch, best_logits, best_state, epochs = -1.0, 0, np.empty(0), None, []
 
     for epoch in range(1, settings.epochs + 1):
-        started = time.perf_counter()
-        head.train()
-        losses, predictions, truths = [], [], []
-        for x, y in _batches(features, labels, train, settings.batch_size, rng, device):
-            with autocast:
-                logits = head(x).float()
-            loss = F.cross_entropy(logits, y)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(head.parameters(), max_norm=1.0)
-            optimizer.step()
-            losses.append(loss.detach() * len(y))
-            predictions.append(logits.detach().argmax(dim=1))
-            truths.append(y)
-        seconds = time.perf_counter() - started
         epochs.append(
-            _scores("train", torch.cat(truths), torch.cat(predictions), float(torch.stack(losses).sum()) / len(train))
-            | {"lr": scheduler.get_last_lr()[0], "images_per_s": len(train) / seconds}
+            _train_epoch(head, optimizer, _batches(features, labels, train, settings.batch_size, rng, device))
         )
+        epochs[-1]["lr"] = scheduler.get_last_lr()[0]
         scheduler.step()
         if val is None:
             best_epoch = epoch
@@ -109,13 +93,38 @@ def fit_head(
         on_epoch(epochs[-1])
         if epochs[-1]["val/f1_macro"] > best_f1:
             best_f1, best_epoch, best_logits = epochs[-1]["val/f1_macro"], epoch, val_logits
-            best = copy.deepcopy(head.state_dict())
+            best_state = copy.deepcopy(head.state_dict())
         elif epoch - best_epoch >= settings.patience:
             break
 
-    if best:
-        head.load_state_dict(best)
+    if best_state is not None:
+        head.load_state_dict(best_state)
     return Fit(head, best_epoch, best_logits, epochs)
+
+
+def _train_epoch(
+    head: LSTMHead, optimizer: torch.optim.Optimizer, batches: Iterator[tuple[torch.Tensor, torch.Tensor]]
+) -> EpochLog:
+    """Step once per batch; scores are those of the predictions made on the way."""
+    started = time.perf_counter()
+    device = head.linear.weight.device
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device))
+    head.train()
+    losses, predictions, truths = [], [], []
+    for x, y in batches:
+        with autocast:
+            logits = head(x).float()
+        loss = F.cross_entropy(logits, y)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(head.parameters(), max_norm=1.0)
+        optimizer.step()
+        losses.append(loss.detach() * len(y))
+        predictions.append(logits.detach().argmax(dim=1))
+        truths.append(y)
+    y_true = torch.cat(truths)
+    scores = _scores("train", y_true, torch.cat(predictions), float(torch.stack(losses).sum()) / len(y_true))
+    return scores | {"images_per_s": len(y_true) / (time.perf_counter() - started)}
 
 
 def _batches(
