@@ -111,7 +111,6 @@ def test_a_full_disk(pipeline: Run, project: Path) -> None:
     )  # fmt: skip
     message = error_line(result)
     assert "MiB" in message or "limit" in message
-    assert sorted((project / ".features").rglob("shard-*.h5"))[: len(store)] or store
     assert all(path.exists() for path in store)
     assert digest_of(project / "data" / "features" / "features.h5") == published
     assert list(project.rglob("*.partial")) == []
