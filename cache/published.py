@@ -4,7 +4,6 @@ In: a store, keys and the images' names. Out: `features.h5`, rows ascending by k
 depend on the keys, the names and the features only, never on how the store came to hold them.
 """
 
-import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,16 +12,17 @@ import h5py
 import numpy as np
 
 from cache.atomic import atomic_path, write_text
-from cache.errors import MIB, CacheError, DamagedFileError, ensure_room, explained
+from cache.errors import CacheError, DamagedFileError, ensure_room, explained
 from cache.fingerprint import FORMAT_VERSION
 from cache.keys import Keys, find, key_array
-from cache.shard import FEATURE_DTYPE, Tables, file_bytes, row_checksum, write_file
+from cache.rows import read_rows, rows_per_block
+from cache.shard import FEATURE_DTYPE, Tables, file_bytes, write_file
 from cache.store import FeatureStore
+from cache.upkeep import repair
 from cache.writer import remove_partial_files
 
 FEATURES_NAME = "features.h5"
 FINGERPRINT_NAME = "fingerprint.json"
-_BLOCK_BYTES = 64 * MIB
 
 
 def publish(store: FeatureStore, keys: Keys, images: Sequence[str], destination: Path | str) -> Path:
@@ -47,7 +47,8 @@ def publish(store: FeatureStore, keys: Keys, images: Sequence[str], destination:
     Raises
     ------
     CacheError
-        If a key is missing from the store, a row is damaged (its shard is then set aside), or the disk refuses.
+        If a key is missing from the store, a row is damaged (its shard is then set aside and its good rows are kept),
+        or the disk refuses.
     """
     destination = Path(destination)
     wanted, names = _in_canonical_order(key_array(keys), images)
@@ -70,7 +71,7 @@ def publish(store: FeatureStore, keys: Keys, images: Sequence[str], destination:
                 )
             write_text(destination / FINGERPRINT_NAME, _summary(store, len(wanted)))
     except DamagedFileError as error:
-        store.set_aside(error.path, error.reason)
+        repair(store, error.path)
         raise
     return path
 
@@ -93,9 +94,9 @@ class _Source:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """The wanted rows in order, as arrays (m, views, tokens, channels) of 64 MiB at most, each row checked."""
-        rows_per_block = max(1, _BLOCK_BYTES // self._shards[0].row_bytes)
-        for start in range(0, len(self._wanted), rows_per_block):
-            yield self._block(slice(start, start + rows_per_block))
+        step = rows_per_block(self._shards[0].row_bytes)
+        for start in range(0, len(self._wanted), step):
+            yield self._block(slice(start, start + step))
 
     def _block(self, part: slice) -> np.ndarray:
         shard_of, row_of = self._shard_of[part], self._row_of[part]
@@ -103,24 +104,8 @@ class _Source:
         for index in np.unique(shard_of):
             # Rows ascend by key in shards as they do here: every shard is read from front to back.
             places = np.flatnonzero(shard_of == index)
-            _read_rows(self._shards[index], row_of[places], block, places)
+            read_rows(self._shards[index], row_of[places], block, places)
         return block
-
-
-def _read_rows(shard: Tables, rows: np.ndarray, block: np.ndarray, places: np.ndarray) -> None:
-    """Read a shard's `rows` into `block[places]`, checking each."""
-    with explained(shard.path), shard.path.open("rb", buffering=0) as file:
-        for row, place in zip(rows.tolist(), places.tolist(), strict=True):
-            file.seek(shard.offset + row * shard.row_bytes)
-            _read_fully(file, memoryview(block[place]).cast("B"))
-            if row_checksum(shard.keys[row], block[place]) != shard.checksums[row]:
-                raise DamagedFileError(shard.path, f"row {row} does not match its checksum")
-
-
-def _read_fully(file: io.FileIO, target: memoryview) -> None:
-    """Fill `target`; at the end of a file that is too short the rest stays as it was, for the checksum to find."""
-    while len(target) and (count := file.readinto(target)):
-        target = target[count:]
 
 
 def _in_canonical_order(keys: np.ndarray, images: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

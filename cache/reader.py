@@ -70,7 +70,7 @@ class FeatureCache:
         self._images: list[str] | None = None
         self._unmapped: tuple[int, h5py.File] | None = None  # (process, its handle)
         if tables.features is None:
-            _log.warning("%s cannot be memory-mapped (not contiguous float16): reading it through h5py", self.path)
+            _log.warning("%s cannot be memory-mapped (%s): reading it through h5py", self.path, _why_not(tables))
 
     def __enter__(self) -> "FeatureCache":
         return self
@@ -167,14 +167,30 @@ class FeatureCache:
         """
         return self.take(self.rows(keys))
 
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        """Read the features at row numbers (shape (m,), any order): what `get` does once it knows where they are."""
+    def take(self, rows: np.ndarray, views: np.ndarray | int | None = None) -> np.ndarray:
+        """Read the features at row numbers: what `get` does once it knows where they are.
+
+        Parameters
+        ----------
+        rows
+            Shape (m,), any order, repeats allowed.
+        views
+            One view for all rows, or one for each (shape (m,)); None for all views.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (m, views, tokens, channels), or (m, tokens, channels) if views are given; float16.
+        """
         features = self.features
         if isinstance(features, np.ndarray):
-            return features.view(np.ndarray)[rows]
+            features = features.view(np.ndarray)
+            # An index array also for a single view: a copy, and of the pages of that view alone.
+            return features[rows] if views is None else features[rows, np.broadcast_to(views, len(rows))]
         ascending, back = np.unique(rows, return_inverse=True)  # h5py wants each row once, in ascending order
         with explained(self.path):
-            return features[ascending].astype(FEATURE_DTYPE, copy=False)[back]
+            whole = features[ascending].astype(FEATURE_DTYPE, copy=False)[back]
+        return whole if views is None else whole[np.arange(len(rows)), views]
 
     def check(self, rows: np.ndarray | None = None) -> int:
         """Read rows and compare each with its checksum.
@@ -221,3 +237,7 @@ class FeatureCache:
         if self._unmapped is None or self._unmapped[0] != os.getpid():
             self._unmapped = os.getpid(), h5py.File(self.path, "r", locking=False)
         return self._unmapped[1]["features"]
+
+
+def _why_not(tables: Tables) -> str:
+    return "not contiguous float16" if tables.offset is None else "this process may not take so much address space"

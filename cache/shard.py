@@ -13,6 +13,7 @@ Every number is little-endian. There are no time stamps, so equal content is equ
 structure (object headers of version 2), a row's checksum guards its key and features, `table_checksum` the rest.
 """
 
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -250,15 +251,23 @@ def _read_tables(raw: BinaryIO, path: Path, mapped: bool) -> Tables:
             checksums=load(file["checksum"]).astype(CHECKSUM_DTYPE, copy=False),
             images=load(file["image"]) if "image" in file else None,
             offset=features.id.get_offset() if features.dtype == FEATURE_DTYPE else None,
-            features=_map(raw, features) if mapped and _can_be_mapped(features, FEATURE_DTYPE) else None,
+            features=_mapped_features(raw, features) if mapped else None,
             table_checksum=int(file.attrs["table_checksum"]),
         )
         _check_tables(tables, features)
     return tables
 
 
-def _can_be_mapped(dataset: h5py.Dataset, dtype: np.dtype) -> bool:
-    return dataset.dtype == dtype and dataset.id.get_offset() is not None
+def _mapped_features(raw: BinaryIO, features: h5py.Dataset) -> np.memmap | None:
+    """A map of the features; None where there can be none: rewritten in chunks, or beyond `ulimit -v`."""
+    if features.dtype != FEATURE_DTYPE or features.id.get_offset() is None:
+        return None
+    try:
+        return np.memmap(raw, FEATURE_DTYPE, mode="r", offset=features.id.get_offset(), shape=features.shape)
+    except OSError as error:
+        if error.errno == errno.ENOMEM:
+            return None
+        raise
 
 
 def _map(raw: BinaryIO, dataset: h5py.Dataset) -> np.ndarray:

@@ -95,13 +95,7 @@ class FeatureStore:
         CacheError
             If the file system does not let it.
         """
-        with explained(path):
-            target = _free_name(path.parent / SET_ASIDE / path.name)
-            target.parent.mkdir(exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):  # another process was quicker
-                os.rename(path, target)
-        _log.warning("set aside %s: %s; its images count as absent, the file is now %s", path, reason, target)
-        return target
+        return set_aside(path, reason)
 
     def _paths(self) -> list[Path]:
         """Every shard's path, ascending. A folder that may not be listed is an error: it is not an empty store."""
@@ -130,6 +124,17 @@ class FeatureStore:
                 "put what decides the shape into the description"
             )
         return tables
+
+
+def set_aside(path: Path, reason: str) -> Path:
+    """Move a shard out of the way; see `FeatureStore.set_aside`."""
+    with explained(path):
+        target = _free_name(path.parent / SET_ASIDE / path.name)
+        target.parent.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another process was quicker
+            os.rename(path, target)
+    _log.warning("set aside %s: %s; its images count as absent, the file is now %s", path, reason, target)
+    return target
 
 
 def _checked_shape(shape: Shape) -> Shape:

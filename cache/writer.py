@@ -7,6 +7,7 @@ disk before it gets its name. A kill costs the rows in memory, an exception or C
 import contextlib
 import hashlib
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -158,20 +159,35 @@ class ShardWriter:
         order = np.argsort(keys)
         keys = keys[order]
         checksums = np.array([row_checksum(key, rows[i]) for key, i in zip(keys, order, strict=True)], np.uint64)
-        path = self._store.folder / shard_name(keys)
-        needed_bytes = file_bytes(len(keys), self._store.shape)
-        with explained(path, needed_bytes):
-            # Its own lock file gone: the disk was unmounted, or the folder deleted. Do not make a new one in its place.
-            (self._store.folder / LOCK_NAME).stat()
-            with atomic_path(path) as temporary:
-                write_file(
-                    temporary,
-                    description=self._store.description_text,
-                    shape=self._store.shape,
-                    keys=keys,
-                    checksums=checksums,
-                    rows=(rows[i] for i in order),
-                )
+        write_shard(self._store, keys, checksums, (rows[i] for i in order))
+
+
+def write_shard(store: "FeatureStore", keys: np.ndarray, checksums: np.ndarray, rows: Iterable[np.ndarray]) -> None:
+    """Write one shard, named by its keys; only for whoever holds the lock.
+
+    Parameters
+    ----------
+    store
+        Where it goes.
+    keys, checksums
+        Shape (n,), ascending by key.
+    rows
+        The features in that order, one by one or in blocks.
+    """
+    path = store.folder / shard_name(keys)
+    needed_bytes = file_bytes(len(keys), store.shape)
+    with explained(path, needed_bytes):
+        # Its own lock file gone: the disk was unmounted, or the folder deleted. Do not make a new one in its place.
+        (store.folder / LOCK_NAME).stat()
+        with atomic_path(path) as temporary:
+            write_file(
+                temporary,
+                description=store.description_text,
+                shape=store.shape,
+                keys=keys,
+                checksums=checksums,
+                rows=rows,
+            )
 
 
 def shard_name(keys: np.ndarray) -> str:
