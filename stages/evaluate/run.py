@@ -18,7 +18,7 @@ from stages.evaluate.metrics import confusion_table, per_class_table, score
 from stages.evaluate.settings import EvaluateSettings
 from stages.tables import write_table
 from stages.train.data import LabelledFeatures, load_labelled_features
-from stages.train.head import check_fingerprint, load_head, predict_logits
+from stages.train.head import check_fingerprint, load_head, predict_rows
 
 
 def evaluate_head(
@@ -52,7 +52,8 @@ def evaluate_head(
     data = load_labelled_features(target, features=features, splits=splits)
     model, card = load_head(head)
     check_same_data(card, data)
-    probabilities = softmax(predict_logits(model, data.features[:, 0]) / card["temperature"], axis=1)
+    logits = predict_rows(model, data.features, np.arange(len(data.table)))
+    probabilities = softmax(logits / card["temperature"], axis=1)
     train, val, test = data.rows("train"), data.rows("val"), data.rows("test")
     probe, strength = logistic_regression(data.pooled(), data.labels, train, val, settings.logistic_regression_C)
     baselines = {

@@ -13,6 +13,7 @@ import pandas as pd
 from cache import FeatureCache
 from stages.errors import StageError
 from stages.tables import read_table
+from stages.train.placement import CachedFeatures, blocks
 
 UNLABELLED = -1
 
@@ -34,7 +35,7 @@ class LabelledFeatures:
     labels
         Shape `(n,)`, int64; `UNLABELLED` where there is no label or its class does not occur in train.
     features
-        Shape `(n, views, tokens, channels)`, float16.
+        Shape `(n, views, tokens, channels)`, float16; read from the cache's file when asked for.
     fingerprint
         Of the cache that the features come from.
     """
@@ -43,7 +44,7 @@ class LabelledFeatures:
     classes: list[str]
     table: pd.DataFrame
     labels: np.ndarray
-    features: np.ndarray
+    features: CachedFeatures
     fingerprint: str
 
     def rows(self, split: str) -> np.ndarray:
@@ -52,7 +53,12 @@ class LabelledFeatures:
 
     def pooled(self) -> np.ndarray:
         """The centre view's mean over tokens, shape `(n, channels)`, float32: what baselines and neighbours use."""
-        return self.features[:, 0].mean(axis=1, dtype=np.float32)
+        return np.concatenate([self.features[rows, 0].mean(axis=1, dtype=np.float32) for rows in blocks(self.features)])
+
+    def pooled_views(self) -> np.ndarray:
+        """Every view's mean over tokens, a sequence of one, shape `(n, views, 1, channels)`, float16."""
+        means = [self.features[rows].mean(axis=2, keepdims=True, dtype=np.float32) for rows in blocks(self.features)]
+        return np.concatenate([block.astype(np.float16) for block in means])
 
 
 def load_labelled_features(target: str, *, features: Path, splits: Path) -> LabelledFeatures:
@@ -67,14 +73,13 @@ def load_labelled_features(target: str, *, features: Path, splits: Path) -> Labe
     """
     table = read_table(splits, required=["image", "sha256", "group", "split"], made_by="pipeline split")
     _check_target(target, table, splits)
-    with FeatureCache(features) as cache:
-        table = _with_features(table, cache, splits)
-        values = cache.get(table["sha256"].tolist())
-        fingerprint = cache.fingerprint
+    cache = FeatureCache(features)
+    table = _with_features(table, cache, splits)
+    values = CachedFeatures(cache, table["sha256"].tolist())
     classes = _classes(target, table, splits)
     code = {name: index for index, name in enumerate(classes)}
     labels = table[target].map(lambda name: code.get(name, UNLABELLED)).to_numpy(dtype=np.int64)
-    return LabelledFeatures(target, classes, table, labels, values, fingerprint)
+    return LabelledFeatures(target, classes, table, labels, values, cache.fingerprint)
 
 
 def _check_target(target: str, table: pd.DataFrame, splits: Path) -> None:

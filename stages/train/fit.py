@@ -16,7 +16,8 @@ from scipy.special import log_softmax
 from sklearn.metrics import accuracy_score, f1_score
 
 from stages.device import has_bf16
-from stages.train.head import LSTMHead, predict_logits
+from stages.train.head import LSTMHead, predict_rows
+from stages.train.placement import CachedFeatures, FeatureArray, mean_and_std, read_ahead
 from stages.train.settings import HeadSettings, TrainSettings
 
 EpochLog = dict[str, float]
@@ -33,7 +34,7 @@ class Fit:
 
 
 def fit_head(
-    features: np.ndarray,
+    features: FeatureArray,
     labels: np.ndarray,
     *,
     train: np.ndarray,
@@ -49,7 +50,8 @@ def fit_head(
     Parameters
     ----------
     features
-        Shape `(n, views, tokens, channels)`, float16. Training draws a view per image and epoch; scores use view 0.
+        Shape `(n, views, tokens, channels)`, float16, wherever `place` put them. Training draws a view per image and
+        epoch; scores use view 0.
     labels
         Shape `(n,)`, int64.
     train, val
@@ -70,7 +72,7 @@ def fit_head(
     """
     torch.manual_seed(settings.random_state)
     head = LSTMHead(channels=features.shape[-1], classes=classes, **head_settings.model_dump())
-    head.set_input_statistics(features[train])
+    head.set_input_statistics(*mean_and_std(features, train))
     head.to(device)
     optimizer = torch.optim.AdamW(head.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=settings.epochs)
@@ -78,16 +80,17 @@ def fit_head(
     best_f1, best_epoch, best_logits, best_state, epochs = -1.0, 0, np.empty(0), None, []
 
     for epoch in range(1, settings.epochs + 1):
-        epochs.append(
-            _train_epoch(head, optimizer, _batches(features, labels, train, settings.batch_size, rng, device))
-        )
+        batches = _batches(features, labels, train, settings.batch_size, rng, device)
+        if isinstance(features, CachedFeatures):
+            batches = read_ahead(batches)
+        epochs.append(_train_epoch(head, optimizer, batches))
         epochs[-1]["lr"] = scheduler.get_last_lr()[0]
         scheduler.step()
         if val is None:
             best_epoch = epoch
             on_epoch(epochs[-1])
             continue
-        val_logits = predict_logits(head, features[val, 0])
+        val_logits = predict_rows(head, features, val)
         val_loss = negative_log_likelihood(val_logits, labels[val])
         epochs[-1] |= _scores("val", labels[val], val_logits.argmax(axis=1), val_loss)
         on_epoch(epochs[-1])
@@ -128,19 +131,19 @@ def _train_epoch(
 
 
 def _batches(
-    features: np.ndarray,
+    features: FeatureArray,
     labels: np.ndarray,
     rows: np.ndarray,
     batch_size: int,
     rng: np.random.Generator,
     device: torch.device,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Every row once, in random order, each with one of its views drawn at random."""
+    """Every row once, in uniformly random order, each with one of its views drawn at random."""
     order = rng.permutation(rows)
     views = rng.integers(features.shape[1], size=len(order))
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
-        x = torch.from_numpy(features[batch, views[start : start + batch_size]])
+        x = torch.as_tensor(features[batch, views[start : start + batch_size]])
         yield x.to(device), torch.from_numpy(labels[batch]).to(device)
 
 

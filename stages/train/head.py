@@ -15,6 +15,7 @@ from torch import nn
 
 from cache.atomic import atomic_path, write_text
 from stages.errors import StageError
+from stages.train.placement import FeatureArray
 
 BATCH_SIZE = 1024
 
@@ -52,23 +53,28 @@ class LSTMHead(nn.Module):
         summary = states.mean(dim=1) if self.readout == "mean" else states[:, -1]
         return self.linear(self.dropout(summary))
 
-    def set_input_statistics(self, features: np.ndarray) -> None:
-        """Standardise inputs by the mean and deviation of these features, `(n, views, tokens, channels)`."""
-        flat = features.reshape(-1, features.shape[-1])
-        self.input_mean.copy_(torch.from_numpy(flat.mean(axis=0, dtype=np.float64)))
-        self.input_std.copy_(torch.from_numpy(flat.std(axis=0, dtype=np.float64)).clamp_min(1e-6))
+    def set_input_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+        """Standardise inputs by this mean and deviation, each of shape `(channels,)`."""
+        self.input_mean.copy_(mean)
+        self.input_std.copy_(std.clamp_min(1e-6))
 
 
 @torch.inference_mode()
-def predict_logits(head: LSTMHead, features: np.ndarray) -> np.ndarray:
+def predict_logits(head: LSTMHead, features: np.ndarray | torch.Tensor) -> np.ndarray:
     """Run a head over `(n, tokens, channels)`; logits `(n, classes)`, float32."""
     head.eval()
     device = head.linear.weight.device
     parts = [
-        head(torch.from_numpy(features[start : start + BATCH_SIZE]).to(device)).cpu().numpy()
+        head(torch.as_tensor(features[start : start + BATCH_SIZE]).to(device)).cpu().numpy()
         for start in range(0, len(features), BATCH_SIZE)
     ]
     return np.concatenate(parts)
+
+
+def predict_rows(head: LSTMHead, features: FeatureArray, rows: np.ndarray, view: int = 0) -> np.ndarray:
+    """Run a head over one view of some rows of `(n, views, tokens, channels)`, wherever they lie."""
+    batches = (rows[start : start + BATCH_SIZE] for start in range(0, len(rows), BATCH_SIZE))
+    return np.concatenate([predict_logits(head, features[batch, view]) for batch in batches])
 
 
 def save_head(folder: Path, state: dict[str, torch.Tensor], card: dict[str, Any]) -> None:

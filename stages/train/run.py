@@ -16,6 +16,7 @@ from stages.progress import Progress
 from stages.train.data import LabelledFeatures, load_labelled_features
 from stages.train.fit import EpochLog, Fit, fit_head, fit_temperature
 from stages.train.head import save_head
+from stages.train.placement import place
 from stages.train.settings import HeadSettings, TrainSettings
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ def train_head(
     """
     data = load_labelled_features(target, features=features, splits=splits)
     device = choose_device()
+    placed = place(data.features, device, train_settings.placement)
     destination.mkdir(parents=True, exist_ok=True)
     with (
         Live(dir=str(destination / "log"), save_dvc_exp=False, dvcyaml=None, report=None) as live,
@@ -68,7 +70,7 @@ def train_head(
             progress.advance()
 
         fit = fit_head(
-            data.features,
+            placed,
             data.labels,
             train=data.rows("train"),
             val=data.rows("val"),

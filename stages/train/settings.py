@@ -31,5 +31,8 @@ class TrainSettings(Settings):
     """Passes over the train split at most; the learning rate falls to zero over them, along a cosine."""
     patience: int = Field(8, ge=1, le=10_000)
     """Epochs without a better validation macro F1 after which training stops."""
+    placement: Literal["auto", "gpu", "ram", "stream"] = "auto"
+    """Where features are read from: the GPU's memory, the computer's, or the cache's file batch by batch; auto takes
+    the first that has room. It changes the speed and no result."""
     random_state: int = Field(0, ge=0, le=2**32 - 1)
     """Seed of the initial weights, the order of images, the views drawn and the dropout."""

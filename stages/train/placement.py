@@ -1,0 +1,180 @@
+"""Where training reads features from: the GPU's memory, the computer's, or the cache's file, by what fits.
+
+In: an open cache and its images' keys. Out: something that is indexed like an array, `features[rows, views]`, whichever
+of the three it is. Every epoch visits the rows in one uniformly random order, wherever they lie, so that the place
+changes the speed and no result.
+"""
+
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+import psutil
+import torch
+
+from cache import FeatureCache
+
+Placement = Literal["auto", "gpu", "ram", "stream"]
+T = TypeVar("T")
+BLOCK_BYTES = 64 * 2**20
+# Shares of free memory that features may take: the rest is for gradients, and for the machine's other users.
+GPU_SHARE, RAM_SHARE = 0.6, 0.5
+
+log = logging.getLogger(__name__)
+
+
+class CachedFeatures:
+    """Features of n images in the cache's file, indexed like an array; what is not asked for is not read.
+
+    Parameters
+    ----------
+    cache
+        An open cache.
+    keys
+        n keys, any order, repeats allowed.
+
+    Attributes
+    ----------
+    shape
+        `(n, views, tokens, channels)`.
+    nbytes
+        What all of it would take in memory.
+    """
+
+    dtype = np.dtype(np.float16)
+
+    def __init__(self, cache: FeatureCache, keys: list[str]) -> None:
+        self._cache = cache
+        self._rows = cache.rows(keys)
+        self.shape = (len(self._rows), *cache.shape)
+        self.nbytes = int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: object) -> np.ndarray:
+        """`features[rows]` is `(m, views, tokens, channels)`, `features[rows, views]` `(m, tokens, channels)`."""
+        rows, views = index if isinstance(index, tuple) else (index, None)
+        return self._cache.take(np.atleast_1d(self._rows[rows]), views)
+
+
+FeatureArray = np.ndarray | torch.Tensor | CachedFeatures
+
+
+def place(features: CachedFeatures, device: torch.device, placement: Placement = "auto") -> FeatureArray:
+    """Bring features to where training reads them from, and log where that is.
+
+    Parameters
+    ----------
+    features
+        Shape `(n, views, tokens, channels)`.
+    device
+        Where the head is trained.
+    placement
+        `gpu`, `ram`, `stream` (read from the file, batch by batch), or `auto`: the first of them that has room.
+
+    Returns
+    -------
+    torch.Tensor, numpy.ndarray or CachedFeatures
+        The same features.
+    """
+    if placement == "auto":
+        placement = _first_with_room(features.nbytes, device)
+    if placement == "gpu" and device.type != "cuda":
+        placement = "ram"
+    size = f"{features.nbytes / 2**20:,.0f} MiB of features"
+    if placement == "gpu":
+        log.info("%s in the GPU's memory", size)
+        return torch.cat([torch.from_numpy(features[block]).to(device) for block in blocks(features)])
+    if placement == "ram":
+        log.info("%s in memory", size)
+        loaded = np.empty(features.shape, features.dtype)
+        for block in blocks(features):
+            loaded[block] = features[block]
+        return loaded
+    free = f"{available_bytes() / 2**20:,.0f} MiB of memory are free"
+    log.info("%s streamed from the cache's file (%s), in one random order over all images per epoch", size, free)
+    return features
+
+
+def _first_with_room(needed_bytes: int, device: torch.device) -> Placement:
+    if device.type == "cuda" and needed_bytes <= GPU_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return "gpu"
+    return "ram" if needed_bytes <= RAM_SHARE * available_bytes() else "stream"
+
+
+def available_bytes() -> int:
+    """Memory that this process may still take: the machine's, its container's (cgroup) and its own limits'."""
+    free = [psutil.virtual_memory().available, *_under_own_limits()]
+    free += [limit - psutil.Process().memory_info().rss for limit in _cgroup_limits()]
+    return max(0, min(free))
+
+
+def _under_own_limits() -> Iterator[int]:
+    """What `ulimit -v` and `ulimit -d` leave."""
+    try:
+        import resource  # Unix only
+    except ImportError:
+        return
+    used = psutil.Process().memory_info()
+    for limit, taken in ((resource.RLIMIT_AS, used.vms), (resource.RLIMIT_DATA, getattr(used, "data", used.rss))):
+        soft = resource.getrlimit(limit)[0]
+        if soft != resource.RLIM_INFINITY:
+            yield soft - taken
+
+
+def _cgroup_limits() -> Iterator[int]:
+    """The memory limits of the control groups this process is in, version 1 and 2; none outside Linux."""
+    try:
+        memberships = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in memberships:
+        _, controllers, group = line.split(":", 2)
+        if controllers == "":
+            candidates = [Path("/sys/fs/cgroup", group.lstrip("/"), "memory.max"), Path("/sys/fs/cgroup/memory.max")]
+        elif "memory" in controllers.split(","):
+            root = Path("/sys/fs/cgroup/memory")
+            candidates = [root / group.lstrip("/") / "memory.limit_in_bytes", root / "memory.limit_in_bytes"]
+        else:
+            continue
+        for path in candidates:
+            try:
+                text = path.read_text().strip()
+            except OSError:
+                continue
+            if text != "max":
+                yield int(text)
+
+
+def blocks(features: FeatureArray, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
+    """Cut row numbers (all, or these) into pieces whose features take 64 MiB at most, in order."""
+    rows = np.arange(len(features)) if rows is None else rows
+    row_bytes = int(np.prod(features.shape[1:])) * 2
+    step = max(1, BLOCK_BYTES // row_bytes)
+    for start in range(0, len(rows), step):
+        yield rows[start : start + step]
+
+
+def read_ahead(items: Iterator[T]) -> Iterator[T]:
+    """Yield the items, the next one being made in a thread meanwhile."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        waiting = pool.submit(next, items, None)
+        while (item := waiting.result()) is not None:
+            waiting = pool.submit(next, items, None)
+            yield item
+
+
+def mean_and_std(features: FeatureArray, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of every channel over rows, views and tokens; two of shape `(channels,)`, float64."""
+    count, total, squares, shift = 0, 0.0, 0.0, None
+    for block in blocks(features, rows):
+        flat = torch.as_tensor(features[block]).flatten(0, -2).float()
+        shift = flat.mean(dim=0) if shift is None else shift  # near the mean: squares of differences stay small
+        flat = flat - shift
+        count, total, squares = count + len(flat), total + flat.sum(0).double(), squares + flat.square().sum(0).double()
+    mean = total / count
+    return (mean + shift).cpu(), (squares / count - mean.square()).clamp_min(0).sqrt().cpu()
