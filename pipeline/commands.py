@@ -90,6 +90,7 @@ def extract_features(params: Params) -> None:
         backbone=PATHS.backbone,
         store=PATHS.store,
         destination=PATHS.features,
+        n_jobs=params.parallel.n_jobs,
     )
     click.echo(summary)
 

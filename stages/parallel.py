@@ -59,3 +59,10 @@ def _import(module: str, package: str):
         raise StageError(
             f"parallel.backend is {backend}, which is not installed: `uv pip install '{package}'`, or set it to loky"
         ) from None
+
+
+def thread_count(n_jobs: int) -> int:
+    """How many threads `n_jobs` means on this machine: joblib's counting, -1 for one per core."""
+    import joblib
+
+    return n_jobs if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + n_jobs)

@@ -4,7 +4,6 @@ In: a list of images and an extractor. Out: a stream of (keys, features), and a 
 Where features are kept is left to the cache.
 """
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ import torch
 from stages.backbone.network import FeatureExtractor
 from stages.extract.settings import FeatureSettings
 from stages.images import UnusableImage
+from stages.parallel import thread_count
 from stages.views import load_views
 
 
@@ -53,6 +53,8 @@ class FeatureStream:
         The image root.
     max_pixels
         Larger images are not decoded.
+    n_jobs
+        Threads that decode; -1 for one per core.
     """
 
     extractor: FeatureExtractor
@@ -60,6 +62,7 @@ class FeatureStream:
     batch_size: int
     images: Path
     max_pixels: int
+    n_jobs: int = -1
     failures: list[Failure] = field(default_factory=list)
 
     def compute(self, files: Sequence[ImageFile]) -> Iterator[tuple[list[str], np.ndarray]]:
@@ -73,7 +76,7 @@ class FeatureStream:
     def _decoded(self, files: Sequence[ImageFile]) -> Iterator[tuple[str, np.ndarray]]:
         """Decode in threads (Pillow lets go of the interpreter's lock), a bounded number of images ahead."""
         ahead = max(2 * self.batch_size // self.settings.views, 4)
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        with ThreadPoolExecutor(max_workers=thread_count(self.n_jobs)) as pool:
             waiting: deque[tuple[ImageFile, Future]] = deque()
             try:
                 for file in files:

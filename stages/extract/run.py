@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cache import FeatureStore, ensure_room, publish
+from cache import DamagedFileError, FeatureStore, ensure_room, fingerprint, publish, share_with_published
 from stages.backbone.network import CHANNELS, IMAGENET_MEAN, IMAGENET_STD, load_extractor
 from stages.device import DTYPES, choose_batch_size, choose_device, choose_precision
 from stages.errors import StageError
@@ -21,6 +21,9 @@ from stages.extract.settings import FeatureSettings
 from stages.progress import Progress
 from stages.tables import read_table, write_table
 from stages.views import PADDING_RGB, TRANSFORM_VERSION
+
+# Damage that comes back after it was mended is the disk's, and nothing to try for ever.
+PUBLISHING_ATTEMPTS = 3
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,7 @@ def extract_features(
     backbone: Path,
     store: Path,
     destination: Path,
+    n_jobs: int = -1,
 ) -> str:
     """Compute every image's features once and publish them.
 
@@ -53,6 +57,8 @@ def extract_features(
         Folder that keeps what was ever computed.
     destination
         Folder of the published cache: `features.h5`, `fingerprint.json`, `failed.csv`.
+    n_jobs
+        Threads that decode, as in joblib: -1 for one per core. It decides no feature's value.
 
     Returns
     -------
@@ -67,22 +73,37 @@ def extract_features(
         If the store is locked by another run, the disk is full, and the like.
     """
     table = read_table(splits, required=["image", "sha256"], made_by="pipeline split").drop_duplicates("sha256")
+    wanted = [ImageFile(key, image) for key, image in zip(table["sha256"], table["image"], strict=True)]
     device = choose_device()
     precision = choose_precision(settings.precision, device)
     shape = (settings.views, settings.tokens, CHANNELS)
     features = FeatureStore(store, describe(settings, read_card(backbone), precision), shape)
-    known = features.keys()
-    todo = [ImageFile(row.sha256, row.image) for row in table.itertuples() if row.sha256 not in known]
-    log.info("%d images: %d in the store already, %d to compute on %s in %s",
-             len(table), len(table) - len(todo), len(todo), device, precision)  # fmt: skip
-    failures: list[Failure] = []
-    if todo:
-        ensure_room(store, features.bytes_for(len(todo)))
-        ensure_room(destination, features.bytes_for(len(table)))
-        failures = _compute(features, todo, settings, device, precision, backbone, images, max_pixels)
-    _publish(features, table, failures, destination)
-    computed = len(todo) - len(failures)
-    return f"{computed} computed, {len(table) - len(todo)} known already, {len(failures)} failed: {destination}"
+    computed, failures = 0, []
+    for _ in range(PUBLISHING_ATTEMPTS):
+        todo = _missing(features, wanted, failures)
+        log.info("%d images: %d in the store already, %d to compute on %s in %s",
+                 len(wanted), len(wanted) - len(todo), len(todo), device, precision)  # fmt: skip
+        if todo:
+            ensure_room(store, features.bytes_for(len(todo)))
+            ensure_room(destination, features.bytes_for(len(wanted)))
+            failed = _compute(features, todo, settings, device, precision, backbone, images, max_pixels, n_jobs)
+            computed, failures = computed + len(todo) - len(failed), failures + failed
+        try:
+            _publish(features, wanted, failures, destination, settings.after_publishing)
+            break
+        except DamagedFileError as error:  # set aside by now: what was lost with it is computed in the next round
+            damage = error
+            log.warning("%s", error.reason)
+    else:
+        raise damage
+    known = len(wanted) - len(failures) - computed
+    return f"{computed} computed, {max(known, 0)} known already, {len(failures)} failed: {destination}"
+
+
+def _missing(store: FeatureStore, wanted: list[ImageFile], failures: list[Failure]) -> list[ImageFile]:
+    """The images whose features the store lacks, less those that have just failed."""
+    known, failed = store.keys(), {failure.image for failure in failures}
+    return [file for file in wanted if file.key not in known and file.image not in failed]
 
 
 def _compute(
@@ -94,6 +115,7 @@ def _compute(
     backbone: Path,
     images: Path,
     max_pixels: int,
+    n_jobs: int,
 ) -> list[Failure]:
     """Run the backbone over the images and append what comes out to the store."""
     stream = FeatureStream(
@@ -102,6 +124,7 @@ def _compute(
         batch_size=choose_batch_size(settings.batch_size, device),
         images=images,
         max_pixels=max_pixels,
+        n_jobs=n_jobs,
     )
     with (
         store.writer(shard_mib=settings.shard_mib, flush_every_s=settings.flush_every_s) as writer,
@@ -135,16 +158,26 @@ def _check_failures(failures: list[Failure], count: int, max_share: float) -> No
         )
 
 
-def _publish(store: FeatureStore, table: pd.DataFrame, failures: list[Failure], destination: Path) -> None:
+def _publish(
+    store: FeatureStore, wanted: list[ImageFile], failures: list[Failure], destination: Path, after_publishing: str
+) -> None:
     """Write the cache of exactly the images in the splits, less those that failed."""
     failed = {failure.image for failure in failures}
     for failure in failures:
         log.warning("%s left out: %s (%s)", *failure)
-    good = table[~table["image"].isin(failed)]
-    if good.empty:
+    good = [file for file in wanted if file.image not in failed]
+    if not good:
         raise StageError("no image could be read: check dataset.images and run `pipeline clean` again")
-    publish(store, good["sha256"].tolist(), good["image"].tolist(), destination)
+    published = publish(store, [file.key for file in good], [file.image for file in good], destination)
     write_table(pd.DataFrame(failures, columns=list(Failure._fields)), destination / "failed.csv")
+    if after_publishing == "link":
+        share_with_published(store, published)
+
+
+def current_fingerprint(settings: FeatureSettings, backbone: Path) -> str:
+    """The fingerprint under which these settings and weights keep their features on this machine."""
+    precision = choose_precision(settings.precision, choose_device())
+    return fingerprint(describe(settings, read_card(backbone), precision))
 
 
 def read_card(backbone: Path) -> dict[str, Any]:

@@ -30,6 +30,9 @@ class FeatureSettings(Settings):
     """Size at which a shard of the store is closed, in MiB."""
     flush_every_s: float = Field(60.0, gt=0)
     """Seconds after which a shard is closed whatever its size: the most work that a kill can cost."""
+    after_publishing: Literal["link", "keep"] = "link"
+    """link: the store keeps published rows as a second name of the published file, so that the disk holds them once
+    (where the file system has hard links). keep: the store keeps a copy of its own."""
     max_failed_share: float = Field(0.05, ge=0, le=1)
     """Share of images that may fail before the run stops."""
 
