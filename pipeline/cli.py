@@ -3,6 +3,7 @@
 import errno
 import functools
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,11 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line."""
-    from pipeline import commands  # noqa: F401  (registers the commands)
+    # They register themselves, in the order in which --help lists them.
+    from pipeline import commands  # noqa: F401, I001
+    from pipeline import cache_commands  # noqa: F401
+
+    # Whoever stops a job politely (kill, a cluster's scheduler, a shutdown) means what Ctrl-C means.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     cli()
