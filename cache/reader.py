@@ -187,10 +187,13 @@ class FeatureCache:
             features = features.view(np.ndarray)
             # An index array also for a single view: a copy, and of the pages of that view alone.
             return features[rows] if views is None else features[rows, np.broadcast_to(views, len(rows))]
-        ascending, back = np.unique(rows, return_inverse=True)  # h5py wants each row once, in ascending order
         with explained(self.path):
-            whole = features[ascending].astype(FEATURE_DTYPE, copy=False)[back]
-        return whole if views is None else whole[np.arange(len(rows)), views]
+            if views is not None:
+                chosen = zip(rows.tolist(), np.broadcast_to(views, len(rows)).tolist(), strict=True)
+                parts = [features[row, view] for row, view in chosen]  # no more than is asked for
+                return np.array(parts, FEATURE_DTYPE).reshape(len(rows), *self.shape[1:])
+            ascending, back = np.unique(rows, return_inverse=True)  # h5py wants each row once, in ascending order
+            return features[ascending].astype(FEATURE_DTYPE, copy=False)[back]
 
     def check(self, rows: np.ndarray | None = None) -> int:
         """Read rows and compare each with its checksum.

@@ -19,7 +19,7 @@ from cache import FeatureCache
 
 Placement = Literal["auto", "gpu", "ram", "stream"]
 T = TypeVar("T")
-BLOCK_BYTES = 64 * 2**20
+BLOCK_BYTES = 8 * 2**20
 # Shares of free memory that features may take: the rest is for gradients, and for the machine's other users.
 GPU_SHARE, RAM_SHARE = 0.6, 0.5
 
@@ -151,7 +151,7 @@ def _cgroup_limits() -> Iterator[int]:
 
 
 def blocks(features: FeatureArray, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
-    """Cut row numbers (all, or these) into pieces whose features take 64 MiB at most, in order."""
+    """Cut row numbers (all, or these) into pieces whose features take 8 MiB at most, in order."""
     rows = np.arange(len(features)) if rows is None else rows
     row_bytes = int(np.prod(features.shape[1:])) * 2
     step = max(1, BLOCK_BYTES // row_bytes)

@@ -1,6 +1,6 @@
 """A flipped bit is found, or lies in a byte that nobody reads.
 
-CACHE_FLIPS=1000 uv run pytest tests/cache/test_bit_flips.py    flips more than the default 200 bits of either file
+CACHE_FLIPS=9999 uv run pytest tests/cache/test_bit_flips.py    flips more than the default 1,000 bits of either file
 """
 
 import os
@@ -14,7 +14,7 @@ import pytest
 from cache import CacheError, FeatureCache
 from tests.cache.extraction import extract, keys_of, store_at
 
-FLIPS = int(os.environ.get("CACHE_FLIPS", "200"))
+FLIPS = int(os.environ.get("CACHE_FLIPS", "1000"))
 
 
 def everything_read(path: Path) -> tuple:

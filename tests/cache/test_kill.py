@@ -1,6 +1,6 @@
 """Killed or interrupted anywhere, an extraction goes on where it was.
 
-CACHE_KILLS=200 uv run pytest tests/cache/test_kill.py    kills more often than the default 25
+CACHE_KILLS=2000 uv run pytest tests/cache/test_kill.py    kills more often than the default 200
 """
 
 import multiprocessing
@@ -18,7 +18,7 @@ import pytest
 from cache import CacheError, FeatureCache, publish
 from tests.cache.extraction import extract, features_of, keys_of, name_of, noted, same_bits, store_at
 
-KILLS = int(os.environ.get("CACHE_KILLS", "25"))
+KILLS = int(os.environ.get("CACHE_KILLS", "200"))
 REPOSITORY = Path(__file__).parents[2]
 # Many small shards: every one is a chance to be killed between opening a file and flushing its folder.
 KEYS = keys_of(400)

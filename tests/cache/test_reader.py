@@ -211,3 +211,16 @@ def test_importing_the_cache_imports_no_heavy_library():
     repository = Path(__file__).parents[2]
     answer = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("mapped", [True, False], ids=["mapped", "through h5py"])
+def test_take_reads_the_views_asked_for(published, mapped):
+    if not mapped:
+        compress(published)
+    everything = features_of(sorted(KEYS))
+    rows = np.array([9, 2, 9, 29])
+    with FeatureCache(published) as cache:
+        assert same_bits(cache.take(rows), everything[rows])
+        assert same_bits(cache.take(rows, 1), everything[rows, 1])
+        assert same_bits(cache.take(rows, np.array([0, 1, 1, 0])), everything[rows, [0, 1, 1, 0]])
+        assert cache.take(rows[:0], 1).shape == (0, *SHAPE[1:])
