@@ -1,13 +1,15 @@
 """The store's writer: rows gather in memory and go to the disk as immutable shards.
 
 In: keys and features as the backbone delivers them. Out: `shard-*.h5` in the store's folder, each complete and on the
-disk before it gets its name. A kill costs the rows in memory, an exception or Ctrl-C none that were appended.
+disk before it gets its name, written by a thread while the next rows gather. A kill costs the rows in memory and the
+shard being written, an exception or Ctrl-C none that were appended.
 """
 
 import contextlib
 import hashlib
 import time
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -19,10 +21,13 @@ from cache.errors import MIB, CacheError, explained
 from cache.fingerprint import SHORT_DIGITS
 from cache.keys import Keys, key_array
 from cache.lock import LOCK_NAME, one_writer
-from cache.shard import FEATURE_DTYPE, file_bytes, row_bytes, row_checksum, write_file
+from cache.shard import file_bytes, record_checksums, record_dtype, row_bytes, write_file
 
 if TYPE_CHECKING:
     from cache.store import FeatureStore
+
+
+_BLOCK_BYTES = 2**21  # rows put in order at a time: few enough to stay in the processor's cache until they are written
 
 
 class ShardWriter:
@@ -33,9 +38,10 @@ class ShardWriter:
     store
         Where the rows go.
     shard_mib
-        A shard is written when this many MiB of features have gathered: the bound on the writer's memory.
+        A shard is written when this many MiB of features have gathered; the writer's memory is twice that.
     flush_every_s
-        A shard is also written by the first `append` this many seconds after the last one: what a kill can cost.
+        The first `append` this many seconds after the last shard waits until all rows are on the disk: what a kill can
+        cost.
 
     Raises
     ------
@@ -47,9 +53,12 @@ class ShardWriter:
         self._store = store
         self._rows_per_shard = max(1, int(shard_mib * MIB) // row_bytes(store.shape))
         self._flush_every_s = flush_every_s
-        self._buffer: np.ndarray | None = None  # (rows_per_shard, …), used again for every shard
-        self._pending: list[np.ndarray] = []  # the keys of the buffer's first rows, as appended
-        self._known: set[str] = set()
+        self._records: np.ndarray | None = None  # (rows_per_shard,) of keys and features
+        self._spare: np.ndarray | None = None  # another one, or the one that is being written
+        self._checksums: list[np.ndarray] = []  # of the first records: those that are whole
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shard-writer")
+        self._writing: Future | None = None
+        self._known: set[bytes] = set()
         self._broken = False
         self._open = False
         self._cleanup = contextlib.ExitStack()
@@ -62,7 +71,7 @@ class ShardWriter:
         self._cleanup.enter_context(one_writer(folder))
         try:
             remove_partial_files(folder)
-            self._known = self._store.keys()
+            self._known = {key.encode() for key in self._store.keys()}  # noqa: SIM118 (a store is no dict)
         except BaseException:
             self._cleanup.close()
             raise
@@ -78,13 +87,14 @@ class ShardWriter:
                 self.flush()
         finally:
             self._open = False
-            self._buffer = None
+            self._thread.shutdown()
+            self._records = self._spare = None
             self._cleanup.close()
 
     @property
     def pending_rows(self) -> int:
-        """Rows in memory that are not on the disk yet."""
-        return sum(len(keys) for keys in self._pending)
+        """Rows gathered for the next shard."""
+        return sum(len(checksums) for checksums in self._checksums)
 
     def append(self, keys: Keys, features: np.ndarray) -> None:
         """Take rows into the store; they may stay in memory until the block ends.
@@ -111,7 +121,7 @@ class ShardWriter:
             self._gather(new_keys[start : start + room], features[start : start + room])
             start += room
             if self.pending_rows >= self._rows_per_shard:
-                self.flush()
+                self._begin_shard()
         if time.monotonic() - self._last_flush >= self._flush_every_s:
             self.flush()
 
@@ -123,43 +133,56 @@ class ShardWriter:
         CacheError
             If the disk refuses; the store is then as it was before.
         """
-        if self._pending:
+        self._begin_shard()
+        self._finish_shard()
+        self._last_flush = time.monotonic()
+
+    def _begin_shard(self) -> None:
+        """Let the thread write what has gathered; interrupted in here, the same shard may be written twice."""
+        self._finish_shard()
+        if self._checksums:
+            self._writing = self._thread.submit(self._write_shard, self._records, np.concatenate(self._checksums))
+            self._checksums = []
+            self._records, self._spare = self._spare, self._records
+
+    def _finish_shard(self) -> None:
+        """Wait for the thread."""
+        if self._writing is not None:
             try:
-                self._write_shard()
+                self._writing.result()
             except Exception:
                 self._broken = True  # leaving the block shall not fail a second time
                 raise
-            self._pending.clear()
-        self._last_flush = time.monotonic()
+            self._writing = None
 
     def _gather(self, keys: np.ndarray, features: np.ndarray) -> None:
-        """Copy rows behind those in memory. The keys come last: Ctrl-C before them leaves the rows out as a whole."""
-        if self._buffer is None:  # the system gives the memory as rows are written to it
-            self._buffer = np.empty((self._rows_per_shard, *self._store.shape), FEATURE_DTYPE)
+        """Copy rows behind those in memory. The checksums come last: Ctrl-C before them leaves all of the rows out."""
+        if self._records is None:  # the system gives the memory as rows are written to it
+            self._records = np.empty(self._rows_per_shard, record_dtype(self._store.shape))
         start = self.pending_rows
-        self._buffer[start : start + len(keys)] = features
-        self._pending.append(keys.copy())
-        self._known.update(key.decode() for key in keys)
+        new = self._records[start : start + len(keys)]
+        new["key"], new["features"] = keys, features
+        self._checksums.append(record_checksums(new))
+        self._known.update(keys.tolist())
 
     def _check(self, keys: np.ndarray, features: np.ndarray) -> None:
         expected = (len(keys), *self._store.shape)
         if not isinstance(features, np.ndarray) or features.dtype != np.float16 or features.shape != expected:
             found = f"{getattr(features, 'dtype', type(features).__name__)} {getattr(features, 'shape', '')}"
             raise CacheError(f"features must be float16 of shape {expected}, not {found}")
-        texts = [key.decode() for key in keys]
-        if len(set(texts)) != len(texts):
+        new = keys.tolist()
+        if len(set(new)) != len(new):
             raise CacheError("a key occurs twice in one append; give every image once")
-        if not self._known.isdisjoint(texts):
-            known = next(key for key in texts if key in self._known)
+        if not self._known.isdisjoint(new):
+            known = next(key for key in new if key in self._known).decode()
             raise CacheError(f"{known} is in the store already; append only keys that store.keys() lacks")
 
-    def _write_shard(self) -> None:
-        rows = self._buffer
-        keys = np.concatenate(self._pending)
-        order = np.argsort(keys)
-        keys = keys[order]
-        checksums = np.array([row_checksum(key, rows[i]) for key, i in zip(keys, order, strict=True)], np.uint64)
-        write_shard(self._store, keys, checksums, (rows[i] for i in order))
+    def _write_shard(self, records: np.ndarray, checksums: np.ndarray) -> None:
+        records = records[: len(checksums)]
+        order = np.argsort(records["key"])
+        step = max(1, _BLOCK_BYTES // row_bytes(self._store.shape))
+        blocks = (records["features"][order[start : start + step]] for start in range(0, len(order), step))
+        write_shard(self._store, records["key"][order], checksums[order], blocks)
 
 
 def write_shard(store: "FeatureStore", keys: np.ndarray, checksums: np.ndarray, rows: Iterable[np.ndarray]) -> None:
