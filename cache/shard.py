@@ -43,7 +43,7 @@ _STRUCTURE_BYTES = 64 * 1024  # generous: superblock, object headers, alignment
 
 _ABOUT_FILE = "Cached image features. One row per image in every dataset; rows ascend by key."
 _ABOUT = {
-    "features": "What the frozen network computes from the image; view 0 is the deterministic one.",
+    "features": "What the network computes from the image; view 0 is the deterministic one.",
     "key": "SHA-256 of the image file's bytes, hexadecimal.",
     "checksum": "XXH3-64 of the row's 64 key bytes followed by its feature bytes (little-endian).",
     "image": "Path of the image relative to the image root, UTF-8, padded with zero bytes.",
