@@ -102,7 +102,7 @@ def _features(
     stream = FeatureStream(
         extractor=load_extractor(backbone, tokens=settings.tokens, dtype=DTYPES[precision], device=device),
         settings=settings.model_copy(update={"views": 1}),
-        batch_size=min(choose_batch_size(settings.batch_size, device), max(len(images), 1)),
+        batch_size=choose_batch_size(settings.batch_size, device),
         images=Path(Path.cwd().anchor),
         max_pixels=clean_settings.max_pixels,
     )

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from cache import DamagedFileError, FeatureStore, ensure_room, fingerprint, publish, share_with_published
-from stages.backbone.network import CHANNELS, IMAGENET_MEAN, IMAGENET_STD, load_extractor
+from stages.backbone.network import CHANNELS, FORWARD_VERSION, IMAGENET_MEAN, IMAGENET_STD, load_extractor
 from stages.device import DTYPES, choose_batch_size, choose_device, choose_precision
 from stages.errors import StageError
 from stages.extract.compute import Failure, FeatureStream, ImageFile
@@ -193,6 +193,7 @@ def describe(settings: FeatureSettings, card: dict[str, Any], precision: str) ->
     return {
         "arch": card["arch"],
         "backbone": card["digest"],
+        "forward_version": FORWARD_VERSION,
         "transform": {
             "version": TRANSFORM_VERSION,
             "resize_px": settings.resize_px,

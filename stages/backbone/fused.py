@@ -1,0 +1,104 @@
+"""ResNet's convolutions with what follows them in one pass over memory, for CPUs.
+
+In: a ResNet whose batch norms are folded. Out: the same network, its blocks replaced in place. oneDNN computes a
+convolution, its bias, the addition of the shortcut and the ReLU at once, from weights that are packed beforehand. These
+are the operations that `torch.compile` emits with frozen weights; called directly, there is nothing to compile, and the
+same values come out for one image as for a million.
+"""
+
+import torch
+from torch import nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+Size = tuple[int, int, int, int]
+
+
+def can_fuse(network: nn.Module, dtype: torch.dtype) -> bool:
+    """Whether `fuse_resnet` applies: a torchvision ResNet on a CPU that oneDNN serves, in float32 or bfloat16."""
+    return (
+        isinstance(network, ResNet)
+        and isinstance(network.conv1, nn.Conv2d)  # else it is fused already
+        and network.conv1.weight.device.type == "cpu"
+        and dtype in (torch.float32, torch.bfloat16)
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_convolution_pointwise_")
+    )
+
+
+def fuse_resnet(resnet: ResNet, input_size: Size) -> ResNet:
+    """Replace the stem and the blocks of a folded ResNet, in place.
+
+    Parameters
+    ----------
+    resnet
+        In eval mode, its batch norms folded into its convolutions, on the CPU.
+    input_size
+        `(n, 3, h, w)` of the batches to come: the layout of the packed weights is chosen for it.
+
+    Returns
+    -------
+    ResNet
+        The same object. Its outputs are those of the unfused network but for rounding: sums are rounded once, after the
+        ReLU, instead of after every step.
+    """
+    sizes = _input_sizes(resnet, input_size)
+    resnet.conv1, resnet.relu = PackedConv(resnet.conv1, sizes[resnet.conv1], relu=True), nn.Identity()
+    for layer in (resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4):
+        for name, block in layer.named_children():
+            setattr(layer, name, FusedBlock(block, sizes))
+    return resnet
+
+
+class PackedConv(nn.Module):
+    """A convolution with bias, and optionally ReLU, from weights packed for one input size."""
+
+    def __init__(self, conv: nn.Conv2d, input_size: Size, *, relu: bool) -> None:
+        super().__init__()
+        self.geometry = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
+        # Not a buffer: the packed layout has no storage that could be saved or moved.
+        self.packed = torch.ops.mkldnn._reorder_convolution_weight(conv.weight.detach(), *self.geometry, input_size)
+        self.register_buffer("bias", conv.bias.detach(), persistent=False)
+        self.after = "relu" if relu else "none"
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`after(conv(x) + bias)`."""
+        return torch.ops.mkldnn._convolution_pointwise(x, self.packed, self.bias, *self.geometry, self.after, [], "")
+
+    def add_into(self, shortcut: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """`relu(shortcut + conv(x) + bias)`, written over the shortcut."""
+        return torch.ops.mkldnn._convolution_pointwise_(
+            shortcut, x, self.packed, self.bias, *self.geometry, "add", 1.0, "relu", [], ""
+        )
+
+
+class FusedBlock(nn.Module):
+    """A residual block: all its convolutions but the last with ReLU, the last added into the shortcut."""
+
+    def __init__(self, block: BasicBlock | Bottleneck, sizes: dict[nn.Module, Size]) -> None:
+        super().__init__()
+        convs = [block.conv1, block.conv2, *([block.conv3] if isinstance(block, Bottleneck) else [])]
+        self.body = nn.Sequential(*(PackedConv(conv, sizes[conv], relu=True) for conv in convs[:-1]))
+        self.last = PackedConv(convs[-1], sizes[convs[-1]], relu=False)
+        shortcut = block.downsample
+        self.downsample = None if shortcut is None else PackedConv(shortcut[0], sizes[shortcut[0]], relu=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Nobody needs a block's input after it: without a convolution in the shortcut it is written over."""
+        body = self.body(x)
+        return self.last.add_into(x if self.downsample is None else self.downsample(x), body)
+
+
+def _input_sizes(resnet: ResNet, input_size: Size) -> dict[nn.Module, Size]:
+    """What every convolution gets to see, from one image's way through the network."""
+    sizes: dict[nn.Module, Size] = {}
+
+    def note(conv: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        sizes[conv] = (input_size[0], *inputs[0].shape[1:])
+
+    convs = [module for module in resnet.modules() if isinstance(module, nn.Conv2d)]
+    hooks = [conv.register_forward_pre_hook(note) for conv in convs]
+    with torch.inference_mode():
+        resnet(torch.zeros(1, *input_size[1:], dtype=resnet.conv1.weight.dtype))
+    for hook in hooks:
+        hook.remove()
+    return sizes
