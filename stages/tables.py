@@ -48,3 +48,8 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as UTF-8 CSV with `\\n` line ends, atomically; floats keep six significant digits."""
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g", encoding="utf-8")
+
+
+def is_own_split(column: str) -> bool:
+    """Whether a column holds the source's own split (`split`, `split_style`, …): kept, and never a label column."""
+    return column == "split" or column.startswith("split_")
