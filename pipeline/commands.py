@@ -59,7 +59,8 @@ def split(params: Params) -> None:
     """Divide the images into train, val and test."""
     from stages.split.run import split_images
 
-    click.echo(split_images(settings=params.split, clean=PATHS.clean, splits=PATHS.splits))
+    summary = split_images(settings=params.split, clean=PATHS.clean, splits=PATHS.splits, report=PATHS.split_report)
+    click.echo(summary)
 
 
 @cli.command("prepare-backbone")

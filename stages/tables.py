@@ -12,6 +12,8 @@ import pandas as pd
 from cache.atomic import atomic_path
 from stages.errors import StageError
 
+OWN_SPLIT_PREFIX = "split_"
+
 
 def read_table(path: Path, *, required: Iterable[str] = (), made_by: str) -> pd.DataFrame:
     """Read a stage's table with every value as text.
@@ -52,4 +54,4 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 def is_own_split(column: str) -> bool:
     """Whether a column holds the source's own split (`split`, `split_style`, …): kept, and never a label column."""
-    return column == "split" or column.startswith("split_")
+    return column == "split" or column.startswith(OWN_SPLIT_PREFIX)

@@ -8,6 +8,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from stages.clean.hashes import hash_picture
 from stages.clean.settings import CleanSettings
 from stages.images import UnusableImage, load_pixels, open_image, read_image_bytes
@@ -57,6 +59,9 @@ def check_image(root: Path, name: str, settings: CleanSettings) -> CheckedImage:
         if min(image.size) < settings.min_side_px:
             width, height = image.size
             raise UnusableImage("too_small", f"{width} x {height} pixels, shorter than {settings.min_side_px}")
+        mode = image.mode
+        # All of a JPEG's data is read and checked, but of its three planes only the one that is hashed is transformed.
+        image.draft("L", None)
         load_pixels(image)
         hashes = _hash(image)
     except UnusableImage as problem:
@@ -65,12 +70,12 @@ def check_image(root: Path, name: str, settings: CleanSettings) -> CheckedImage:
         sha256=hashlib.sha256(encoded).hexdigest(),
         width=image.width,
         height=image.height,
-        mode=image.mode,
+        mode=mode,
         hashes=hashes.hex(),
     )
 
 
-def _hash(image) -> bytes:
+def _hash(image: Image.Image) -> bytes:
     try:
         return hash_picture(image)
     except Exception as error:  # damaged EXIF, a mode that cannot be converted: later stages could not use it either

@@ -38,9 +38,7 @@ class Groups:
     chains_cut: int
 
 
-def group_duplicates(
-    digests: Sequence[str], hashes: PictureHashes, *, max_bits: int, confirm_bits: int
-) -> Groups:
+def group_duplicates(digests: Sequence[str], hashes: PictureHashes, *, max_bits: int, confirm_bits: int) -> Groups:
     """Name the duplicate group of every image; the names do not depend on the order of images.
 
     Parameters

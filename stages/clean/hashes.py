@@ -16,7 +16,7 @@ COARSE_WORDS, FINE_WORDS = 1, 4  # of 64 bits
 WORDS_PER_VIEW = len(CROPS) * (COARSE_WORDS + FINE_WORDS)
 BYTES_PER_VIEW = 8 * WORDS_PER_VIEW
 # Hashing looks at 64 x 64 pixels; above this short side an image is first averaged down, which costs least.
-ENOUGH_PX = 160
+ENOUGH_PX = 128
 HASHED_PX = 64
 
 # Flatter pictures than this (standard deviation in grey levels) have no shapes to compare: their hash would be noise.
@@ -50,8 +50,8 @@ def hash_picture(image: Image.Image) -> bytes:
 def _hash_crop(view: Image.Image, crop: float) -> bytes:
     width, height = view.size
     box = (width * crop, height * crop, width * (1 - crop), height * (1 - crop))
-    square = view.resize((HASHED_PX, HASHED_PX), Image.Resampling.LANCZOS, box=box)
-    hashes = (imagehash.phash(square, hash_size=8), imagehash.phash(square, hash_size=16))
+    square = view.resize((HASHED_PX, HASHED_PX), Image.Resampling.BICUBIC, box=box)
+    hashes = [imagehash.phash(square, hash_size=side, highfreq_factor=HASHED_PX // side) for side in (8, 16)]
     return b"".join(np.packbits(found.hash).tobytes() for found in hashes)
 
 
@@ -77,6 +77,9 @@ def _between_bars(grey: np.ndarray) -> tuple[int, int, int, int] | None:
 
 def _bar(rows: np.ndarray) -> int:
     """How many of the first rows are a bar, with the one that its edge is smeared over."""
-    differs = (np.abs(rows - np.median(rows[0])) > BAR_TOLERANCE).mean(axis=1) > BAR_OUTLIERS
+    grey = np.median(rows[0])
+    if (np.abs(rows[0] - grey) > BAR_TOLERANCE).mean() > BAR_OUTLIERS:
+        return 0
+    differs = (np.abs(rows - grey) > BAR_TOLERANCE).mean(axis=1) > BAR_OUTLIERS
     size = int(differs.argmax()) if differs.any() else len(rows)
     return size + 1 if max(2, SMALLEST_BAR * len(rows)) <= size <= LARGEST_BAR * len(rows) else 0

@@ -105,7 +105,9 @@ def _close_values(keys: np.ndarray, queries: np.ndarray, max_bits: int) -> Itera
 def _changes(bits: int, most: int) -> list[int]:
     """Every number of `bits` bits with at most `most` of them set."""
     return [
-        sum(1 << bit for bit in chosen) for size in range(most + 1) for chosen in itertools.combinations(range(bits), size)
+        sum(1 << bit for bit in chosen)
+        for size in range(most + 1)
+        for chosen in itertools.combinations(range(bits), size)
     ]
 
 

@@ -120,9 +120,7 @@ def _take_known(names: list[str], images: Path, cache: ScanCache | None, finding
     return waiting
 
 
-def _check(
-    images: Path, names: list[str], settings: CleanSettings
-) -> list[tuple[str, FileState | None, str]]:
+def _check(images: Path, names: list[str], settings: CleanSettings) -> list[tuple[str, FileState | None, str]]:
     """Look into a batch of files, with the state that each had before."""
     states = [file_state(images, name) for name in names]
     return list(zip(names, states, check_batch(images, names, settings), strict=True))
@@ -147,11 +145,11 @@ def _with_groups(
         max_bits=settings.near_duplicate_bits,
         confirm_bits=settings.confirm_bits,
     )
-    described = described.assign(group=groups.names).astype({"width": str, "height": str})
-    table = table[kept].join(described)
-    without_file = table["sha256"].isna()
-    table.loc[without_file, "group"] = table.loc[without_file, "image"].map(_group_of_path)
-    return table.fillna(""), groups
+    described = described.assign(group=groups.names).astype(str)
+    table = table[kept].join(described.reindex(np.flatnonzero(kept), fill_value=""))
+    of_path = table["image"].map(_group_of_path)
+    table["group"] = table["group"].mask(table["group"] == "", of_path)
+    return table, groups
 
 
 def _group_of_path(image: str) -> str:
@@ -161,7 +159,9 @@ def _group_of_path(image: str) -> str:
 def _summary(
     table: pd.DataFrame, rejections: pd.DataFrame, conflicts: pd.DataFrame, groups: Groups, unchanged: int
 ) -> str:
-    lines = [f"{len(table)} images kept, {len(rejections)} rejected, {unchanged} unchanged since they were last decoded"]
+    lines = [
+        f"{len(table)} images kept, {len(rejections)} rejected, {unchanged} unchanged since they were last decoded"
+    ]
     lines += [f"  {reason:<16}{count:>6}" for reason, count in rejections["reason"].value_counts().items()]
     without_file = int((table["sha256"] == "").sum())
     if without_file:
