@@ -15,7 +15,7 @@ class CleanSettings(Settings):
     timeout_s: float = Field(60.0, gt=0, le=86_400)
     """A file whose decoding takes longer is rejected as decoder_timeout."""
     allow_missing: bool = False
-    """Keep rows whose file is missing, without digest and size: to study the lists of a collection without its images."""
+    """Keep rows whose file is missing, without digest and size: to study the lists of a collection alone."""
     near_duplicate_bits: int = Field(8, ge=0, le=11)
     """Perceptual hashes (64 bits) that differ in at most this many bits may be one picture; they always differ in an
     even number."""

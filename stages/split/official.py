@@ -3,6 +3,7 @@
 In: the table of clean with `split_ATTRIBUTE` columns. Out: a split per image, and the leaks by name.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -16,6 +17,8 @@ from stages.split.stratify import TEST, TRAIN, VAL, divide
 from stages.tables import OWN_SPLIT_PREFIX
 
 HELD_OUT = ("val", "test")
+# `name(1).jpg` is often another photograph of `name.jpg`.
+COPY_NUMBER = re.compile(r"\(\d+\)(?=\.[^.]*$)")
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class Leaks:
     duplicate_groups
         Groups of duplicates with images on both sides of an attribute's list, by attribute.
     same_file_name
-        File names that occur on both sides under different folders, by attribute: a hint, since collections number
-        their files alike too.
+        File names, less a number in brackets, that occur on both sides, by attribute: a hint, since other artworks may
+        be called alike.
     """
 
     cross_attribute: dict[str, list[str]]
@@ -122,7 +125,7 @@ def find_leaks(table: pd.DataFrame) -> Leaks:
     train = {a: (table[OWN_SPLIT_PREFIX + a] == "train").to_numpy() for a in attributes}
     held = {a: table[OWN_SPLIT_PREFIX + a].isin(HELD_OUT).to_numpy() for a in attributes}
     cross = {f"{a} > {b}": image[train[a] & held[b]].tolist() for a in attributes for b in attributes if a != b}
-    file_names = np.array([PurePosixPath(name).name for name in image], dtype=object)
+    file_names = np.array([COPY_NUMBER.sub("", PurePosixPath(name).name) for name in image], dtype=object)
     groups = {a: _both_sides(table["group"].to_numpy(), train[a], held[a]) for a in attributes}
     names = {a: _both_sides(file_names, train[a], held[a]) for a in attributes}
     return Leaks(
@@ -134,8 +137,7 @@ def find_leaks(table: pd.DataFrame) -> Leaks:
 
 def leaking_rows(table: pd.DataFrame, parts: np.ndarray, attribute: str) -> np.ndarray:
     """Rows of train and val that another list holds out, or of which a duplicate is in test; shape `(n,)`, bool."""
-    group = table["group"].to_numpy()
-    beside_test = np.isin(group, group[parts == TEST])
+    beside_test = table["group"].isin(table.loc[parts == TEST, "group"]).to_numpy()
     others = [a for a in official_attributes(table) if a != attribute]
     listed = (table[OWN_SPLIT_PREFIX + attribute] == "train").to_numpy()
     held_elsewhere = np.zeros(len(table), dtype=bool)
@@ -149,5 +151,5 @@ def _both_sides(keys: np.ndarray, train: np.ndarray, held: np.ndarray) -> set[st
 
 
 def _members(image: np.ndarray, group: np.ndarray, chosen: set[str]) -> list[list[str]]:
-    rows = np.flatnonzero(np.isin(group, list(chosen)))
+    rows = np.flatnonzero(pd.Series(group).isin(chosen))
     return [sorted(part) for _, part in pd.Series(image[rows]).groupby(group[rows], sort=True)]

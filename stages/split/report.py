@@ -82,7 +82,7 @@ def leak_lines(leaks: Leaks) -> list[str]:
     ]
     lines += [f"  {len(g)} groups of duplicates on both sides of {a}" for a, g in leaks.duplicate_groups.items() if g]
     lines += [
-        f"  {len(names)} file names on both sides of {attribute} (in several folders; not dropped)"
+        f"  {len(names)} file names on both sides of {attribute} (a hint, never dropped)"
         for attribute, names in leaks.same_file_name.items()
         if names
     ]

@@ -63,7 +63,9 @@ def split_images(*, settings: SplitSettings, clean: Path, splits: Path, report: 
     if "split" in table:
         table = table.rename(columns={"split": "split_source"})
     table = _without_small_labels(table.assign(split=np.array(SPLITS)[parts]), classes, settings)
-    shares = class_table(table, attributes, settings.ratios)
+    # The lists have shares of their own: against these, not against the settings, a class may be off.
+    ratios = [(table["split"] == name).mean() for name in SPLITS] if settings.source == "official" else settings.ratios
+    shares = class_table(table, attributes, ratios)
     found |= {
         "splits": {name: int((table["split"] == name).sum()) for name in SPLITS},
         "small_classes": [f"{column}={name}" for column, name in classes.small],
