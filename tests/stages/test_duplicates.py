@@ -47,7 +47,7 @@ VARIANTS = {
     "larger": lambda image: image.resize((900, 686)),
     "grey": lambda image: image.convert("L"),
     "cropped all round": lambda image: image.crop((10, 8, 410, 312)),
-    "cropped at one edge": lambda image: image.crop((0, 0, 420, 305)),
+    "cropped at one edge": lambda image: image.crop((0, 0, 420, 312)),
     "black bars above and below": lambda image: ImageOps.expand(image, (0, 60), "black"),
     "a white frame": lambda image: ImageOps.expand(image, 40, "white"),
 }
