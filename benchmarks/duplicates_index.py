@@ -1,7 +1,7 @@
 """How long grouping takes after decoding, and how much memory: synthetic hashes of a collection of any size.
 
-The hashes are lumpy as those of real pictures are: each is one of a few thousand compositions with a quarter of its bits
-turned over; one in fifty is a copy of another with a few bits turned over, one in ten has bars.
+The hashes are lumpy as those of real pictures are: each is one of a few thousand compositions with a quarter of its
+bits turned over; one in fifty is a copy of another with a few bits turned over, one in ten has bars.
 
     python benchmarks/duplicates_index.py 81446 1000000
 """
@@ -54,7 +54,7 @@ def main() -> None:
     settings = CleanSettings()
     for count in map(int, sys.argv[1:]):
         hashes = synthetic_hashes(count)
-        digests = [f"{row:064x}" for row in range(count)]
+        digests = [f"{row:016x}" * 4 for row in range(count)]
         before = resource.getrusage(resource.RUSAGE_SELF)
         started = time.perf_counter()
         groups = group_duplicates(
