@@ -87,7 +87,8 @@ def _close_values(keys: np.ndarray, queries: np.ndarray, max_bits: int) -> Itera
         mask = np.uint64((1 << (high - low)) - 1)
         key_order = np.argsort((keys >> np.uint64(low)) & mask, kind="stable")
         key_band = ((keys[key_order] >> np.uint64(low)) & mask).astype(np.int32)
-        starts = np.searchsorted(key_band, np.arange((1 << (high - low)) + 1, dtype=np.int32)).astype(np.int32)
+        per_band = np.bincount(key_band, minlength=1 << (high - low))
+        starts = np.concatenate([[0], np.cumsum(per_band)]).astype(np.int32)
         query_order = np.argsort((queries >> np.uint64(low)) & mask, kind="stable")  # neighbours look up neighbours
         query_band = ((queries[query_order] >> np.uint64(low)) & mask).astype(np.int32)
         for change in _changes(high - low, max_bits // BANDS):
