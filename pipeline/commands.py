@@ -35,17 +35,20 @@ def ingest(params: Params) -> None:
 
 
 @cli.command()
+@click.option("--allow-missing", is_flag=True, help="Keep rows whose file is missing, as clean.allow_missing does.")
 @with_params
-def clean(params: Params) -> None:
+def clean(params: Params, allow_missing: bool) -> None:
     """Drop images that cannot be used and group duplicates."""
     from stages.clean.run import clean_images
 
     summary = clean_images(
-        settings=params.clean,
+        settings=params.clean.model_copy(update={"allow_missing": allow_missing or params.clean.allow_missing}),
         manifest=PATHS.manifest,
         images=Path(params.dataset.images),
         clean=PATHS.clean,
         rejected=PATHS.rejected,
+        conflicts=PATHS.conflicts,
+        scan=PATHS.scan,
     )
     click.echo(summary)
 
@@ -56,7 +59,8 @@ def split(params: Params) -> None:
     """Divide the images into train, val and test."""
     from stages.split.run import split_images
 
-    click.echo(split_images(settings=params.split, clean=PATHS.clean, splits=PATHS.splits))
+    summary = split_images(settings=params.split, clean=PATHS.clean, splits=PATHS.splits, report=PATHS.split_report)
+    click.echo(summary)
 
 
 @cli.command("prepare-backbone")

@@ -28,8 +28,21 @@ class Paths:
         return self.root / "data" / "rejected.csv"
 
     @property
+    def conflicts(self) -> Path:
+        return self.root / "data" / "conflicts.csv"
+
+    @property
+    def scan(self) -> Path:
+        """What clean found in each file; in neither git nor DVC."""
+        return self.root / ".scan" / "clean.sqlite"
+
+    @property
     def splits(self) -> Path:
         return self.root / "data" / "splits.csv"
+
+    @property
+    def split_report(self) -> Path:
+        return self.root / "data" / "split_report.json"
 
     @property
     def backbone(self) -> Path:

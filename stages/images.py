@@ -23,6 +23,8 @@ Reason = Literal[
     "outside_root",
     "unreadable",
     "changed",
+    "decoder_crashed",
+    "decoder_timeout",
 ]
 
 # What files that are no images begin with, to name them.
@@ -66,10 +68,10 @@ def read_image_bytes(root: Path, image: str) -> bytes:
         missing, empty, outside_root, or unreadable (a folder, no permission, a failing disk).
     """
     path = root / image
-    if not path.exists():
-        # Tables say NFC; some file systems keep names in decomposed form.
-        path = root / unicodedata.normalize("NFD", image)
     try:
+        if not path.exists():
+            # Tables say NFC; some file systems keep names in decomposed form.
+            path = root / unicodedata.normalize("NFD", image)
         if not path.resolve().is_relative_to(root.resolve()):
             raise UnusableImage("outside_root", f"leads to {path.resolve()}")
         encoded = path.read_bytes()
@@ -77,6 +79,8 @@ def read_image_bytes(root: Path, image: str) -> bytes:
         raise UnusableImage("missing", "no such file") from None
     except OSError as error:
         raise UnusableImage("unreadable", error.strerror or str(error)) from None
+    except ValueError as error:  # a name with a NUL
+        raise UnusableImage("unreadable", str(error)) from None
     if not encoded:
         raise UnusableImage("empty", "0 bytes")
     return encoded
@@ -120,7 +124,7 @@ def load_pixels(image: Image.Image) -> Image.Image:
             warnings.simplefilter("ignore")
             image.load()
     except Exception as error:  # a decoder may raise anything at hostile data
-        reason = "truncated" if "truncated" in str(error) else "decode_error"
+        reason = "truncated" if "truncated" in str(error).lower() else "decode_error"
         raise UnusableImage(reason, f"{type(error).__name__}: {error}") from None
     return image
 

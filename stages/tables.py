@@ -12,6 +12,8 @@ import pandas as pd
 from cache.atomic import atomic_path
 from stages.errors import StageError
 
+OWN_SPLIT_PREFIX = "split_"
+
 
 def read_table(path: Path, *, required: Iterable[str] = (), made_by: str) -> pd.DataFrame:
     """Read a stage's table with every value as text.
@@ -48,3 +50,8 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as UTF-8 CSV with `\\n` line ends, atomically; floats keep six significant digits."""
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g", encoding="utf-8")
+
+
+def is_own_split(column: str) -> bool:
+    """Whether a column holds the source's own split (`split`, `split_style`, …): kept, and never a label column."""
+    return column == "split" or column.startswith(OWN_SPLIT_PREFIX)

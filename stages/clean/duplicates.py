@@ -1,56 +1,69 @@
-"""Group images that show the same picture: equal bytes, or perceptual hashes that differ in a few bits.
+"""Group images that show the same picture: equal bytes, or perceptual hashes that are close.
 
-In: a digest and a 64-bit perceptual hash per image. Out: a group name per image, equal for duplicates.
+In: a digest and perceptual hashes per image. Out: a group name per image, equal for duplicates, and the label
+disagreements inside groups.
 """
 
-import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-HASH_BITS = 64
-# A hash shared by more images than this (blank pictures, say) is linked in a chain instead of pair by pair.
-LARGEST_BUCKET = 200
+from stages.clean.near import PictureHashes, fine_distance, near_pairs
+
+# How far from the centre of its group an image may be, in multiples of what makes a pair. Chains that drift further
+# are cut: without this, one blurred picture could join two that nobody would call alike.
+REACH = 1.5
 
 
-def group_duplicates(digests: Sequence[str], hashes: np.ndarray, *, max_bits: int) -> list[str]:
-    """Name the duplicate group of every image.
+@dataclass(frozen=True)
+class Groups:
+    """What was grouped.
 
-    Two hashes of 64 bits that differ in at most `max_bits` agree in at least one of `max_bits + 1` bands (the
-    pigeonhole principle), so only images that share a band are compared (multi-index hashing, Norouzi et al. 2012).
+    Attributes
+    ----------
+    names
+        The group of every image: the first 16 digits of the smallest digest in it.
+    near_pairs
+        How many pairs of different bytes are close.
+    chains_cut
+        How many groups were cut in two or more because their members drifted apart.
+    """
+
+    names: list[str]
+    near_pairs: int
+    chains_cut: int
+
+
+def group_duplicates(digests: Sequence[str], hashes: PictureHashes, *, max_bits: int, confirm_bits: int) -> Groups:
+    """Name the duplicate group of every image; the names do not depend on the order of images.
 
     Parameters
     ----------
     digests
         SHA-256 of each file's bytes, hexadecimal.
     hashes
-        Perceptual hashes, shape `(n,)`, uint64.
-    max_bits
-        Largest Hamming distance, in bits, at which two hashes are one picture.
-
-    Returns
-    -------
-    list of str
-        The first 16 digits of the smallest digest in each image's group: it does not depend on the order of images.
+        Of the same images.
+    max_bits, confirm_bits
+        Largest Hamming distances of two coarse and of two fine hashes of one picture, in bits.
     """
     count = len(digests)
     _, digest_codes = np.unique(np.asarray(digests), return_inverse=True)
-    links = [_chain(digest_codes), *(_near_pairs(hashes, band) for band in _bands(max_bits, hashes))]
-    links = [np.concatenate(side) for side in zip(*(_within(hashes, pair, max_bits) for pair in links), strict=True)]
-    graph = coo_array((np.ones(len(links[0]), dtype=bool), tuple(links)), shape=(count, count))
-    _, component = connected_components(graph, directed=False)
+    exact = _chain(digest_codes)
+    near = near_pairs(hashes, max_bits=max_bits, confirm_bits=confirm_bits)
+    alike = _alike_chains(hashes)
+    links = tuple(np.concatenate(side) for side in zip(exact, near, alike, strict=True))
+    graph = coo_array((np.ones(len(links[0]), dtype=bool), links), shape=(count, count))
+    parts, component = connected_components(graph, directed=False)
+    component, cut = _cut_chains(component, parts, links, digest_codes, hashes, int(REACH * confirm_bits))
     smallest: dict[int, str] = {}
     for part, digest in zip(component, digests, strict=True):
         smallest[part] = min(digest, smallest.get(part, digest))
-    return [smallest[part][:16] for part in component]
-
-
-def _bands(max_bits: int, hashes: np.ndarray) -> list[np.ndarray]:
-    """Cut the hashes into `max_bits + 1` bands of bits, each shape `(n,)`, uint64."""
-    edges = np.linspace(0, HASH_BITS, max_bits + 2).astype(np.uint64)
-    return [(hashes >> low) & np.uint64((1 << int(high - low)) - 1) for low, high in itertools.pairwise(edges)]
+    different = digest_codes[near[0]] != digest_codes[near[1]]
+    return Groups([smallest[part][:16] for part in component], int(different.sum()), cut)
 
 
 def _chain(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -60,24 +73,63 @@ def _chain(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return order[:-1][equal], order[1:][equal]
 
 
-def _near_pairs(hashes: np.ndarray, band: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All pairs that share a band; in buckets that are too large, only neighbours in hash order."""
-    order = np.lexsort((hashes, band))
-    sorted_band = band[order]
-    firsts, seconds = [], []
-    for step in range(1, min(LARGEST_BUCKET, len(band))):
-        equal = np.flatnonzero(sorted_band[step:] == sorted_band[:-step])
-        if not len(equal):
-            break
-        firsts.append(order[equal])
-        seconds.append(order[equal + step])
-    if not firsts:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    return np.concatenate(firsts), np.concatenate(seconds)
+def _alike_chains(hashes: PictureHashes) -> tuple[np.ndarray, np.ndarray]:
+    """Link views of equal fine hashes, of which a crowded bucket of the index knows only some."""
+    order = np.lexsort(hashes.fine[:, 0].T)
+    equal = (hashes.fine[order, 0][1:] == hashes.fine[order, 0][:-1]).all(axis=1)
+    equal &= hashes.coarse[order, 0][1:] == hashes.coarse[order, 0][:-1]
+    return hashes.owner[order[:-1][equal]], hashes.owner[order[1:][equal]]
 
 
-def _within(hashes: np.ndarray, pair: tuple[np.ndarray, np.ndarray], max_bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Keep the pairs whose hashes differ in at most `max_bits`."""
-    first, second = pair
-    near = np.bitwise_count(hashes[first] ^ hashes[second]) <= max_bits
-    return first[near], second[near]
+def _cut_chains(
+    component: np.ndarray, parts: int, links: tuple[np.ndarray, np.ndarray], codes: np.ndarray,
+    hashes: PictureHashes, reach: int,
+) -> tuple[np.ndarray, int]:  # fmt: skip
+    """Keep in each group what is within reach of its centre; what is not becomes groups of its own.
+
+    `codes` number the digests in their order. A cut may leave two close pictures in two groups, which is the price.
+    """
+    component = component.copy()
+    degree = np.bincount(np.concatenate(links), minlength=len(component))
+    order = np.argsort(component, kind="stable")
+    bounds = np.searchsorted(component[order], np.arange(parts + 1))
+    following, cut = parts, 0
+    for part in np.flatnonzero(np.diff(bounds) > 2):
+        rest = np.sort(order[bounds[part] : bounds[part + 1]])
+        whole = True
+        while True:
+            centre = min(rest, key=lambda image: (-degree[image], codes[image]))
+            far = (fine_distance(hashes, centre, rest) > reach) & (codes[rest] != codes[centre])
+            if not far.any():
+                break
+            whole = False
+            rest = rest[far]
+            component[rest] = following
+            following += 1
+        cut += not whole
+    return component, cut
+
+
+def label_conflicts(table: pd.DataFrame, attributes: Sequence[str]) -> pd.DataFrame:
+    """List the labels on which duplicates disagree.
+
+    Parameters
+    ----------
+    table
+        Rows with `image`, `group` and the attributes' columns; empty cells are unlabelled.
+    attributes
+        Label columns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `attribute`, `group`, `image`, `label`: every labelled image of a group that has more than one label.
+    """
+    parts = []
+    for attribute in attributes:
+        labelled = table.loc[table[attribute] != "", ["group", "image", attribute]]
+        disagree = labelled.groupby("group")[attribute].transform("nunique") > 1
+        part = labelled[disagree].rename(columns={attribute: "label"})
+        parts.append(part.assign(attribute=attribute)[["attribute", "group", "image", "label"]])
+    empty = pd.DataFrame(columns=["attribute", "group", "image", "label"])
+    return pd.concat([empty, *parts]).sort_values(["attribute", "group", "image"], ignore_index=True)

@@ -1,4 +1,4 @@
-"""Settings of clean: what is too small, too large, or the same picture."""
+"""Settings of clean: what is too small, too large, too slow, or the same picture."""
 
 from pydantic import Field
 
@@ -12,5 +12,12 @@ class CleanSettings(Settings):
     """Images with a shorter side than this are rejected as too_small."""
     max_pixels: int = Field(100_000_000, ge=1_000, le=178_956_970)
     """Images of more pixels than this are rejected as too_large before they are decoded; at most Pillow's own limit."""
-    near_duplicate_bits: int = Field(6, ge=0, le=16)
-    """Perceptual hashes (64 bits) that differ in at most this many bits are one picture. 0: equal hashes only."""
+    timeout_s: float = Field(60.0, gt=0, le=86_400)
+    """A file whose decoding takes longer is rejected as decoder_timeout."""
+    allow_missing: bool = False
+    """Keep rows whose file is missing, without digest and size: to study the lists of a collection alone."""
+    near_duplicate_bits: int = Field(8, ge=0, le=11)
+    """Perceptual hashes (64 bits) that differ in at most this many bits may be one picture; they always differ in an
+    even number."""
+    confirm_bits: int = Field(56, ge=0, le=96)
+    """… and are, if their finer hashes (256 bits) differ in at most this many. Strangers differ in 128 on average."""

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from stages.errors import StageError
+from stages.tables import is_own_split
 
 SPLITS = ("train", "val", "test")
 CURVES = ("loss", "accuracy", "f1_macro")
@@ -55,7 +56,7 @@ class Collection:
     @property
     def attributes(self) -> list[str]:
         """The label columns."""
-        return [column for column in self.manifest.columns if column not in RESERVED_COLUMNS]
+        return [c for c in self.manifest.columns if c not in RESERVED_COLUMNS and not is_own_split(c)]
 
 
 @dataclass(frozen=True)

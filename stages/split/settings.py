@@ -1,4 +1,4 @@
-"""Settings of split: the shares, the seed, and what to stratify over."""
+"""Settings of split: the shares, the seed, what to stratify over, and whose split it is."""
 
 from typing import Literal
 
@@ -14,12 +14,23 @@ class SplitSettings(Settings):
     """Shares of train, val and test; they add up to 1."""
     random_state: int = Field(0, ge=0, le=2**32 - 1)
     """Seed of the division."""
-    source: Literal["own"] = "own"
-    """own: divided here."""
+    source: Literal["own", "official"] = "own"
+    """own: divided here. official: as the source's own lists for one attribute say."""
+    official_attribute: str | None = None
+    """official: whose lists (the manifest's column split_ATTRIBUTE); null takes the first there is."""
+    drop_leaks: bool = False
+    """official: leave out what train must not hold if the scores on test are to be trusted."""
+    method: Literal["stratified", "hash"] = "stratified"
+    """stratified: classes keep their shares. hash: every picture by its own digest, so added ones move no old one."""
+    previous: str | None = None
+    """hash: an earlier splits.csv whose images stay where they were, even when a duplicate of them is added."""
     stratify_by: list[str] | None = None
-    """Label columns whose class shares are kept alike. Null takes every column, so a new target moves no image."""
-    min_class_size: int = Field(5, ge=1)
-    """Classes of fewer images than this are not stratified over (a column of titles has nothing to stratify)."""
+    """Label columns whose class shares are kept alike. Null takes every column, so adding one changes the split; naming
+    them freezes it against columns that come later."""
+    min_class_size: int = Field(5, ge=3)
+    """Classes of fewer distinct pictures than this are too small for all three splits."""
+    small_classes: Literal["keep", "drop"] = "keep"
+    """Such classes are kept in train, or lose their labels (the images stay, for their other labels)."""
 
     @field_validator("ratios")
     @classmethod

@@ -1,6 +1,5 @@
 """The clean stage keeps what can be used, and says of everything else why it cannot."""
 
-import itertools
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -8,12 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
-from stages.clean.duplicates import group_duplicates
-from stages.clean.run import check_image, clean_images
+from stages.clean.check import check_image
+from stages.clean.run import clean_images
 from stages.clean.settings import CleanSettings
 from stages.errors import StageError
 
@@ -31,7 +28,7 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
-def clean(tmp_path: Path, images: Path, names: list[str], **settings: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def clean(tmp_path: Path, images: Path, names: list[str], **settings: object) -> tuple[pd.DataFrame, pd.DataFrame]:
     pd.DataFrame({"image": names, "style": "x"}).to_csv(tmp_path / "manifest.csv", index=False)
     clean_images(
         settings=CleanSettings(**settings),
@@ -39,6 +36,7 @@ def clean(tmp_path: Path, images: Path, names: list[str], **settings: int) -> tu
         images=images,
         clean=tmp_path / "clean.csv",
         rejected=tmp_path / "rejected.csv",
+        conflicts=tmp_path / "conflicts.csv",
     )
     return tuple(
         pd.read_csv(tmp_path / name, dtype=str, keep_default_na=False) for name in ("clean.csv", "rejected.csv")
@@ -130,39 +128,66 @@ def test_when_nothing_can_be_used_the_reasons_are_counted(tmp_path: Path, image_
     assert not (tmp_path / "clean.csv").exists()
 
 
-def brute_force_groups(hashes: list[int], max_bits: int) -> list[int]:
-    """Connected components of the pairs within `max_bits`, by trying every pair."""
-    parent = list(range(len(hashes)))
-
-    def root(node: int) -> int:
-        return node if parent[node] == node else root(parent[node])
-
-    for a, b in itertools.combinations(range(len(hashes)), 2):
-        if (hashes[a] ^ hashes[b]).bit_count() <= max_bits:
-            parent[root(a)] = root(b)
-    return [root(node) for node in range(len(hashes))]
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "gif", "bmp"])
+def test_a_file_cut_short_is_never_good(image_root: Path, save_picture: Save, suffix: str) -> None:
+    path = save_picture(f"cut.{suffix}", 9, (200, 200))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    assert check_image(image_root, path.name, SETTINGS).reason in {"truncated", "decode_error", "not_an_image"}
 
 
-@given(st.data(), st.integers(0, 10))
-def test_near_duplicates_are_those_that_trying_every_pair_finds(data: st.DataObject, max_bits: int) -> None:
-    seeds = data.draw(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=4))
-    flips = st.lists(st.integers(0, 63), max_size=12)
-    hashes = [
-        seed ^ sum(1 << bit for bit in set(data.draw(flips)))
-        for seed in data.draw(st.lists(st.sampled_from(seeds), min_size=1, max_size=12))
+def test_the_mode_is_that_of_the_file(image_root: Path) -> None:
+    for mode in ("RGB", "L", "CMYK"):
+        Image.new(mode, (64, 64)).save(image_root / f"{mode}.jpg")
+        assert check_image(image_root, f"{mode}.jpg", SETTINGS).mode == mode
+
+
+@pytest.mark.parametrize("name", ["nul\0.jpg", "x" * 5000 + ".jpg", "half\udc80.jpg"])
+def test_a_name_that_no_file_can_have_is_a_reason_and_not_an_error(image_root: Path, name: str) -> None:
+    assert check_image(image_root, name, SETTINGS).reason in {"missing", "unreadable"}
+
+
+def test_nothing_under_the_image_root_is_written_or_removed(
+    tmp_path: Path, image_root: Path, save_picture: Save
+) -> None:
+    save_picture("a.png", 5)
+    (image_root / "bad.jpg").write_bytes(b"<html>")
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in image_root.iterdir()}
+    clean(tmp_path, image_root, ["a.png", "bad.jpg", "none.jpg"])
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in image_root.iterdir()} == before
+
+
+def test_rows_without_a_file_can_be_kept_each_in_a_group_of_its_own(
+    tmp_path: Path, image_root: Path, save_picture: Save
+) -> None:
+    save_picture("here.png", 5)
+    (image_root / "bad.jpg").write_bytes(b"<html>")
+    good, rejected = clean(tmp_path, image_root, ["a.jpg", "b.jpg", "bad.jpg", "here.png"], allow_missing=True)
+    assert good["image"].tolist() == ["a.jpg", "b.jpg", "here.png"]
+    assert (good.loc[:1, ["sha256", "width", "height", "mode"]] == "").all(axis=None)
+    assert good["group"].nunique() == 3
+    assert rejected["image"].tolist() == ["bad.jpg"]
+
+
+def test_labels_on_which_duplicates_disagree_are_listed(tmp_path: Path, image_root: Path, save_picture: Save) -> None:
+    original = save_picture("a.png", 7)
+    for name in ("b.png", "c.png"):
+        (image_root / name).write_bytes(original.read_bytes())
+    save_picture("d.png", 8)
+    pd.DataFrame(
+        {
+            "image": ["a.png", "b.png", "c.png", "d.png"],
+            "style": ["Baroque", "Rococo", "", "Cubism"],
+            "genre": ["portrait", "portrait", "portrait", "still_life"],
+            "split_style": ["train", "val", "", ""],
+        }
+    ).to_csv(tmp_path / "manifest.csv", index=False)
+    summary = clean_images(
+        settings=SETTINGS, manifest=tmp_path / "manifest.csv", images=image_root,
+        **{name: tmp_path / f"{name}.csv" for name in ("clean", "rejected", "conflicts")},
+    )  # fmt: skip
+    listed = pd.read_csv(tmp_path / "conflicts.csv")
+    assert listed[["attribute", "image", "label"]].to_numpy().tolist() == [
+        ["style", "a.png", "Baroque"],
+        ["style", "b.png", "Rococo"],
     ]
-    groups = group_duplicates(
-        [f"{i:016x}" * 4 for i in range(len(hashes))], np.array(hashes, dtype=np.uint64), max_bits=max_bits
-    )
-    expected = brute_force_groups(hashes, max_bits)
-    for a, b in itertools.combinations(range(len(hashes)), 2):
-        assert (groups[a] == groups[b]) == (expected[a] == expected[b])
-
-
-def test_group_names_do_not_depend_on_the_order_of_images() -> None:
-    digests = [f"{i:016x}" * 4 for i in (5, 3, 9)]
-    hashes = np.array([0, 1, 2**60 - 1], dtype=np.uint64)
-    forward = group_duplicates(digests, hashes, max_bits=2)
-    backward = group_duplicates(digests[::-1], hashes[::-1], max_bits=2)
-    assert forward == backward[::-1]
-    assert forward[0] == forward[1] == digests[1][:16]
+    assert "1 groups disagree on style" in summary

@@ -1,0 +1,164 @@
+"""Find the pairs of images whose perceptual hashes are close, without comparing all with all.
+
+In: the hashes of `hashes.hash_picture`. Out: pairs of rows. What becomes a group is left to `duplicates`.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from stages.clean.hashes import COARSE_WORDS, CROPS, FINE_WORDS, WORDS_PER_VIEW
+
+COARSE_BITS = 64
+BANDS = 3
+# Candidate pairs that are compared at once: what bounds the memory, whatever the number of images.
+PAIRS_AT_ONCE = 1 << 22
+# A coarse hash shared by more views than this (blank pages, say) stands for all of them by so many.
+LARGEST_BUCKET = 100
+
+
+@dataclass(frozen=True)
+class PictureHashes:
+    """Hashes of `v` views of `n` images; a view is a whole picture, or one without its bars.
+
+    Attributes
+    ----------
+    owner
+        The image of each view, shape `(v,)`, int64, ascending.
+    coarse
+        Shape `(v, crops)`, uint64.
+    fine
+        Shape `(v, crops, 4)`, uint64.
+    """
+
+    owner: np.ndarray
+    coarse: np.ndarray
+    fine: np.ndarray
+
+    @classmethod
+    def from_words(cls, owner: np.ndarray, words: np.ndarray) -> "PictureHashes":
+        """Take apart the words of `hash_picture`, shape `(v, WORDS_PER_VIEW)`, uint64."""
+        crops = words.reshape(len(words), len(CROPS), WORDS_PER_VIEW // len(CROPS))
+        fine = crops[:, :, COARSE_WORDS : COARSE_WORDS + FINE_WORDS]
+        return cls(owner, np.ascontiguousarray(crops[:, :, 0]), np.ascontiguousarray(fine))
+
+
+def near_pairs(hashes: PictureHashes, *, max_bits: int, confirm_bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of images of which a whole view is close to a whole view or to a crop of the other.
+
+    Two hashes that differ in at most `max_bits` differ in at most `max_bits // 3` in one of three bands (multi-index
+    hashing, Norouzi, Punjani and Fleet, CVPR 2012), so each hash is looked up with every such change of every band.
+    Candidates count if they are within `max_bits`, and their fine hashes within `confirm_bits`.
+
+    Returns
+    -------
+    pair of arrays
+        Images `first < second`, int64; a pair may come more than once.
+    """
+    kept = [_confirmed(hashes, *candidates, confirm_bits) for candidates in _candidates(hashes, max_bits)]
+    if not kept:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    pairs = np.unique(np.concatenate(kept), axis=0)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _candidates(hashes: PictureHashes, max_bits: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Blocks of (view, crop of a view) whose coarse hashes are within `max_bits`; a crop is `view * crops + crop`."""
+    keys, members = _distinct(hashes.coarse[:, 0], np.argsort(hashes.fine[:, 0, 0], kind="stable"))
+    crops = hashes.coarse.reshape(-1)
+    queries, crop_members = _distinct(crops, np.arange(len(crops)))
+    for key, query in _close_values(keys, queries, max_bits):
+        yield from _expand(key, query, members, crop_members)
+
+
+def _distinct(values: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Distinct values and, for each, where in a list of row numbers its rows begin (one more at the end)."""
+    order = order[np.argsort(values[order], kind="stable")]
+    distinct, starts = np.unique(values[order], return_index=True)
+    return distinct, (order, np.append(starts, len(values)))
+
+
+def _close_values(keys: np.ndarray, queries: np.ndarray, max_bits: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Blocks of (index into keys, index into queries) within `max_bits` of one another."""
+    edges = [COARSE_BITS * band // BANDS for band in range(BANDS + 1)]
+    for low, high in itertools.pairwise(edges):
+        mask = np.uint64((1 << (high - low)) - 1)
+        key_order = np.argsort((keys >> np.uint64(low)) & mask, kind="stable")
+        key_band = ((keys[key_order] >> np.uint64(low)) & mask).astype(np.int32)
+        per_band = np.bincount(key_band, minlength=1 << (high - low))
+        starts = np.concatenate([[0], np.cumsum(per_band)]).astype(np.int32)
+        query_order = np.argsort((queries >> np.uint64(low)) & mask, kind="stable")  # neighbours look up neighbours
+        query_band = ((queries[query_order] >> np.uint64(low)) & mask).astype(np.int32)
+        for change in _changes(high - low, max_bits // BANDS):
+            changed = query_band ^ np.int32(change)
+            first = starts[changed]
+            count = starts[changed + 1] - first
+            hit = np.flatnonzero(count)
+            for part, offset in _in_blocks(first[hit], count[hit]):
+                key, query = key_order[offset], query_order[hit[part]]
+                near = np.bitwise_count(keys[key] ^ queries[query]) <= max_bits
+                if near.any():
+                    yield key[near], query[near]
+
+
+def _changes(bits: int, most: int) -> list[int]:
+    """Every number of `bits` bits with at most `most` of them set."""
+    return [
+        sum(1 << bit for bit in chosen)
+        for size in range(most + 1)
+        for chosen in itertools.combinations(range(bits), size)
+    ]
+
+
+def _in_blocks(first: np.ndarray, count: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Spell out ranges `first … first + count - 1`, each with its number, in blocks of bounded size."""
+    ends = np.cumsum(count, dtype=np.int64)
+    start = 0
+    while start < len(count):
+        done = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, done + PAIRS_AT_ONCE, side="right")))
+        counts = count[start:stop]
+        part = np.repeat(np.arange(start, stop), counts)
+        before = np.repeat(ends[start:stop] - counts - done, counts)
+        yield part, np.repeat(first[start:stop], counts) + (np.arange(len(part)) - before)
+        start = stop
+
+
+def _expand(
+    key: np.ndarray, query: np.ndarray, members: tuple[np.ndarray, np.ndarray], crops: tuple[np.ndarray, np.ndarray]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Turn pairs of distinct values into pairs of a view and a crop that have them."""
+    views, view_starts = members
+    rows, row_starts = crops
+    view_count = np.minimum(np.diff(view_starts)[key], LARGEST_BUCKET)
+    row_count = np.minimum(np.diff(row_starts)[query], LARGEST_BUCKET)
+    for part, offset in _in_blocks(np.zeros(len(key), dtype=np.int64), view_count * row_count):
+        yield (
+            views[view_starts[key[part]] + offset // row_count[part]],
+            rows[row_starts[query[part]] + offset % row_count[part]],
+        )
+
+
+def _confirmed(hashes: PictureHashes, view: np.ndarray, crop: np.ndarray, confirm_bits: int) -> np.ndarray:
+    """The pairs of images, shape `(pairs, 2)`, whose fine hashes are close too."""
+    crops = hashes.fine.reshape(-1, FINE_WORDS)
+    bits = np.bitwise_count(hashes.fine[view, 0] ^ crops[crop]).sum(axis=1)
+    first, second = hashes.owner[view], hashes.owner[crop // len(CROPS)]
+    near = (bits <= confirm_bits) & (first != second)
+    return np.sort(np.column_stack([first[near], second[near]]), axis=1)
+
+
+def fine_distance(hashes: PictureHashes, centre: int, images: np.ndarray) -> np.ndarray:
+    """Bits in which the fine hashes of `images` (ascending) and of the centre differ, at the best crops; `(m,)`."""
+    mine = np.arange(*np.searchsorted(hashes.owner, [centre, centre + 1]))
+    starts, stops = np.searchsorted(hashes.owner, images), np.searchsorted(hashes.owner, images, side="right")
+    theirs = np.concatenate([np.arange(a, b) for a, b in zip(starts, stops, strict=True)])
+    position = np.repeat(np.arange(len(images)), stops - starts)
+    best = np.full(len(images), 64 * FINE_WORDS, dtype=np.int64)
+    for view in mine:
+        to_crops = np.bitwise_count(hashes.fine[view, 0] ^ hashes.fine[theirs]).sum(axis=-1)
+        from_crops = np.bitwise_count(hashes.fine[view][None] ^ hashes.fine[theirs, :1]).sum(axis=-1)
+        np.minimum.at(best, position, np.minimum(to_crops, from_crops).min(axis=1).astype(np.int64))
+    return best

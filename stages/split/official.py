@@ -1,0 +1,155 @@
+"""Follow the split that a collection was published with, and find what leaks through it.
+
+In: the table of clean with `split_ATTRIBUTE` columns. Out: a split per image, and the leaks by name.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from stages.errors import StageError
+from stages.split.classes import GroupClasses
+from stages.split.stratify import TEST, TRAIN, VAL, divide
+from stages.tables import OWN_SPLIT_PREFIX
+
+HELD_OUT = ("val", "test")
+# `name(1).jpg` is often another photograph of `name.jpg`.
+COPY_NUMBER = re.compile(r"\(\d+\)(?=\.[^.]*$)")
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """Images that train should not hold.
+
+    Attributes
+    ----------
+    cross_attribute
+        Images in the train list of one attribute and held out by the list of another, by `"TRAIN > HELD OUT"`.
+    duplicate_groups
+        Groups of duplicates with images on both sides of an attribute's list, by attribute.
+    same_file_name
+        File names, less a number in brackets, that occur on both sides, by attribute: a hint, since other artworks may
+        be called alike.
+    """
+
+    cross_attribute: dict[str, list[str]]
+    duplicate_groups: dict[str, list[list[str]]]
+    same_file_name: dict[str, list[str]]
+
+
+def official_attributes(table: pd.DataFrame) -> list[str]:
+    """Attributes that the source has split, in the order of their columns."""
+    return [
+        column.removeprefix(OWN_SPLIT_PREFIX)
+        for column in table.columns
+        if column.startswith(OWN_SPLIT_PREFIX) and (table[column] != "").any()
+    ]
+
+
+def check_official(table: pd.DataFrame, attribute: str | None, clean: object) -> str:
+    """The attribute whose lists are followed.
+
+    Raises
+    ------
+    StageError
+        If the source has no split for it, or one that is not train and val (or test).
+    """
+    available = official_attributes(table)
+    if not available:
+        raise StageError(
+            f"split.source is official, but {clean} has no split_ATTRIBUTE column: the source has no split; use own"
+        )
+    attribute = available[0] if attribute is None else attribute
+    if attribute not in available:
+        raise StageError(
+            f"split.official_attribute: {clean} has no split of {attribute!r} (only {', '.join(available)})"
+        )
+    side = table[OWN_SPLIT_PREFIX + attribute]
+    unknown = ~side.isin(["", "train", *HELD_OUT])
+    if unknown.any():
+        row = int(np.flatnonzero(unknown)[0])
+        raise StageError(
+            f"{clean}, row {row + 2}: split_{attribute} is {side.iloc[row]!r}; it must be train, val, test or empty"
+        )
+    return attribute
+
+
+def follow(
+    table: pd.DataFrame, attribute: str, classes: GroupClasses, ratios: Sequence[float], random_state: int
+) -> np.ndarray:
+    """The part of every image: the held-out list is our test; our val is taken from the train list by whole groups.
+
+    Images that the lists do not name go where a listed duplicate of theirs went, and are divided by `ratios` otherwise.
+    A list with all of train, val and test is followed as it is.
+
+    Returns
+    -------
+    array
+        Shape `(n,)`, int8.
+    """
+    side = table[OWN_SPLIT_PREFIX + attribute].to_numpy(dtype=str)
+    group = np.searchsorted(classes.groups, table["group"].to_numpy(dtype=str))
+    has = {
+        name: np.bincount(group, side == name, minlength=len(classes.groups)) > 0 for name in ("train", "val", "test")
+    }
+    three = set(HELD_OUT) <= set(side)
+    held_out = has["test"] if three else has["val"] | has["test"]
+    parts = np.full(len(classes.groups), TRAIN, dtype=np.int8)
+    if three:
+        parts[has["val"]] = VAL
+    else:
+        free = np.flatnonzero(has["train"] & ~held_out)
+        train, val = ratios[TRAIN], ratios[VAL]
+        parts[free] = divide(classes.take(free), (train / (train + val), val / (train + val), 0.0), random_state)
+    parts[held_out] = TEST
+    unlisted = np.flatnonzero(~(has["train"] | has["val"] | has["test"]))
+    if len(unlisted) >= 3:
+        parts[unlisted] = divide(classes.take(unlisted), ratios, random_state)
+    of_image = parts[group]
+    # The lists are followed image by image, also where they tear a group of duplicates apart.
+    of_image[side == "train"] = np.where(of_image[side == "train"] == VAL, VAL, TRAIN)
+    of_image[np.isin(side, HELD_OUT)] = TEST
+    if three:
+        of_image[side == "train"], of_image[side == "val"] = TRAIN, VAL
+    return of_image
+
+
+def find_leaks(table: pd.DataFrame) -> Leaks:
+    """Name what leaks through the source's own lists."""
+    attributes = official_attributes(table)
+    image = table["image"].to_numpy()
+    train = {a: (table[OWN_SPLIT_PREFIX + a] == "train").to_numpy() for a in attributes}
+    held = {a: table[OWN_SPLIT_PREFIX + a].isin(HELD_OUT).to_numpy() for a in attributes}
+    cross = {f"{a} > {b}": image[train[a] & held[b]].tolist() for a in attributes for b in attributes if a != b}
+    file_names = np.array([COPY_NUMBER.sub("", PurePosixPath(name).name) for name in image], dtype=object)
+    groups = {a: _both_sides(table["group"].to_numpy(), train[a], held[a]) for a in attributes}
+    names = {a: _both_sides(file_names, train[a], held[a]) for a in attributes}
+    return Leaks(
+        cross_attribute=cross,
+        duplicate_groups={a: _members(image, table["group"].to_numpy(), found) for a, found in groups.items()},
+        same_file_name={a: sorted(found) for a, found in names.items()},
+    )
+
+
+def leaking_rows(table: pd.DataFrame, parts: np.ndarray, attribute: str) -> np.ndarray:
+    """Rows of train and val that another list holds out, or of which a duplicate is in test; shape `(n,)`, bool."""
+    beside_test = table["group"].isin(table.loc[parts == TEST, "group"]).to_numpy()
+    others = [a for a in official_attributes(table) if a != attribute]
+    listed = (table[OWN_SPLIT_PREFIX + attribute] == "train").to_numpy()
+    held_elsewhere = np.zeros(len(table), dtype=bool)
+    for other in others:
+        held_elsewhere |= table[OWN_SPLIT_PREFIX + other].isin(HELD_OUT).to_numpy()
+    return (parts != TEST) & (beside_test | (listed & held_elsewhere))
+
+
+def _both_sides(keys: np.ndarray, train: np.ndarray, held: np.ndarray) -> set[str]:
+    return set(keys[train]) & set(keys[held])
+
+
+def _members(image: np.ndarray, group: np.ndarray, chosen: set[str]) -> list[list[str]]:
+    rows = np.flatnonzero(pd.Series(group).isin(chosen))
+    return [sorted(part) for _, part in pd.Series(image[rows]).groupby(group[rows], sort=True)]

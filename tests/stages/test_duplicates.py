@@ -1,0 +1,143 @@
+"""Duplicates are found whatever clothes they wear, and only they; chains do not run away."""
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from stages.clean.duplicates import group_duplicates
+from stages.clean.hashes import BYTES_PER_VIEW, CROPS, WORDS_PER_VIEW, hash_picture
+from stages.clean.near import LARGEST_BUCKET, PictureHashes, near_pairs
+from stages.clean.settings import CleanSettings
+from tests.conftest import picture
+
+LIMITS = {"max_bits": CleanSettings().near_duplicate_bits, "confirm_bits": CleanSettings().confirm_bits}
+
+
+def detailed(seed: int, size: tuple[int, int] = (420, 320)) -> Image.Image:
+    """Shapes of several sizes, as paintings have."""
+    fine = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    return Image.blend(picture(seed + 1000, size), Image.fromarray(fine).resize(size, Image.Resampling.BICUBIC), 0.4)
+
+
+def hashes_of(images: list[Image.Image]) -> PictureHashes:
+    found = [hash_picture(image) for image in images]
+    owner = np.repeat(np.arange(len(images)), [len(one) // BYTES_PER_VIEW for one in found])
+    words = np.frombuffer(b"".join(found), dtype=np.uint64).reshape(-1, WORDS_PER_VIEW)
+    return PictureHashes.from_words(owner, words)
+
+
+def digests(count: int) -> list[str]:
+    return [f"{i:016x}" * 4 for i in range(count)]
+
+
+def reencoded(image: Image.Image, quality: int) -> Image.Image:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return Image.open(io.BytesIO(buffer.getvalue()))
+
+
+VARIANTS = {
+    "re-encoded": lambda image: reencoded(image, 40),
+    "smaller": lambda image: image.resize((160, 122)),
+    "larger": lambda image: image.resize((900, 686)),
+    "grey": lambda image: image.convert("L"),
+    "cropped all round": lambda image: image.crop((10, 8, 410, 312)),
+    "cropped at one edge": lambda image: image.crop((0, 0, 420, 312)),
+    "black bars above and below": lambda image: ImageOps.expand(image, (0, 60), "black"),
+    "a white frame": lambda image: ImageOps.expand(image, 40, "white"),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_is_the_same_picture(variant: str) -> None:
+    originals = [detailed(seed) for seed in range(12)]
+    images = [*originals, *map(VARIANTS[variant], originals)]
+    names = group_duplicates(digests(24), hashes_of(images), **LIMITS).names
+    assert names[:12] == names[12:]
+    assert len(set(names)) == 12
+
+
+def test_pictures_of_one_colour_are_not_compared() -> None:
+    flat = [Image.new("RGB", (90, 90), colour) for colour in ("black", "white", "blue")]
+    assert len(set(group_duplicates(digests(3), hashes_of(flat), **LIMITS).names)) == 3
+
+
+def test_equal_bytes_are_one_group_even_where_nothing_can_be_compared() -> None:
+    flat = [Image.new("RGB", (90, 90), "black")] * 4
+    names = group_duplicates(["a" * 64, "b" * 64, "a" * 64, "a" * 64], hashes_of(flat), **LIMITS).names
+    assert names == ["a" * 16, "b" * 16, "a" * 16, "a" * 16]
+
+
+def random_hashes(count: int, bases: int, most_flips: int, seed: int) -> PictureHashes:
+    """Hashes in clusters of a few bits' width; every crop's is another few bits away."""
+    rng = np.random.default_rng(seed)
+    base = rng.integers(0, 2, (bases, 64 * WORDS_PER_VIEW // len(CROPS)), dtype=np.uint8)
+    bits = np.repeat(base[rng.integers(0, bases, count)][:, None], len(CROPS), axis=1)
+    for view, crop in itertools.product(range(count), range(len(CROPS))):
+        bits[view, crop, rng.integers(0, bits.shape[-1], rng.integers(0, most_flips + 1))] ^= 1
+    words = np.packbits(bits.reshape(count, -1), axis=1).view(np.uint64)
+    owner = np.sort(rng.integers(0, count, count))
+    return PictureHashes.from_words(owner, words)
+
+
+def every_pair(hashes: PictureHashes, max_bits: int, confirm_bits: int) -> set[tuple[int, int]]:
+    """The same pairs, by trying all."""
+    found = set()
+    views = range(len(hashes.owner))
+    for a, b, crop in itertools.product(views, views, range(len(CROPS))):
+        coarse = np.bitwise_count(hashes.coarse[a, 0] ^ hashes.coarse[b, crop])
+        fine = np.bitwise_count(hashes.fine[a, 0] ^ hashes.fine[b, crop]).sum()
+        if coarse <= max_bits and fine <= confirm_bits and hashes.owner[a] != hashes.owner[b]:
+            found.add(tuple(sorted((int(hashes.owner[a]), int(hashes.owner[b])))))
+    return found
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 24), st.integers(1, 4), st.integers(0, 60), st.integers(0, 10**6), st.integers(0, 11))
+def test_near_pairs_are_those_that_trying_every_pair_finds(
+    count: int, bases: int, most_flips: int, seed: int, max_bits: int
+) -> None:
+    hashes = random_hashes(count, bases, most_flips, seed)
+    pairs = zip(*near_pairs(hashes, max_bits=max_bits, confirm_bits=40), strict=True)
+    assert {(int(a), int(b)) for a, b in pairs} == every_pair(hashes, max_bits, 40)
+
+
+def chain(length: int, step_bits: int) -> PictureHashes:
+    """Pictures that each differ from the last in `step_bits` other bits of the fine hash, and in none of the coarse."""
+    bits = np.zeros((length, 256), dtype=np.uint8)
+    for link in range(1, length):
+        bits[link:, (link - 1) * step_bits : link * step_bits] ^= 1
+    fine = np.packbits(bits, axis=1).view(np.uint64)
+    words = np.tile(np.column_stack([np.zeros(length, dtype=np.uint64), fine]), (1, len(CROPS)))
+    return PictureHashes.from_words(np.arange(length), words)
+
+
+def test_a_chain_that_drifts_is_cut_and_a_short_one_is_not() -> None:
+    short = group_duplicates(digests(3), chain(3, 30), max_bits=8, confirm_bits=40)
+    assert (len(set(short.names)), short.chains_cut) == (1, 0)
+    long = group_duplicates(digests(8), chain(8, 30), max_bits=8, confirm_bits=40)
+    assert (len(set(long.names)), long.chains_cut) == (3, 1)
+
+
+def test_a_crowd_of_equal_hashes_is_one_group() -> None:
+    crowd = 5 * LARGEST_BUCKET
+    words = np.zeros((crowd, WORDS_PER_VIEW), dtype=np.uint64)
+    hashes = PictureHashes.from_words(np.arange(crowd), words)
+    assert len(set(group_duplicates(digests(crowd), hashes, **LIMITS).names)) == 1
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10**6), st.integers(2, 20))
+def test_groups_and_their_names_do_not_depend_on_the_order_of_images(seed: int, count: int) -> None:
+    hashes = random_hashes(count, 2, 50, seed)
+    hashes = PictureHashes(np.arange(count), hashes.coarse, hashes.fine)
+    names = group_duplicates(digests(count), hashes, max_bits=8, confirm_bits=24).names
+    order = np.random.default_rng(seed).permutation(count)
+    shuffled = PictureHashes(np.arange(count), hashes.coarse[order], hashes.fine[order])
+    again = group_duplicates([digests(count)[i] for i in order], shuffled, max_bits=8, confirm_bits=24).names
+    assert again == [names[i] for i in order]
