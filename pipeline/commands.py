@@ -81,10 +81,15 @@ def prepare_backbone(params: Params) -> None:
 
 
 @cli.command("extract-features")
+@click.option("--allow-failed", is_flag=True, help="Exit with 0 although some images could not be read.")
 @with_params
-def extract_features(params: Params) -> None:
-    """Compute every image's features, once."""
-    from stages.extract.run import extract_features
+def extract_features(params: Params, allow_failed: bool) -> None:
+    """Compute every image's features, once.
+
+    An image that cannot be read any more is left out, and data/features/failed.csv says why. All others are published,
+    but the exit code is 1 unless --allow-failed is given.
+    """
+    from stages.extract.run import extract_features, failed_images
 
     summary = extract_features(
         settings=params.features,
@@ -97,6 +102,11 @@ def extract_features(params: Params) -> None:
         n_jobs=params.parallel.n_jobs,
     )
     click.echo(summary)
+    if not allow_failed and (failed := failed_images(PATHS.features)):
+        raise click.ClickException(
+            f"{failed} images could not be read and are left out, see {PATHS.features / 'failed.csv'}; all others are "
+            "published: run `pipeline clean` again, or accept it with --allow-failed"
+        )
 
 
 @cli.command("train-head")

@@ -174,6 +174,11 @@ def _publish(
         share_with_published(store, published)
 
 
+def failed_images(destination: Path) -> int:
+    """How many images the published cache lacks because they could not be read."""
+    return len(pd.read_csv(destination / "failed.csv", dtype=str, keep_default_na=False))
+
+
 def current_fingerprint(settings: FeatureSettings, backbone: Path) -> str:
     """The fingerprint under which these settings and weights keep their features on this machine."""
     precision = choose_precision(settings.precision, choose_device())

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.end_to_end.conftest import command
@@ -48,6 +49,20 @@ def test_a_label_table_without_rows(pipeline: Run, project: Path) -> None:
     options = ("--set", "dataset.source=csv", "--set", "dataset.labels=labels.csv", "--set", "dataset.images=data")
     assert "no images found" in error_line(pipeline("ingest", *options))
     assert digest_of(project / "data" / "manifest.csv") == before
+
+
+def test_an_image_that_vanished_is_left_out_and_the_exit_code_says_so(pipeline: Run, project: Path) -> None:
+    splits = pd.read_csv(project / "data" / "splits.csv", keep_default_na=False).drop_duplicates("sha256", keep=False)
+    (project / "data" / "demo" / "images" / splits["image"].iloc[0]).unlink()
+    shutil.rmtree(project / ".features")
+    message = error_line(pipeline("extract-features"))
+    assert "1 images could not be read" in message
+    assert "failed.csv" in message
+    failed = pd.read_csv(project / "data" / "features" / "failed.csv")
+    assert failed[["image", "reason"]].values.tolist() == [[splits["image"].iloc[0], "missing"]]
+    accepted = pipeline("extract-features", "--allow-failed")
+    assert accepted.returncode == 0
+    assert accepted.stdout.strip().endswith("1 failed: data/features")
 
 
 def test_a_target_that_no_column_has(pipeline: Run, project: Path) -> None:
