@@ -109,6 +109,7 @@ def train_head(params: Params, target: str) -> None:
         features=PATHS.features,
         splits=PATHS.splits,
         destination=PATHS.heads / target,
+        work=PATHS.training / target,
     )
     click.echo(summary)
 

@@ -3,6 +3,7 @@
 In: `data/features/` and `data/splits.csv`. Out: plain arrays, a row per image, ready for a head or a baseline.
 """
 
+import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,12 @@ class LabelledFeatures:
         """Indices of the labelled images of a split, ascending, int64."""
         return np.flatnonzero((self.table["split"] == split).to_numpy() & (self.labels != UNLABELLED))
 
+    def digest(self, *splits: str) -> str:
+        """SHA-256 of which images these splits hold, in order, and of their labels: what a head is fitted to."""
+        rows = self.table[self.table["split"].isin(splits).to_numpy() & (self.labels != UNLABELLED)]
+        lines = ("\t".join(row) for row in rows[["sha256", "split", self.target]].itertuples(index=False))
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
     def pooled(self) -> np.ndarray:
         """The centre view's mean over tokens, shape `(n, channels)`, float32: what baselines and neighbours use."""
         return np.concatenate([self.features[rows, 0].mean(axis=1, dtype=np.float32) for rows in blocks(self.features)])
@@ -80,6 +87,14 @@ def load_labelled_features(target: str, *, features: Path, splits: Path) -> Labe
     code = {name: index for index, name in enumerate(classes)}
     labels = table[target].map(lambda name: code.get(name, UNLABELLED)).to_numpy(dtype=np.int64)
     return LabelledFeatures(target, classes, table, labels, values, cache.fingerprint)
+
+
+def not_finite_message(data: LabelledFeatures, row: int, features: Path) -> str:
+    """Say which image has features that nothing can be learned or predicted from, and what to do."""
+    return (
+        f"{features}: the features of image {data.table['image'][row]!r} are NaN or infinite: "
+        "set features.precision to fp32, then run `pipeline extract-features` again"
+    )
 
 
 def _check_target(target: str, table: pd.DataFrame, splits: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -29,34 +30,72 @@ class LSTMHead(nn.Module):
         Size of a token.
     classes
         Number of logits.
-    hidden_size
-        Units per LSTM layer.
-    dropout
-        Between the layers and before the linear layer.
-    readout
-        `mean` over the states of the sequence, or the `last` one.
+    hidden_size, bidirectional, readout, input_norm, input_scale, projection, skip, feature_dropout, dropout
+        As in `HeadSettings`. A bidirectional `last` state is each direction's own last one.
     """
 
-    def __init__(self, *, channels: int, classes: int, hidden_size: int, dropout: float, readout: str) -> None:
+    def __init__(
+        self,
+        *,
+        channels: int,
+        classes: int,
+        hidden_size: int,
+        dropout: float,
+        readout: str,
+        bidirectional: bool = False,
+        input_norm: str = "standardise",
+        input_scale: float = 1.0,
+        projection: int = 0,
+        skip: bool = False,
+        feature_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
+        self.readout, self.input_norm, self.hidden_size = readout, input_norm, hidden_size
         # Channels of a ReLU network differ in scale by orders of magnitude; the train split's statistics even them out.
         self.register_buffer("input_mean", torch.zeros(channels))
-        self.register_buffer("input_std", torch.ones(channels))
-        self.lstm = nn.LSTM(channels, hidden_size, num_layers=2, batch_first=True, dropout=dropout)
+        self.register_buffer("input_std", torch.full((channels,), 1 / input_scale))
+        self.input_scale = input_scale
+        self.feature_dropout = feature_dropout
+        self.projection = nn.Linear(channels, projection) if projection else None
+        self.lstm = nn.LSTM(
+            projection or channels, hidden_size, num_layers=2, batch_first=True, dropout=dropout,
+            bidirectional=bidirectional,
+        )  # fmt: skip
+        states = hidden_size * (2 if bidirectional else 1)
+        self.attention = nn.Linear(states, 1) if readout == "attention" else None
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(hidden_size, classes)
-        self.readout = readout
+        self.linear = nn.Linear(states, classes)
+        self.skip = nn.Linear(channels, classes) if skip else None
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Map `(n, tokens, channels)` of any float dtype to logits `(n, classes)`, float32."""
-        states, _ = self.lstm((features.float() - self.input_mean) / self.input_std)
-        summary = states.mean(dim=1) if self.readout == "mean" else states[:, -1]
-        return self.linear(self.dropout(summary))
+        tokens = self._normalised(features.float())
+        if self.training and self.feature_dropout:
+            # Whole channels: what one token has lost its neighbours would give away.
+            tokens = tokens * F.dropout(torch.ones_like(tokens[:, :1]), self.feature_dropout)
+        states, _ = self.lstm(tokens if self.projection is None else self.projection(tokens))
+        logits = self.linear(self.dropout(self._read_out(states)))
+        return logits if self.skip is None else logits + self.skip(tokens.mean(dim=1))
+
+    def _normalised(self, tokens: torch.Tensor) -> torch.Tensor:
+        if self.input_norm == "layer_norm":
+            tokens = F.layer_norm(tokens, tokens.shape[-1:])
+        return (tokens - self.input_mean) / self.input_std
+
+    def _read_out(self, states: torch.Tensor) -> torch.Tensor:
+        """Map states `(n, tokens, units)` to one vector an image, `(n, units)`."""
+        if self.attention is not None:
+            return (self.attention(states).softmax(dim=1) * states).sum(dim=1)
+        if self.readout == "mean":
+            return states.mean(dim=1)
+        # The second direction ends at the first token (and is empty where there is none).
+        return torch.cat([states[:, -1, : self.hidden_size], states[:, 0, self.hidden_size :]], dim=1)
 
     def set_input_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
-        """Standardise inputs by this mean and deviation, each of shape `(channels,)`."""
-        self.input_mean.copy_(mean)
-        self.input_std.copy_(std.clamp_min(1e-6))
+        """Standardise inputs by this mean and deviation, each of shape `(channels,)`, where the settings say so."""
+        if self.input_norm == "standardise":
+            self.input_mean.copy_(mean)
+            self.input_std.copy_(std.clamp_min(1e-6) / self.input_scale)
 
 
 @torch.inference_mode()

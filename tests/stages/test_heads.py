@@ -36,6 +36,7 @@ def train(project: Project, target: str = "style", **settings: object) -> str:
         features=project.features,
         splits=project.splits,
         destination=project.head,
+        work=project.work,
     )
 
 
