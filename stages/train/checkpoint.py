@@ -92,7 +92,7 @@ class Checkpoint:
                 if metadata.get("identity") != self._identity:
                     log.info("%s is of other data or settings: training starts anew", self.path)
                     return False
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118: it is no dict
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             numbers = json.loads(metadata["numbers"])
             _check_shapes(state, tensors)
             _put_back(state, tensors, numbers)

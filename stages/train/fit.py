@@ -1,7 +1,7 @@
-"""The training loop: AdamW, early stopping on validation macro F1, the best epoch kept, and a checkpoint of every epoch.
+"""The training loop: AdamW, early stopping on validation macro F1, the best epoch kept, a checkpoint on the way.
 
-In: labelled features. Out: the best epoch's weights and what happened per epoch. Losses, schedules, the weights' average
-and checkpoints are left to their own modules.
+In: labelled features. Out: the best epoch's weights and what happened per epoch. Losses, schedules, averaging and
+checkpoints are left to their own modules.
 """
 
 import copy

@@ -66,6 +66,11 @@ class LSTMHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(states, classes)
         self.skip = nn.Linear(channels, classes) if skip else None
+        if self.skip is not None:
+            # Both paths start silent: random weights along directions without data would stay in the logits as noise.
+            for layer in (self.skip, self.linear):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Map `(n, tokens, channels)` of any float dtype to logits `(n, classes)`, float32."""

@@ -1,7 +1,7 @@
 """Learning-rate schedules, as plain functions of how far training is.
 
-In: the settings, the epochs done and the validation scores so far. Out: the rate of the next step. Nothing is remembered
-between calls, so a resumed training has nothing to restore.
+In: the settings, the epochs done and the validation scores so far. Out: the rate of the next step. Nothing is
+remembered between calls, so a resumed training has nothing to restore.
 """
 
 import math
@@ -30,9 +30,9 @@ def learning_rate(settings: TrainSettings, epochs_done: float, scores: Sequence[
     Returns
     -------
     float
-        cosine: rises in a straight line over the warm-up, then falls to zero along half a cosine. one_cycle: rises along
-        a cosine over the first 30 % from a 25th of the peak, then falls to nearly zero. plateau: halved whenever the
-        score has not improved for three epochs.
+        cosine: rises in a straight line over the warm-up, then falls to zero along half a cosine. one_cycle: rises
+        along a cosine over the first 30 % from a 25th of the peak, then falls to nearly zero. plateau: halved whenever
+        the score has not improved for three epochs.
     """
     if settings.schedule == "one_cycle":
         return settings.lr * _one_cycle(epochs_done / settings.epochs)
