@@ -110,6 +110,7 @@ def train_head(params: Params, target: str) -> None:
         splits=PATHS.splits,
         destination=PATHS.heads / target,
         work=PATHS.training / target,
+        manifest=PATHS.manifest,
     )
     click.echo(summary)
 

@@ -95,10 +95,8 @@ def fit_head(
     """
     torch.manual_seed(settings.random_state)
     head = LSTMHead(channels=features.shape[-1], classes=classes, **head_settings.model_dump())
-    mean, std = mean_and_std(features, train)
-    if not (mean + std).isfinite().all():
-        raise NotFiniteError(first_not_finite(features, train))
-    head.set_input_statistics(mean, std)
+    _refuse_not_finite(features, train if val is None else np.concatenate([train, val]))
+    head.set_input_statistics(*mean_and_std(features, train, head.flattened))
     head.to(device)
     average = WeightAverage(head, settings.ema) if settings.ema else None
     scored = average.head if average else head
@@ -122,8 +120,6 @@ def fit_head(
             state.best_epoch = epoch + 1
         else:
             val_logits = predict_rows(scored, features, val)
-            if not np.isfinite(val_logits).all():
-                raise NotFiniteError(first_not_finite(features, val))
             val_loss = negative_log_likelihood(val_logits, labels[val])
             epoch_log |= _scores("val", labels[val], val_logits.argmax(axis=1), val_loss)
             if epoch_log["val/f1_macro"] > state.best_f1:
@@ -224,13 +220,12 @@ def _scores(split: str, truths: object, predictions: object, loss: float) -> Epo
     }
 
 
-def first_not_finite(features: FeatureArray, rows: np.ndarray) -> int:
-    """The first of these rows that has a NaN or infinite feature in any view; its first row if none has."""
+def _refuse_not_finite(features: FeatureArray, rows: np.ndarray) -> None:
+    """Infinite features saturate an LSTM's gates and give finite, senseless scores: nothing later would notice."""
     for block in blocks(features, rows):
         finite = torch.as_tensor(features[block]).flatten(1).isfinite().all(dim=1)
         if not finite.all():
-            return int(block[int(finite.int().argmin())])
-    return int(rows[0])
+            raise NotFiniteError(int(block[int(finite.int().argmin())]))
 
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -30,8 +30,9 @@ class LSTMHead(nn.Module):
         Size of a token.
     classes
         Number of logits.
-    hidden_size, bidirectional, readout, input_norm, input_scale, projection, skip, feature_dropout, dropout
-        As in `HeadSettings`. A bidirectional `last` state is each direction's own last one.
+    hidden_size, dropout, readout, …
+        As in `HeadSettings`; those with a default here are later than the first heads that were saved. A bidirectional
+        `last` state is each direction's own last one.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class LSTMHead(nn.Module):
         dropout: float,
         readout: str,
         bidirectional: bool = False,
+        input_power: float = 1.0,
         input_norm: str = "standardise",
         input_scale: float = 1.0,
         projection: int = 0,
@@ -50,7 +52,8 @@ class LSTMHead(nn.Module):
         feature_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.readout, self.input_norm, self.hidden_size = readout, input_norm, hidden_size
+        self.readout, self.hidden_size = readout, hidden_size
+        self.input_power, self.input_norm = input_power, input_norm
         # Channels of a ReLU network differ in scale by orders of magnitude; the train split's statistics even them out.
         self.register_buffer("input_mean", torch.zeros(channels))
         self.register_buffer("input_std", torch.full((channels,), 1 / input_scale))
@@ -74,7 +77,7 @@ class LSTMHead(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Map `(n, tokens, channels)` of any float dtype to logits `(n, classes)`, float32."""
-        tokens = self._normalised(features.float())
+        tokens = self._normalised(features)
         if self.training and self.feature_dropout:
             # Whole channels: what one token has lost its neighbours would give away.
             tokens = tokens * F.dropout(torch.ones_like(tokens[:, :1]), self.feature_dropout)
@@ -82,10 +85,23 @@ class LSTMHead(nn.Module):
         logits = self.linear(self.dropout(self._read_out(states)))
         return logits if self.skip is None else logits + self.skip(tokens.mean(dim=1))
 
-    def _normalised(self, tokens: torch.Tensor) -> torch.Tensor:
+    def flattened(self, features: torch.Tensor) -> torch.Tensor:
+        """Bring rare large values closer to the others: the signed power of features of any shape, float32.
+
+        As in Perronnin et al., "Improving the Fisher kernel for large-scale image classification" (2010).
+        """
+        features = features.float()
+        if self.input_power == 1.0:
+            return features
+        sizes = features.abs()
+        return (sizes.sqrt_() if self.input_power == 0.5 else sizes.pow_(self.input_power)).copysign_(features)
+
+    def _normalised(self, features: torch.Tensor) -> torch.Tensor:
+        tokens = self.flattened(features)
         if self.input_norm == "layer_norm":
             tokens = F.layer_norm(tokens, tokens.shape[-1:])
-        return (tokens - self.input_mean) / self.input_std
+        factor = 1 / self.input_std
+        return torch.addcmul(-self.input_mean * factor, tokens, factor)
 
     def _read_out(self, states: torch.Tensor) -> torch.Tensor:
         """Map states `(n, tokens, units)` to one vector an image, `(n, units)`."""
@@ -97,10 +113,12 @@ class LSTMHead(nn.Module):
         return torch.cat([states[:, -1, : self.hidden_size], states[:, 0, self.hidden_size :]], dim=1)
 
     def set_input_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
-        """Standardise inputs by this mean and deviation, each of shape `(channels,)`, where the settings say so."""
+        """Standardise by this mean and deviation of flattened features, each `(channels,)`, if the settings say so."""
         if self.input_norm == "standardise":
             self.input_mean.copy_(mean)
-            self.input_std.copy_(std.clamp_min(1e-6) / self.input_scale)
+            # A channel that never moves in train says nothing, and must not shout in an image in which it does.
+            moving = torch.where(std > 1e-6, std, torch.ones_like(std))
+            self.input_std.copy_(moving / self.input_scale)
 
 
 @torch.inference_mode()

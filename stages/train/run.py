@@ -14,7 +14,7 @@ from stages.device import choose_device
 from stages.errors import StageError
 from stages.train.checkpoint import Checkpoint
 from stages.train.curves import learning_curves
-from stages.train.data import LabelledFeatures, load_labelled_features, not_finite_message
+from stages.train.data import LabelledFeatures, load_labelled_features, not_finite_message, refuse_stale_labels
 from stages.train.fit import Fit, NotFiniteError, fit_head, fit_temperature
 from stages.train.head import save_head
 from stages.train.placement import place
@@ -32,6 +32,7 @@ def train_head(
     splits: Path,
     destination: Path,
     work: Path,
+    manifest: Path | None = None,
 ) -> str:
     """Train the head of one target.
 
@@ -48,6 +49,8 @@ def train_head(
     work
         The folder of the checkpoint and of TensorBoard's files: `.training/TARGET`. A training that was killed goes on
         from there, to the same weights; the checkpoint is removed when the head is written.
+    manifest
+        The table of ingest: labels that changed there since the split are refused.
 
     Returns
     -------
@@ -60,6 +63,8 @@ def train_head(
         If the target's labels do not allow training.
     """
     data = load_labelled_features(target, features=features, splits=splits)
+    if manifest:
+        refuse_stale_labels(data, splits=splits, manifest=manifest)
     device = choose_device()
     placed = place(data.features, device, train_settings.placement)
     train, val = data.rows("train"), data.rows("val")

@@ -16,6 +16,8 @@ class HeadSettings(Settings):
     """Walk the tokens from both ends."""
     readout: Literal["last", "mean", "attention"] = "last"
     """What the linear layer sees: the last state, the mean over the sequence, or a learned weighted mean."""
+    input_power: float = Field(1.0, gt=0, le=1)
+    """Of the features' sizes, signs kept; 0.5, the square root, brings a ReLU network's rare large values closer."""
     input_norm: Literal["standardise", "layer_norm", "none"] = "standardise"
     """Of the features: by the train split's mean and deviation per channel, by each token's own, or none."""
     input_scale: float = Field(1.0, gt=0, le=100)
