@@ -112,9 +112,10 @@ def runs_of(data: LabelledFeatures, variants: list[str], seeds: int) -> Iterator
 
     yield scores("majority class", majority(data.labels, train, len(data.classes)))
     strengths = EvaluateSettings().logistic_regression_C
-    probe, _ = logistic_regression(data.pooled(), data.labels, train, val, strengths)
-    yield scores("logistic regression", probe)
     all_tokens, one_token = data.features[np.arange(len(data.table))], data.pooled_views()
+    roots = np.sqrt(all_tokens[:, 0].clip(min=0).astype(np.float32)).mean(axis=1)
+    for name, pooled in (("logistic regression", data.pooled()), ("logistic regression, square roots", roots)):
+        yield scores(name, logistic_regression(pooled, data.labels, train, val, strengths)[0])
     for name in variants:
         head_changes, train_changes, tokens = VARIANTS[name]
         features = one_token if tokens == 1 else all_tokens
@@ -136,7 +137,7 @@ def runs_of(data: LabelledFeatures, variants: list[str], seeds: int) -> Iterator
 def print_run(run: dict[str, object]) -> None:
     """One line per run, as it ends."""
     print(
-        f"split {run['split']} {run['target']:<8}{run['variant']:<32} seed {run['seed']}: "
+        f"split {run['split']} {run['target']:<8}{run['variant']:<36} seed {run['seed']}: "
         f"val {run['val_accuracy']:.3f} / {run['val_f1_macro']:.3f}, "
         f"test {run['test_accuracy']:.3f} / {run['test_f1_macro']:.3f}, epoch {run['epoch']}",
         flush=True,
@@ -157,9 +158,9 @@ def as_table(runs: pd.DataFrame) -> str:
                 for name, found in of_target.groupby("variant", sort=False)
             }
         header = f"{split}, accuracy / macro F1"
-        lines += [f"\n| {header:<32} | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 1) + "|"]
+        lines += [f"\n| {header:<36} | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 1) + "|"]
         names = list(dict.fromkeys(runs["variant"]))
-        lines += [f"| {name:<32} | " + " | ".join(column[name] for column in columns.values()) + " |" for name in names]
+        lines += [f"| {name:<36} | " + " | ".join(column[name] for column in columns.values()) + " |" for name in names]
     return "\n".join(lines)
 
 
