@@ -4,6 +4,7 @@ In: everything that the next epoch depends on. Out: the same again, if it was wr
 The file lies outside the stage's outputs, which DVC deletes before it runs the stage, and is removed at the end.
 """
 
+import contextlib
 import json
 import logging
 import time
@@ -49,6 +50,11 @@ class Progress:
     best_f1: float = -1.0
     best_logits: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def scored(self) -> LSTMHead:
+        """The head that is scored and kept: the average where there is one."""
+        return self.average.head if self.average else self.head
 
 
 class Checkpoint:
@@ -109,9 +115,8 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
         for left in self.path.parent.glob(f".{FILE_NAME}.*{TEMPORARY_SUFFIX}"):
             left.unlink(missing_ok=True)
-        for folder in (self.path.parent, self.path.parent.parent):
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
+        with contextlib.suppress(OSError):  # TensorBoard's files may be there, or there was no folder
+            self.path.parent.rmdir()
 
 
 def _tensors(state: Progress) -> dict[str, torch.Tensor]:

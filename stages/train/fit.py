@@ -93,16 +93,14 @@ def fit_head(
     NotFiniteError
         If a train or val image has features that are NaN or infinite.
     """
+    _refuse_not_finite(features, train if val is None else np.concatenate([train, val]))
     torch.manual_seed(settings.random_state)
     head = LSTMHead(channels=features.shape[-1], classes=classes, **head_settings.model_dump())
-    _refuse_not_finite(features, train if val is None else np.concatenate([train, val]))
     head.set_input_statistics(*mean_and_std(features, train, head.flattened))
     head.to(device)
     average = WeightAverage(head, settings.ema) if settings.ema else None
-    scored = average.head if average else head
-    optimizer = _optimizer(head, settings)
     loss = make_loss(labels[train], classes, settings, device)
-    state = Progress(head, average, optimizer)
+    state = Progress(head, average, _optimizer(head, settings))
     if checkpoint and checkpoint.restore(state):
         for epoch_log in state.epochs:
             on_epoch(epoch_log)
@@ -115,16 +113,11 @@ def fit_head(
         batches = _batches(features, labels, train, settings.batch_size, rng, device)
         if isinstance(features, CachedFeatures):
             batches = read_ahead(batches)
-        epoch_log = _train_epoch(head, average, optimizer, loss, batches, state.epochs, settings, len(train))
-        if val is None:
-            state.best_epoch = epoch + 1
+        epoch_log = _train_epoch(state, loss, batches, settings, len(train))
+        if val is not None:
+            epoch_log |= _validate(state, features, labels, val)
         else:
-            val_logits = predict_rows(scored, features, val)
-            val_loss = negative_log_likelihood(val_logits, labels[val])
-            epoch_log |= _scores("val", labels[val], val_logits.argmax(axis=1), val_loss)
-            if epoch_log["val/f1_macro"] > state.best_f1:
-                state.best_f1, state.best_epoch, state.best_logits = epoch_log["val/f1_macro"], epoch + 1, val_logits
-                state.best_weights = copy.deepcopy(scored.state_dict())
+            state.best_epoch = epoch + 1
         epoch_log["seconds"] = time.perf_counter() - started
         state.epochs.append(epoch_log)
         on_epoch(epoch_log)
@@ -132,8 +125,8 @@ def fit_head(
             checkpoint.save(state)
 
     if state.best_weights:
-        scored.load_state_dict(state.best_weights)
-    return Fit(scored, state.best_epoch, state.best_logits, state.epochs)
+        state.scored.load_state_dict(state.best_weights)
+    return Fit(state.scored, state.best_epoch, state.best_logits, state.epochs)
 
 
 def _finished(state: Progress, settings: TrainSettings, *, selects: bool) -> bool:
@@ -151,26 +144,18 @@ def _optimizer(head: LSTMHead, settings: TrainSettings) -> torch.optim.Optimizer
     return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
 
 
-def _train_epoch(
-    head: LSTMHead,
-    average: WeightAverage | None,
-    optimizer: torch.optim.Optimizer,
-    loss: Loss,
-    batches: Batches,
-    epochs: list[EpochLog],
-    settings: TrainSettings,
-    n_train: int,
-) -> EpochLog:
+def _train_epoch(state: Progress, loss: Loss, batches: Batches, settings: TrainSettings, n_train: int) -> EpochLog:
     """Step once per batch; scores are those of the predictions made on the way."""
+    head, average, optimizer, epoch = state.head, state.average, state.optimizer, len(state.epochs)
     started = time.perf_counter()
     device = head.linear.weight.device
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device))
-    f1_so_far = [epoch_log.get("val/f1_macro", 0.0) for epoch_log in epochs]
-    mixup_rng = np.random.default_rng([settings.random_state, len(epochs), 1])
+    f1_so_far = [epoch_log.get("val/f1_macro", 0.0) for epoch_log in state.epochs]
+    mixup_rng = np.random.default_rng([settings.random_state, epoch, 1])
     head.train()
     losses, predictions, truths, seen = [], [], [], 0
     for x, y in batches:
-        lr = learning_rate(settings, len(epochs) + seen / n_train, f1_so_far)
+        lr = learning_rate(settings, epoch + seen / n_train, f1_so_far)
         for group in optimizer.param_groups:
             group["lr"] = lr
         batch_loss = loss
@@ -192,6 +177,16 @@ def _train_epoch(
         truths.append(y)
     scores = _scores("train", torch.cat(truths), torch.cat(predictions), float(torch.stack(losses).sum()) / seen)
     return scores | {"lr": lr, "images_per_s": seen / (time.perf_counter() - started)}
+
+
+def _validate(state: Progress, features: FeatureArray, labels: np.ndarray, val: np.ndarray) -> EpochLog:
+    """Score the epoch on the val images, and keep its weights if no epoch before it had a better macro F1."""
+    logits = predict_rows(state.scored, features, val)
+    scores = _scores("val", labels[val], logits.argmax(axis=1), negative_log_likelihood(logits, labels[val]))
+    if scores["val/f1_macro"] > state.best_f1:
+        state.best_f1, state.best_epoch, state.best_logits = scores["val/f1_macro"], len(state.epochs) + 1, logits
+        state.best_weights = copy.deepcopy(state.scored.state_dict())
+    return scores
 
 
 def _batches(
