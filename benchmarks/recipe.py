@@ -34,6 +34,26 @@ BLOCK = 256
 VARIANTS: dict[str, tuple[dict, dict, int | None]] = {
     "default": ({}, {}, None),
     "1 token": ({}, {}, 1),
+    "no skip path": ({"skip": False}, {}, None),
+    "no square root": ({"input_power": 1.0}, {}, None),
+    "last state": ({"readout": "last"}, {}, None),
+    "attention": ({"readout": "attention"}, {}, None),
+    "one direction": ({"bidirectional": False}, {}, None),
+    "hidden size 32": ({"hidden_size": 32}, {}, None),
+    "hidden size 128": ({"hidden_size": 128}, {}, None),
+    "imbalance: none": ({}, {"imbalance": "none"}, None),
+    "imbalance: balanced weights": ({}, {"imbalance": "balanced"}, None),
+    "no feature dropout": ({"feature_dropout": 0.0}, {}, None),
+    "no mix-up, no smoothing": ({}, {"mixup": 0.0, "label_smoothing": 0.0}, None),
+    "no averaging of weights": ({}, {"ema": 0.0}, None),
+    "weight decay 0.01": ({}, {"weight_decay": 0.01}, None),
+    # What the project had before: the LSTM alone, with dropout.
+    "LSTM 2 x 256, nothing else": (
+        {"hidden_size": 256, "bidirectional": False, "readout": "last", "input_power": 1.0, "input_scale": 1.0}
+        | {"projection": 0, "skip": False, "feature_dropout": 0.0},
+        {"batch_size": 64, "weight_decay": 0.01, "imbalance": "none", "label_smoothing": 0.0, "mixup": 0.0, "ema": 0.0},
+        None,
+    ),
 }
 
 

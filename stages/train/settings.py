@@ -10,23 +10,23 @@ from stages.settings import Settings
 class HeadSettings(Settings):
     """The classifier on top of the features (`head` in params.yaml)."""
 
-    hidden_size: int = Field(256, ge=1, le=8192)
+    hidden_size: int = Field(64, ge=1, le=8192)
     """Units in each of the two LSTM layers, per direction."""
-    bidirectional: bool = False
+    bidirectional: bool = True
     """Walk the tokens from both ends."""
-    readout: Literal["last", "mean", "attention"] = "last"
+    readout: Literal["last", "mean", "attention"] = "mean"
     """What the linear layer sees: the last state, the mean over the sequence, or a learned weighted mean."""
-    input_power: float = Field(1.0, gt=0, le=1)
+    input_power: float = Field(0.5, gt=0, le=1)
     """Of the features' sizes, signs kept; 0.5, the square root, brings a ReLU network's rare large values closer."""
     input_norm: Literal["standardise", "layer_norm", "none"] = "standardise"
     """Of the features: by the train split's mean and deviation per channel, by each token's own, or none."""
-    input_scale: float = Field(1.0, gt=0, le=100)
+    input_scale: float = Field(0.6, gt=0, le=100)
     """Factor on the normalised features."""
-    projection: int = Field(0, ge=0, le=8192)
+    projection: int = Field(128, ge=0, le=8192)
     """Size that a linear layer brings each token to before the LSTM; 0: the LSTM reads the tokens themselves."""
-    skip: bool = False
+    skip: bool = True
     """Add a linear layer's logits from the mean token, a linear probe, to the LSTM's."""
-    feature_dropout: float = Field(0.0, ge=0, lt=1)
+    feature_dropout: float = Field(0.5, ge=0, lt=1)
     """Share of channels dropped per image, the same ones in each of its tokens, in training."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """Share of activations dropped between the layers and before the linear layer, in training."""
@@ -41,23 +41,23 @@ class TrainSettings(Settings):
     """How the rate moves: `schedules.learning_rate` draws it."""
     warmup_epochs: float = Field(0.0, ge=0, le=1000)
     """Epochs in which the rate rises from zero (cosine and plateau)."""
-    batch_size: int = Field(64, ge=1, le=65_536)
+    batch_size: int = Field(32, ge=1, le=65_536)
     """Images per step."""
-    weight_decay: float = Field(1e-2, ge=0, le=10)
+    weight_decay: float = Field(0.3, ge=0, le=10)
     """AdamW's decoupled weight decay, of matrices only."""
     clip_norm: float = Field(1.0, ge=0, le=1e6)
     """Largest norm of the gradient; 0: not clipped."""
-    imbalance: Literal["none", "balanced", "logit_adjustment"] = "none"
+    imbalance: Literal["none", "balanced", "logit_adjustment"] = "logit_adjustment"
     """Against large classes that swallow small ones: weights inverse to class size, or logit adjustment."""
-    tau: float = Field(1.0, ge=0, le=10)
+    tau: float = Field(0.3, ge=0, le=10)
     """Strength of the logit adjustment; 1 aims at the balanced error."""
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
     """Share of each label spread over all classes."""
-    mixup: float = Field(0.0, ge=0, le=100)
+    mixup: float = Field(0.4, ge=0, le=100)
     """Mix-up of the features: alpha of the Beta distribution that shares are drawn from; 0: off."""
-    ema: float = Field(0.0, ge=0, lt=1)
+    ema: float = Field(0.99, ge=0, lt=1)
     """Decay per step of an exponential moving average of the weights, which is then what is scored and kept; 0: off."""
-    epochs: int = Field(30, ge=1, le=10_000)
+    epochs: int = Field(20, ge=1, le=10_000)
     """Passes over the train split at most; cosine and one-cycle reach their end with the last."""
     patience: int = Field(8, ge=1, le=10_000)
     """Epochs without a better validation macro F1 after which training stops."""
