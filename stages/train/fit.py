@@ -5,6 +5,7 @@ checkpoints are left to their own modules.
 """
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -92,6 +93,8 @@ def fit_head(
     ------
     NotFiniteError
         If a train or val image has features that are NaN or infinite.
+    StageError
+        If the loss becomes NaN or infinite.
     """
     _refuse_not_finite(features, train if val is None else np.concatenate([train, val]))
     torch.manual_seed(settings.random_state)
@@ -114,6 +117,8 @@ def fit_head(
         if isinstance(features, CachedFeatures):
             batches = read_ahead(batches)
         epoch_log = _train_epoch(state, loss, batches, settings, len(train))
+        if not math.isfinite(epoch_log["train/loss"]):
+            raise StageError(f"the loss is no number any more in epoch {epoch + 1}: lower train.lr ({settings.lr})")
         if val is not None:
             epoch_log |= _validate(state, features, labels, val)
         else:

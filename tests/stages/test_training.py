@@ -227,6 +227,11 @@ def test_tensorboard_shows_the_same_numbers_where_asked_for(make_project: MakePr
     assert written == pytest.approx(logged.tolist(), abs=1e-6)
 
 
+def test_a_training_that_diverges_is_stopped_with_the_fix() -> None:
+    with pytest.raises(StageError, match=r"the loss is no number any more in epoch \d+: lower train.lr \(10.0\)"):
+        fit({}, lr=10.0, weight_decay=10.0, clip_norm=0.0, schedule="plateau", epochs=60, patience=60, ema=0.0)
+
+
 KILLED = """
 import sys
 from pathlib import Path
