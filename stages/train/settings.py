@@ -20,7 +20,7 @@ class HeadSettings(Settings):
     """Of the features' sizes, signs kept; 0.5, the square root, brings a ReLU network's rare large values closer."""
     input_norm: Literal["standardise", "layer_norm", "none"] = "standardise"
     """Of the features: by the train split's mean and deviation per channel, by each token's own, or none."""
-    input_scale: float = Field(0.6, gt=0, le=100)
+    input_scale: float = Field(1.0, gt=0, le=100)
     """Factor on the normalised features."""
     projection: int = Field(128, ge=0, le=8192)
     """Size that a linear layer brings each token to before the LSTM; 0: the LSTM reads the tokens themselves."""
