@@ -34,7 +34,8 @@ BLOCK = 256
 VARIANTS: dict[str, tuple[dict, dict, int | None]] = {
     "default": ({}, {}, None),
     "1 token": ({}, {}, 1),
-    "no skip path": ({"skip": False}, {}, None),
+    "no skip path": ({"skip": "none"}, {}, None),
+    "skip path learned": ({"skip": "learned"}, {}, None),
     "no square root": ({"input_power": 1.0}, {}, None),
     "last state": ({"readout": "last"}, {}, None),
     "attention": ({"readout": "attention"}, {}, None),
@@ -50,7 +51,7 @@ VARIANTS: dict[str, tuple[dict, dict, int | None]] = {
     # What the project had before: the LSTM alone, with dropout.
     "LSTM 2 x 256, nothing else": (
         {"hidden_size": 256, "bidirectional": False, "readout": "last", "input_power": 1.0, "input_scale": 1.0}
-        | {"projection": 0, "skip": False, "feature_dropout": 0.0},
+        | {"projection": 0, "skip": "none", "feature_dropout": 0.0},
         {"batch_size": 64, "weight_decay": 0.01, "imbalance": "none", "label_smoothing": 0.0, "mixup": 0.0, "ema": 0.0},
         None,
     ),

@@ -23,6 +23,7 @@ from stages.train.checkpoint import Checkpoint, Progress
 from stages.train.head import LSTMHead, predict_rows
 from stages.train.losses import Loss, make_loss, mixed
 from stages.train.placement import CachedFeatures, FeatureArray, blocks, mean_and_std, read_ahead
+from stages.train.probe import solve_skip_path
 from stages.train.schedules import learning_rate
 from stages.train.settings import HeadSettings, TrainSettings
 
@@ -100,6 +101,8 @@ def fit_head(
     torch.manual_seed(settings.random_state)
     head = LSTMHead(channels=features.shape[-1], classes=classes, **head_settings.model_dump())
     head.set_input_statistics(*mean_and_std(features, train, head.flattened))
+    if head_settings.skip == "probe":
+        solve_skip_path(head, features, labels, train, val)
     head.to(device)
     average = WeightAverage(head, settings.ema) if settings.ema else None
     loss = make_loss(labels[train], classes, settings, device)
@@ -141,7 +144,7 @@ def _finished(state: Progress, settings: TrainSettings, *, selects: bool) -> boo
 
 def _optimizer(head: LSTMHead, settings: TrainSettings) -> torch.optim.Optimizer:
     """AdamW; biases are not decayed, for they have nothing to overfit with."""
-    parameters = list(head.parameters())
+    parameters = [p for p in head.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},

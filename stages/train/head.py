@@ -48,7 +48,7 @@ class LSTMHead(nn.Module):
         input_norm: str = "standardise",
         input_scale: float = 1.0,
         projection: int = 0,
-        skip: bool = False,
+        skip: str = "none",
         feature_dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class LSTMHead(nn.Module):
         self.attention = nn.Linear(states, 1) if readout == "attention" else None
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(states, classes)
-        self.skip = nn.Linear(channels, classes) if skip else None
+        self.skip = nn.Linear(channels, classes) if skip != "none" else None
         if self.skip is not None:
             # Both paths start silent: random weights along directions without data would stay in the logits as noise.
             for layer in (self.skip, self.linear):
@@ -77,7 +77,7 @@ class LSTMHead(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Map `(n, tokens, channels)` of any float dtype to logits `(n, classes)`, float32."""
-        tokens = self._normalised(features)
+        tokens = self.normalised(features)
         if self.training and self.feature_dropout:
             # Whole channels: what one token has lost its neighbours would give away.
             tokens = tokens * F.dropout(torch.ones_like(tokens[:, :1]), self.feature_dropout)
@@ -96,7 +96,8 @@ class LSTMHead(nn.Module):
         sizes = features.abs()
         return (sizes.sqrt_() if self.input_power == 0.5 else sizes.pow_(self.input_power)).copysign_(features)
 
-    def _normalised(self, features: torch.Tensor) -> torch.Tensor:
+    def normalised(self, features: torch.Tensor) -> torch.Tensor:
+        """What both paths see of features of any shape `(…, channels)`, float32."""
         tokens = self.flattened(features)
         if self.input_norm == "layer_norm":
             tokens = F.layer_norm(tokens, tokens.shape[-1:])

@@ -118,7 +118,7 @@ def test_one_training_image_per_class_is_enough(make_project: MakeProject) -> No
 def test_a_channel_that_stands_still_in_train_does_not_drown_the_others() -> None:
     head = LSTMHead(channels=2, classes=2, hidden_size=3, dropout=0.0, readout="mean").eval()
     head.set_input_statistics(torch.tensor([0.0, 0.0]), torch.tensor([0.0, 1.0]))
-    assert head._normalised(torch.tensor([[[0.5, 0.5]]])).abs().max() == 0.5
+    assert head.normalised(torch.tensor([[[0.5, 0.5]]])).abs().max() == 0.5
 
 
 @pytest.mark.parametrize("split", ["val", "test"])

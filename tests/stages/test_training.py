@@ -68,7 +68,8 @@ def fit(head: dict[str, object], **settings: object) -> dict[str, float]:
         {"input_norm": "layer_norm", "input_scale": 0.3},
         {"input_norm": "none"},
         {"projection": 8},
-        {"skip": True, "feature_dropout": 0.3},
+        {"skip": "learned", "feature_dropout": 0.3},
+        {"skip": "probe"},
     ],
 )
 def test_every_shape_of_the_head_learns(head: dict[str, object]) -> None:
@@ -97,7 +98,7 @@ def test_the_same_seed_gives_the_same_bits_whatever_is_on(
     make_project: MakeProject, settings: dict[str, object]
 ) -> None:
     project = make_project(["dabs", "dots", "glaze"] * 15)
-    head = HeadSettings(hidden_size=8, bidirectional=True, skip=True, feature_dropout=0.3, readout="attention")
+    head = HeadSettings(hidden_size=8, bidirectional=True, skip="learned", feature_dropout=0.3, readout="attention")
     weights = []
     for seed in (0, 0, 1):
         train(project, head, random_state=seed, **settings)
@@ -122,7 +123,7 @@ def test_attention_weighs_every_token_and_ignores_none() -> None:
 def test_feature_dropout_drops_a_channel_from_all_tokens_alike() -> None:
     torch.manual_seed(0)
     head = LSTMHead(
-        channels=200, classes=2, hidden_size=3, dropout=0.0, readout="mean", skip=True, feature_dropout=0.5
+        channels=200, classes=2, hidden_size=3, dropout=0.0, readout="mean", skip="learned", feature_dropout=0.5
     ).train()
     seen = []
     head.lstm.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
