@@ -24,7 +24,7 @@ class HeadSettings(Settings):
     """Factor on the normalised features."""
     projection: int = Field(128, ge=0, le=8192)
     """Size that a linear layer brings each token to before the LSTM; 0: the LSTM reads the tokens themselves."""
-    skip: Literal["none", "learned", "probe"] = "probe"
+    skip: Literal["none", "learned", "probe"] = "learned"
     """Add the logits of a linear layer on the mean token to the LSTM's: learned along with it, or solved beforehand
     as a logistic regression, its strength chosen on val, whose mistakes the LSTM then learns to mend."""
     feature_dropout: float = Field(0.5, ge=0, lt=1)
