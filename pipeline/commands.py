@@ -123,6 +123,8 @@ def train_head(params: Params, target: str) -> None:
         features=PATHS.features,
         splits=PATHS.splits,
         destination=PATHS.heads / target,
+        work=PATHS.training / target,
+        manifest=PATHS.manifest,
     )
     click.echo(summary)
 

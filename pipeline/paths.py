@@ -64,5 +64,10 @@ class Paths:
         return self.root / "models" / "heads"
 
     @property
+    def training(self) -> Path:
+        """What a killed training goes on from; in neither git nor DVC."""
+        return self.root / ".training"
+
+    @property
     def reports(self) -> Path:
         return self.root / "reports"

@@ -42,6 +42,7 @@ class Progress:
         self.total, self.description, self.unit = total, description, unit
         self.count = self.initial = done
         self.started = self.logged = time.monotonic()
+        self.note = ""
 
     def __enter__(self) -> "Progress":
         return self
@@ -51,9 +52,12 @@ class Progress:
         if not self.on_terminal and self.count > self.initial:
             self._log()
 
-    def advance(self, count: int = 1) -> None:
-        """Note that `count` more units are finished."""
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Note that `count` more units are finished; `note` says what came out of them, after the numbers."""
         self.count += count
+        if note:
+            self.note = f"; {note}"
+            self.bar.set_postfix_str(note, refresh=False)
         self.bar.update(count)
         if not self.on_terminal and time.monotonic() - self.logged >= LOG_EVERY_S:
             self._log()
@@ -62,7 +66,8 @@ class Progress:
         self.logged = time.monotonic()
         rate = (self.count - self.initial) / max(self.logged - self.started, 1e-9)
         left = "" if self.count >= self.total else f", {(self.total - self.count) / max(rate, 1e-9):.0f} s left"
-        log.info("%s: %d of %d %s, %.1f a second%s", self.description, self.count, self.total, self.unit, rate, left)
+        log.info("%s: %d of %d %s, %.1f a second%s%s",
+                 self.description, self.count, self.total, self.unit, rate, left, self.note)  # fmt: skip
 
 
 def tracked(items: Iterable[T], total: int, description: str, unit: str = "images") -> Iterator[T]:

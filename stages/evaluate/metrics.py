@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
+from stages.evaluate.calibration import expected_calibration_error
+
 # Probabilities below this are taken as this much in the log-loss, so that one sure mistake does not make it infinite.
 SMALLEST_PROBABILITY = 1e-12
 
@@ -25,17 +27,19 @@ def score(y_true: np.ndarray, probabilities: np.ndarray) -> dict[str, float | in
     -------
     dict
         accuracy, f1_macro and f1_weighted (scikit-learn's, over the classes that occur in truth or prediction),
-        top3_accuracy, log_loss in nats, and n.
+        top3_accuracy, top5_accuracy, log_loss in nats, ece (expected calibration error), and n.
     """
     y_pred = probabilities.argmax(axis=1)
-    top3 = np.argsort(-probabilities, axis=1, kind="stable")[:, :3]
+    ranked = np.argsort(-probabilities, axis=1, kind="stable") == y_true[:, None]
     of_truth = probabilities[np.arange(len(y_true)), y_true]
     return {
         "accuracy": float(accuracy_score(y_true, y_pred)),
         "f1_macro": float(f1_score(y_true, y_pred, average="macro", zero_division=0)),
         "f1_weighted": float(f1_score(y_true, y_pred, average="weighted", zero_division=0)),
-        "top3_accuracy": float((top3 == y_true[:, None]).any(axis=1).mean()),
+        "top3_accuracy": float(ranked[:, :3].any(axis=1).mean()),
+        "top5_accuracy": float(ranked[:, :5].any(axis=1).mean()),
         "log_loss": float(-np.log(of_truth.clip(min=SMALLEST_PROBABILITY)).mean()),
+        "ece": expected_calibration_error(y_true, probabilities),
         "n": len(y_true),
     }
 

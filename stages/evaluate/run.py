@@ -1,7 +1,7 @@
 """The evaluate stage: predictions for every image, scores on each split, baselines beside them.
 
-In: a head, the feature cache, the splits. Out: `metrics.json`, `predictions.csv`, `confusion.csv`, `per_class.csv` and
-`plots/confusion.csv` in `reports/TARGET/`. This is where the test split is read, once.
+In: a head, the feature cache, the splits. Out: `metrics.json`, `predictions.csv`, `confusion.csv`, `per_class.csv`,
+`reliability.csv` and `plots/confusion.csv` in `reports/TARGET/`. This is where the test split is read, once.
 """
 
 import json
@@ -14,11 +14,15 @@ from scipy.special import softmax
 from cache.atomic import write_text
 from stages.errors import StageError
 from stages.evaluate.baselines import logistic_regression, majority
+from stages.evaluate.calibration import expected_calibration_error, reliability
 from stages.evaluate.metrics import confusion_table, per_class_table, score
 from stages.evaluate.settings import EvaluateSettings
+from stages.evaluate.uncertainty import bootstrap, intervals, paired_comparison
 from stages.tables import write_table
-from stages.train.data import LabelledFeatures, load_labelled_features
-from stages.train.head import check_fingerprint, load_head, predict_rows
+from stages.train.data import LabelledFeatures, load_labelled_features, refuse_not_finite
+from stages.train.head import LSTMHead, check_fingerprint, load_head, predict_rows
+
+HEAD, PROBE = "LSTM head", "logistic_regression"
 
 
 def evaluate_head(
@@ -52,27 +56,93 @@ def evaluate_head(
     data = load_labelled_features(target, features=features, splits=splits)
     model, card = load_head(head)
     check_same_data(card, data)
+    pooled = data.pooled()
+    refuse_not_finite(data, pooled, features)
     logits = predict_rows(model, data.features, np.arange(len(data.table)))
     probabilities = softmax(logits / card["temperature"], axis=1)
     train, val, test = data.rows("train"), data.rows("val"), data.rows("test")
-    probe, strength = logistic_regression(data.pooled(), data.labels, train, val, settings.logistic_regression_C)
-    baselines = {
+    probe, strength = logistic_regression(pooled, data.labels, train, val, settings.logistic_regression_C)
+    models = {
+        HEAD: probabilities,
         "majority": majority(data.labels, train, len(data.classes)),
-        "logistic_regression": probe,
+        PROBE: probe,
     }
-    metrics = _scores(data, probabilities) | {"baselines": {name: _scores(data, p) for name, p in baselines.items()}}
-    metrics["baselines"]["logistic_regression"]["C"] = strength
+    scores = {name: _scores(data, found) for name, found in models.items()}
+    comparison = _add_uncertainty(scores, models, data, settings.resamples)
+    metrics = scores.pop(HEAD) | {"baselines": scores, "comparison": comparison}
+    metrics["baselines"][PROBE]["C"] = strength
+    metrics["calibration"] = _calibration(data, logits, probabilities, card["temperature"])
+    if settings.views > 1:
+        metrics["multi_view"] = _multi_view(model, data, card["temperature"], settings.views)
     _write_tables(data, probabilities, test, train, destination)
+    write_table(_reliability_table(data, logits, probabilities), destination / "reliability.csv")
     write_text(destination / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     return _summary(target, metrics)
 
 
+def _add_uncertainty(
+    scores: dict[str, dict], models: dict[str, np.ndarray], data: LabelledFeatures, resamples: int
+) -> dict[str, dict]:
+    """Give every model's val and test scores their intervals, and compare the head with the probe on both."""
+    comparison = {}
+    for split in ("val", "test"):
+        rows = data.rows(split)
+        predictions = {name: found[rows].argmax(axis=1) for name, found in models.items()}
+        drawn = bootstrap(data.labels[rows], predictions, data.table["group"].to_numpy()[rows], resamples)
+        observed = {name: found[split] for name, found in scores.items()}
+        comparison[split] = paired_comparison(drawn, observed, HEAD, PROBE)
+        for name, found in drawn.items():
+            scores[name][split] |= intervals(found)
+    return comparison
+
+
+def _calibration(
+    data: LabelledFeatures, logits: np.ndarray, probabilities: np.ndarray, temperature: float
+) -> dict[str, object]:
+    """What temperature scaling did: the expected calibration error before and after."""
+    before = softmax(logits, axis=1)
+    found: dict[str, object] = {"temperature": temperature}
+    for split in ("val", "test"):
+        rows = data.rows(split)
+        errors = [expected_calibration_error(data.labels[rows], p[rows]) for p in (before, probabilities)]
+        found[split] = dict(zip(("ece_before", "ece_after"), errors, strict=True))
+    return found
+
+
+def _reliability_table(data: LabelledFeatures, logits: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+    """The bins of the reliability diagram, of val and test, before and after temperature scaling."""
+    tables = []
+    for split in ("val", "test"):
+        rows = data.rows(split)
+        for stage, found in (("before", softmax(logits, axis=1)), ("after", probabilities)):
+            bins = reliability(data.labels[rows], found[rows])
+            bins.insert(0, "scaling", stage)
+            bins.insert(0, "split", split)
+            tables.append(bins)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _multi_view(model: LSTMHead, data: LabelledFeatures, temperature: float, views: int) -> dict[str, object]:
+    """Score the test split by the mean of the probabilities that its images get in several views."""
+    if views > (cached := data.features.shape[1]):
+        raise StageError(f"evaluate.views is {views}, the cache has {cached}: set features.views to {views} or more")
+    rows = data.rows("test")
+    each = [softmax(predict_rows(model, data.features, rows, view) / temperature, axis=1) for view in range(views)]
+    return {"views": views, "test": score(data.labels[rows], np.mean(each, axis=0))}
+
+
 def check_same_data(card: dict, data: LabelledFeatures) -> None:
-    """Refuse a head whose features or classes are not those at hand."""
+    """Refuse a head whose features, classes, labels or split are not those at hand."""
     check_fingerprint(card, data.fingerprint)
     if card["classes"] != data.classes:
         raise StageError(
             f"the classes of {data.target} changed since its head was trained: "
+            f"run `pipeline train-head --target {data.target}` again"
+        )
+    # Otherwise an image that the head was fitted to could be scored as one that it has never seen.
+    if card["labels_sha256"] != data.digest("train", "val"):
+        raise StageError(
+            f"the split or the labels of {data.target} changed since its head was trained: "
             f"run `pipeline train-head --target {data.target}` again"
         )
 
@@ -108,4 +178,4 @@ def _summary(target: str, metrics: dict) -> str:
         f"{name:<22}{s['accuracy']:>10.3f}{s['f1_macro']:>10.3f}{s['log_loss']:>10.3f}{s['n']:>8}"
         for name, s in rows.items()
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, metrics["comparison"]["test"]["words"]])

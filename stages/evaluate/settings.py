@@ -1,4 +1,4 @@
-"""Settings of evaluate: the baselines."""
+"""Settings of evaluate: the baselines, the views, the bootstrap."""
 
 from pydantic import Field
 
@@ -6,7 +6,11 @@ from stages.settings import Settings
 
 
 class EvaluateSettings(Settings):
-    """What the head is compared with (`evaluate` in params.yaml)."""
+    """What the head is compared with, and how (`evaluate` in params.yaml)."""
 
     logistic_regression_C: list[float] = Field([0.0001, 0.001, 0.01, 0.1], min_length=1)
     """Inverse regularisation strengths tried for the logistic regression; the best on val is kept."""
+    resamples: int = Field(1000, ge=100, le=100_000)
+    """Of the bootstrap that gives the headline scores their intervals."""
+    views: int = Field(1, ge=1, le=100)
+    """With 2 or more, the test split is scored once more by the mean over so many of the cached views."""

@@ -25,7 +25,7 @@ from stages.outliers.kinds import (
 from stages.outliers.settings import OutlierSettings
 from stages.progress import tracked
 from stages.tables import write_table
-from stages.train.data import UNLABELLED, LabelledFeatures, load_labelled_features
+from stages.train.data import UNLABELLED, LabelledFeatures, load_labelled_features, refuse_not_finite
 from stages.train.fit import fit_head
 from stages.train.head import LSTMHead, load_head, predict_logits
 from stages.train.settings import HeadSettings, TrainSettings
@@ -64,7 +64,7 @@ def find_outliers(
     data = load_labelled_features(target, features=features, splits=splits)
     _, card = load_head(head)
     check_same_data(card, data)
-    probabilities = _out_of_sample_probabilities(data, card, settings)
+    probabilities = _out_of_sample_probabilities(data, card, settings, features)
     distances, neighbours = nearest_neighbours(data, settings.neighbours)
     most = max(1, round(settings.list_share * len(data.table)))
     kinds = [
@@ -80,7 +80,9 @@ def find_outliers(
     return f"{target}: " + (", ".join(f"{count} {kind}" for kind, count in counts.items()) or "no outliers")
 
 
-def _out_of_sample_probabilities(data: LabelledFeatures, card: dict, settings: OutlierSettings) -> np.ndarray:
+def _out_of_sample_probabilities(
+    data: LabelledFeatures, card: dict, settings: OutlierSettings, features: Path
+) -> np.ndarray:
     """Predict every image by a head that has seen neither it nor a duplicate of it, shape `(n, classes)`.
 
     Each fold's head trains for as many epochs as the target's own head took to its best one, so that nothing is chosen
@@ -88,6 +90,7 @@ def _out_of_sample_probabilities(data: LabelledFeatures, card: dict, settings: O
     nine tokens, for no worse a ranking of planted wrong labels. Unlabelled images get the mean over the folds' heads.
     """
     pooled = data.pooled_views()
+    refuse_not_finite(data, pooled, features)
     labelled = np.flatnonzero(data.labels != UNLABELLED)
     unlabelled = np.flatnonzero(data.labels == UNLABELLED)
     groups = data.table["group"].to_numpy()[labelled]

@@ -3,6 +3,7 @@
 In: `data/features/` and `data/splits.csv`. Out: plain arrays, a row per image, ready for a head or a baseline.
 """
 
+import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from stages.tables import read_table
 from stages.train.placement import CachedFeatures, blocks
 
 UNLABELLED = -1
+_FRESH_SPLIT = "run `pipeline clean` and `pipeline split`, or `dvc repro`, again"
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,12 @@ class LabelledFeatures:
         """Indices of the labelled images of a split, ascending, int64."""
         return np.flatnonzero((self.table["split"] == split).to_numpy() & (self.labels != UNLABELLED))
 
+    def digest(self, *splits: str) -> str:
+        """SHA-256 of which images these splits hold, in order, and of their labels: what a head is fitted to."""
+        rows = self.table[self.table["split"].isin(splits).to_numpy() & (self.labels != UNLABELLED)]
+        lines = ("\t".join(row) for row in rows[["sha256", "split", self.target]].itertuples(index=False))
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
     def pooled(self) -> np.ndarray:
         """The centre view's mean over tokens, shape `(n, channels)`, float32: what baselines and neighbours use."""
         return np.concatenate([self.features[rows, 0].mean(axis=1, dtype=np.float32) for rows in blocks(self.features)])
@@ -78,8 +86,17 @@ def load_labelled_features(target: str, *, features: Path, splits: Path) -> Labe
     values = CachedFeatures(cache, table["sha256"].tolist())
     classes = _classes(target, table, splits)
     code = {name: index for index, name in enumerate(classes)}
+    _say_if_few(target, table)
     labels = table[target].map(lambda name: code.get(name, UNLABELLED)).to_numpy(dtype=np.int64)
     return LabelledFeatures(target, classes, table, labels, values, cache.fingerprint)
+
+
+def not_finite_message(data: LabelledFeatures, row: int, features: Path) -> str:
+    """Say which image has features that nothing can be learned or predicted from, and what to do."""
+    return (
+        f"{features}: the features of image {data.table['image'][row]!r} are NaN or infinite: "
+        "set features.precision to fp32, then run `pipeline extract-features` again"
+    )
 
 
 def _check_target(target: str, table: pd.DataFrame, splits: Path) -> None:
@@ -88,6 +105,45 @@ def _check_target(target: str, table: pd.DataFrame, splits: Path) -> None:
             c for c in table.columns if c not in {"image", "sha256", "width", "height", "mode", "group", "split"}
         ]
         raise StageError(f"{splits} has no label column {target!r}; it has: {', '.join(attributes) or 'none'}")
+
+
+def refuse_not_finite(data: LabelledFeatures, pooled: np.ndarray, features: Path) -> None:
+    """Refuse features, a row per image, of which any is NaN or infinite."""
+    finite = np.isfinite(pooled.reshape(len(pooled), -1)).all(axis=1)
+    if not finite.all():
+        raise StageError(not_finite_message(data, int(finite.argmin()), features))
+
+
+def refuse_stale_labels(data: LabelledFeatures, *, splits: Path, manifest: Path) -> None:
+    """Refuse to train on labels that were changed after the split; without a manifest there is nothing to compare.
+
+    Raises
+    ------
+    StageError
+        If an image of the splits has another label in the manifest, or is no longer in it.
+    """
+    if not manifest.exists():
+        return
+    table = read_table(manifest, required=["image"], made_by="pipeline ingest")
+    if data.target not in table.columns:
+        raise StageError(f"{manifest} has no label column {data.target!r} any more: {_FRESH_SPLIT}")
+    now = dict(zip(table["image"], table[data.target], strict=True))
+    then = zip(data.table["image"], data.table[data.target], strict=True)
+    changed = [(image, label) for image, label in then if now.get(image) != label]
+    if changed:
+        image, label = changed[0]
+        found = repr(now[image]) if image in now else "not there"
+        raise StageError(
+            f"{data.target}: the labels of {len(changed)} images changed since the split, the first is {image!r} "
+            f"({label!r} in {splits}, {found} in {manifest}): {_FRESH_SPLIT}"
+        )
+
+
+def _say_if_few(target: str, table: pd.DataFrame) -> None:
+    labelled = int((table[target] != "").sum())
+    if 2 * labelled < len(table):
+        message = "%s: only %d of %d images have a label; the others have no part in training and scores"
+        log.warning(message, target, labelled, len(table))
 
 
 def _with_features(table: pd.DataFrame, cache: FeatureCache, splits: Path) -> pd.DataFrame:

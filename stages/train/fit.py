@@ -1,26 +1,42 @@
-"""The training loop: AdamW with a cosine schedule, early stopping on validation macro F1, the best epoch kept.
+"""The training loop: AdamW, early stopping on validation macro F1, the best epoch kept, a checkpoint on the way.
 
-In: labelled features. Out: the best epoch's weights and what happened per epoch.
+In: labelled features. Out: the best epoch's weights and what happened per epoch. Losses, schedules, averaging and
+checkpoints are left to their own modules.
 """
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.metrics import accuracy_score, f1_score
 
 from stages.device import has_bf16
+from stages.errors import StageError
+from stages.train.average import WeightAverage
+from stages.train.checkpoint import Checkpoint, Progress
 from stages.train.head import LSTMHead, predict_rows
-from stages.train.placement import CachedFeatures, FeatureArray, mean_and_std, read_ahead
+from stages.train.losses import Loss, make_loss, mixed
+from stages.train.placement import CachedFeatures, FeatureArray, blocks, mean_and_std, read_ahead
+from stages.train.probe import solve_skip_path
+from stages.train.schedules import learning_rate
 from stages.train.settings import HeadSettings, TrainSettings
 
 EpochLog = dict[str, float]
+Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
+
+
+class NotFiniteError(StageError):
+    """Features that are NaN or infinite; `row` is the first image that has any."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(f"the features of row {row} are NaN or infinite: run `pipeline extract-features` again")
+        self.row = row
 
 
 @dataclass(frozen=True)
@@ -44,6 +60,7 @@ def fit_head(
     settings: TrainSettings,
     device: torch.device,
     on_epoch: Callable[[EpochLog], None] = lambda log: None,
+    checkpoint: Checkpoint | None = None,
 ) -> Fit:
     """Train a head until validation macro F1 stops rising, or, without validation images, for all epochs.
 
@@ -63,71 +80,121 @@ def fit_head(
     device
         Where to train.
     on_epoch
-        Called with each epoch's losses and scores.
+        Called with each epoch's losses and scores, those of a killed training's epochs too.
+    checkpoint
+        Where a killed training is continued from.
 
     Returns
     -------
     Fit
-        The head at its best epoch. The same inputs and settings give the same bits on the same machine.
+        The head at its best epoch. The same inputs and settings give the same bits on the same machine, however often
+        training was killed and resumed.
+
+    Raises
+    ------
+    NotFiniteError
+        If a train or val image has features that are NaN or infinite.
+    StageError
+        If the loss becomes NaN or infinite.
     """
+    _refuse_not_finite(features, train if val is None else np.concatenate([train, val]))
     torch.manual_seed(settings.random_state)
     head = LSTMHead(channels=features.shape[-1], classes=classes, **head_settings.model_dump())
-    head.set_input_statistics(*mean_and_std(features, train))
+    head.set_input_statistics(*mean_and_std(features, train, head.flattened))
+    if head_settings.skip == "probe":
+        solve_skip_path(head, features, labels, train, val)
     head.to(device)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=settings.epochs)
-    rng = np.random.default_rng(settings.random_state)
-    best_f1, best_epoch, best_logits, best_state, epochs = -1.0, 0, np.empty(0), None, []
+    average = WeightAverage(head, settings.ema) if settings.ema else None
+    loss = make_loss(labels[train], classes, settings, device)
+    state = Progress(head, average, _optimizer(head, settings))
+    if checkpoint and checkpoint.restore(state):
+        for epoch_log in state.epochs:
+            on_epoch(epoch_log)
 
-    for epoch in range(1, settings.epochs + 1):
+    while not _finished(state, settings, selects=val is not None):
+        started, epoch = time.perf_counter(), len(state.epochs)
+        # Every epoch has random numbers of its own, so that a resumed training needs no generator's state.
+        rng = np.random.default_rng([settings.random_state, epoch])
+        torch.manual_seed(int(rng.integers(2**63)))
         batches = _batches(features, labels, train, settings.batch_size, rng, device)
         if isinstance(features, CachedFeatures):
             batches = read_ahead(batches)
-        epochs.append(_train_epoch(head, optimizer, batches))
-        epochs[-1]["lr"] = scheduler.get_last_lr()[0]
-        scheduler.step()
-        if val is None:
-            best_epoch = epoch
-            on_epoch(epochs[-1])
-            continue
-        val_logits = predict_rows(head, features, val)
-        val_loss = negative_log_likelihood(val_logits, labels[val])
-        epochs[-1] |= _scores("val", labels[val], val_logits.argmax(axis=1), val_loss)
-        on_epoch(epochs[-1])
-        if epochs[-1]["val/f1_macro"] > best_f1:
-            best_f1, best_epoch, best_logits = epochs[-1]["val/f1_macro"], epoch, val_logits
-            best_state = copy.deepcopy(head.state_dict())
-        elif epoch - best_epoch >= settings.patience:
-            break
+        epoch_log = _train_epoch(state, loss, batches, settings, len(train))
+        if not math.isfinite(epoch_log["train/loss"]):
+            raise StageError(f"the loss is no number any more in epoch {epoch + 1}: lower train.lr ({settings.lr})")
+        if val is not None:
+            epoch_log |= _validate(state, features, labels, val)
+        else:
+            state.best_epoch = epoch + 1
+        epoch_log["seconds"] = time.perf_counter() - started
+        state.epochs.append(epoch_log)
+        on_epoch(epoch_log)
+        if checkpoint:
+            checkpoint.save(state)
 
-    if best_state is not None:
-        head.load_state_dict(best_state)
-    return Fit(head, best_epoch, best_logits, epochs)
+    if state.best_weights:
+        state.scored.load_state_dict(state.best_weights)
+    return Fit(state.scored, state.best_epoch, state.best_logits, state.epochs)
 
 
-def _train_epoch(
-    head: LSTMHead, optimizer: torch.optim.Optimizer, batches: Iterator[tuple[torch.Tensor, torch.Tensor]]
-) -> EpochLog:
+def _finished(state: Progress, settings: TrainSettings, *, selects: bool) -> bool:
+    done = len(state.epochs)
+    return done >= settings.epochs or (selects and done - state.best_epoch >= settings.patience)
+
+
+def _optimizer(head: LSTMHead, settings: TrainSettings) -> torch.optim.Optimizer:
+    """AdamW; biases are not decayed, for they have nothing to overfit with."""
+    parameters = [p for p in head.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
+
+
+def _train_epoch(state: Progress, loss: Loss, batches: Batches, settings: TrainSettings, n_train: int) -> EpochLog:
     """Step once per batch; scores are those of the predictions made on the way."""
+    head, average, optimizer, epoch = state.head, state.average, state.optimizer, len(state.epochs)
     started = time.perf_counter()
     device = head.linear.weight.device
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device))
+    f1_so_far = [epoch_log.get("val/f1_macro", 0.0) for epoch_log in state.epochs]
+    mixup_rng = np.random.default_rng([settings.random_state, epoch, 1])
     head.train()
-    losses, predictions, truths = [], [], []
+    losses, predictions, truths, seen = [], [], [], 0
     for x, y in batches:
+        lr = learning_rate(settings, epoch + seen / n_train, f1_so_far)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        batch_loss = loss
+        if settings.mixup and len(y) > 1:
+            x, batch_loss = mixed(x, y, settings.mixup, loss, mixup_rng)
         with autocast:
             logits = head(x).float()
-        loss = F.cross_entropy(logits, y)
+        value = batch_loss(logits, y)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(head.parameters(), max_norm=1.0)
+        value.backward()
+        if settings.clip_norm:
+            torch.nn.utils.clip_grad_norm_(head.parameters(), settings.clip_norm)
         optimizer.step()
-        losses.append(loss.detach() * len(y))
+        if average:
+            average.update(head)
+        seen += len(y)
+        losses.append(value.detach() * len(y))
         predictions.append(logits.detach().argmax(dim=1))
         truths.append(y)
-    y_true = torch.cat(truths)
-    scores = _scores("train", y_true, torch.cat(predictions), float(torch.stack(losses).sum()) / len(y_true))
-    return scores | {"images_per_s": len(y_true) / (time.perf_counter() - started)}
+    scores = _scores("train", torch.cat(truths), torch.cat(predictions), float(torch.stack(losses).sum()) / seen)
+    return scores | {"lr": lr, "images_per_s": seen / (time.perf_counter() - started)}
+
+
+def _validate(state: Progress, features: FeatureArray, labels: np.ndarray, val: np.ndarray) -> EpochLog:
+    """Score the epoch on the val images, and keep its weights if no epoch before it had a better macro F1."""
+    logits = predict_rows(state.scored, features, val)
+    scores = _scores("val", labels[val], logits.argmax(axis=1), negative_log_likelihood(logits, labels[val]))
+    if scores["val/f1_macro"] > state.best_f1:
+        state.best_f1, state.best_epoch, state.best_logits = scores["val/f1_macro"], len(state.epochs) + 1, logits
+        state.best_weights = copy.deepcopy(state.scored.state_dict())
+    return scores
 
 
 def _batches(
@@ -137,7 +204,7 @@ def _batches(
     batch_size: int,
     rng: np.random.Generator,
     device: torch.device,
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+) -> Batches:
     """Every row once, in uniformly random order, each with one of its views drawn at random."""
     order = rng.permutation(rows)
     views = rng.integers(features.shape[1], size=len(order))
@@ -154,6 +221,14 @@ def _scores(split: str, truths: object, predictions: object, loss: float) -> Epo
         f"{split}/accuracy": float(accuracy_score(y_true, y_pred)),
         f"{split}/f1_macro": float(f1_score(y_true, y_pred, average="macro", zero_division=0)),
     }
+
+
+def _refuse_not_finite(features: FeatureArray, rows: np.ndarray) -> None:
+    """Infinite features saturate an LSTM's gates and give finite, senseless scores: nothing later would notice."""
+    for block in blocks(features, rows):
+        finite = torch.as_tensor(features[block]).flatten(1).isfinite().all(dim=1)
+        if not finite.all():
+            raise NotFiniteError(int(block[int(finite.int().argmin())]))
 
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:

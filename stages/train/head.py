@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -29,34 +30,96 @@ class LSTMHead(nn.Module):
         Size of a token.
     classes
         Number of logits.
-    hidden_size
-        Units per LSTM layer.
-    dropout
-        Between the layers and before the linear layer.
-    readout
-        `mean` over the states of the sequence, or the `last` one.
+    hidden_size, dropout, readout, …
+        As in `HeadSettings`; those with a default here are later than the first heads that were saved. A bidirectional
+        `last` state is each direction's own last one.
     """
 
-    def __init__(self, *, channels: int, classes: int, hidden_size: int, dropout: float, readout: str) -> None:
+    def __init__(
+        self,
+        *,
+        channels: int,
+        classes: int,
+        hidden_size: int,
+        dropout: float,
+        readout: str,
+        bidirectional: bool = False,
+        input_power: float = 1.0,
+        input_norm: str = "standardise",
+        input_scale: float = 1.0,
+        projection: int = 0,
+        skip: str = "none",
+        feature_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
+        self.readout, self.hidden_size = readout, hidden_size
+        self.input_power, self.input_norm = input_power, input_norm
         # Channels of a ReLU network differ in scale by orders of magnitude; the train split's statistics even them out.
         self.register_buffer("input_mean", torch.zeros(channels))
-        self.register_buffer("input_std", torch.ones(channels))
-        self.lstm = nn.LSTM(channels, hidden_size, num_layers=2, batch_first=True, dropout=dropout)
+        self.register_buffer("input_std", torch.full((channels,), 1 / input_scale))
+        self.input_scale = input_scale
+        self.feature_dropout = feature_dropout
+        self.projection = nn.Linear(channels, projection) if projection else None
+        self.lstm = nn.LSTM(
+            projection or channels, hidden_size, num_layers=2, batch_first=True, dropout=dropout,
+            bidirectional=bidirectional,
+        )  # fmt: skip
+        states = hidden_size * (2 if bidirectional else 1)
+        self.attention = nn.Linear(states, 1) if readout == "attention" else None
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(hidden_size, classes)
-        self.readout = readout
+        self.linear = nn.Linear(states, classes)
+        self.skip = nn.Linear(channels, classes) if skip != "none" else None
+        if self.skip is not None:
+            # Both paths start silent: random weights along directions without data would stay in the logits as noise.
+            for layer in (self.skip, self.linear):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Map `(n, tokens, channels)` of any float dtype to logits `(n, classes)`, float32."""
-        states, _ = self.lstm((features.float() - self.input_mean) / self.input_std)
-        summary = states.mean(dim=1) if self.readout == "mean" else states[:, -1]
-        return self.linear(self.dropout(summary))
+        tokens = self.normalised(features)
+        if self.training and self.feature_dropout:
+            # Whole channels: what one token has lost its neighbours would give away.
+            tokens = tokens * F.dropout(torch.ones_like(tokens[:, :1]), self.feature_dropout)
+        states, _ = self.lstm(tokens if self.projection is None else self.projection(tokens))
+        logits = self.linear(self.dropout(self._read_out(states)))
+        return logits if self.skip is None else logits + self.skip(tokens.mean(dim=1))
+
+    def flattened(self, features: torch.Tensor) -> torch.Tensor:
+        """Bring rare large values closer to the others: the signed power of features of any shape, float32.
+
+        As in Perronnin et al., "Improving the Fisher kernel for large-scale image classification" (2010).
+        """
+        features = features.float()
+        if self.input_power == 1.0:
+            return features
+        sizes = features.abs()
+        return (sizes.sqrt_() if self.input_power == 0.5 else sizes.pow_(self.input_power)).copysign_(features)
+
+    def normalised(self, features: torch.Tensor) -> torch.Tensor:
+        """What both paths see of features of any shape `(…, channels)`, float32."""
+        tokens = self.flattened(features)
+        if self.input_norm == "layer_norm":
+            tokens = F.layer_norm(tokens, tokens.shape[-1:])
+        factor = 1 / self.input_std
+        return torch.addcmul(-self.input_mean * factor, tokens, factor)
+
+    def _read_out(self, states: torch.Tensor) -> torch.Tensor:
+        """Map states `(n, tokens, units)` to one vector an image, `(n, units)`."""
+        if self.attention is not None:
+            return (self.attention(states).softmax(dim=1) * states).sum(dim=1)
+        if self.readout == "mean":
+            return states.mean(dim=1)
+        # The second direction ends at the first token (and is empty where there is none).
+        return torch.cat([states[:, -1, : self.hidden_size], states[:, 0, self.hidden_size :]], dim=1)
 
     def set_input_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
-        """Standardise inputs by this mean and deviation, each of shape `(channels,)`."""
-        self.input_mean.copy_(mean)
-        self.input_std.copy_(std.clamp_min(1e-6))
+        """Standardise by this mean and deviation of flattened features, each `(channels,)`, if the settings say so."""
+        if self.input_norm == "standardise":
+            self.input_mean.copy_(mean)
+            # A channel that never moves in train says nothing, and must not shout in an image in which it does.
+            moving = torch.where(std > 1e-6, std, torch.ones_like(std))
+            self.input_std.copy_(moving / self.input_scale)
 
 
 @torch.inference_mode()

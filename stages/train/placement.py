@@ -6,7 +6,7 @@ changes the speed and no result.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -168,11 +168,16 @@ def read_ahead(items: Iterator[T]) -> Iterator[T]:
             yield item
 
 
-def mean_and_std(features: FeatureArray, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation of every channel over rows, views and tokens; two of shape `(channels,)`, float64."""
+def mean_and_std(
+    features: FeatureArray, rows: np.ndarray, flattened: Callable[[torch.Tensor], torch.Tensor] = torch.Tensor.float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of every channel over rows, views and tokens; two of shape `(channels,)`, float64.
+
+    `flattened` is what is done to the features first; it gives float32.
+    """
     count, total, squares, shift = 0, 0.0, 0.0, None
     for block in blocks(features, rows):
-        flat = torch.as_tensor(features[block]).flatten(0, -2).float()
+        flat = flattened(torch.as_tensor(features[block]).flatten(0, -2))
         shift = flat.mean(dim=0) if shift is None else shift  # near the mean: squares of differences stay small
         flat = flat - shift
         count, total, squares = count + len(flat), total + flat.sum(0).double(), squares + flat.square().sum(0).double()

@@ -1,7 +1,7 @@
 """The train stage: fit one target's head and write it with its card and its training log.
 
 In: `data/features/` and `data/splits.csv`. Out: `models/heads/TARGET/` with `head.safetensors`, `head.json`, `log/`.
-The test split is not looked at.
+The test split is not looked at. Meanwhile `.training/TARGET/` holds what a killed training goes on from.
 """
 
 import hashlib
@@ -9,12 +9,13 @@ import logging
 from pathlib import Path
 
 import torch
-from dvclive import Live
 
 from stages.device import choose_device
-from stages.progress import Progress
-from stages.train.data import LabelledFeatures, load_labelled_features
-from stages.train.fit import EpochLog, Fit, fit_head, fit_temperature
+from stages.errors import StageError
+from stages.train.checkpoint import Checkpoint
+from stages.train.curves import learning_curves
+from stages.train.data import LabelledFeatures, load_labelled_features, not_finite_message, refuse_stale_labels
+from stages.train.fit import Fit, NotFiniteError, fit_head, fit_temperature
 from stages.train.head import save_head
 from stages.train.placement import place
 from stages.train.settings import HeadSettings, TrainSettings
@@ -30,6 +31,8 @@ def train_head(
     features: Path,
     splits: Path,
     destination: Path,
+    work: Path,
+    manifest: Path | None = None,
 ) -> str:
     """Train the head of one target.
 
@@ -43,6 +46,11 @@ def train_head(
         The published cache and the table of split.
     destination
         The folder to write: `models/heads/TARGET`.
+    work
+        The folder of the checkpoint and of TensorBoard's files: `.training/TARGET`. A training that was killed goes on
+        from there, to the same weights; the checkpoint is removed when the head is written.
+    manifest
+        The table of ingest: labels that changed there since the split are refused.
 
     Returns
     -------
@@ -55,35 +63,54 @@ def train_head(
         If the target's labels do not allow training.
     """
     data = load_labelled_features(target, features=features, splits=splits)
+    if manifest:
+        refuse_stale_labels(data, splits=splits, manifest=manifest)
     device = choose_device()
     placed = place(data.features, device, train_settings.placement)
-    destination.mkdir(parents=True, exist_ok=True)
-    with (
-        Live(dir=str(destination / "log"), save_dvc_exp=False, dvcyaml=None, report=None) as live,
-        Progress(train_settings.epochs, f"Training {target}", "epochs") as progress,
-    ):
-
-        def on_epoch(epoch: EpochLog) -> None:
-            for name, value in epoch.items():
-                live.log_metric(name, value)
-            live.next_step()
-            progress.advance()
-
-        fit = fit_head(
-            placed,
-            data.labels,
-            train=data.rows("train"),
-            val=data.rows("val"),
-            classes=len(data.classes),
-            head_settings=head_settings,
-            settings=train_settings,
-            device=device,
-            on_epoch=on_epoch,
-        )
-    temperature = fit_temperature(fit.val_logits, data.labels[data.rows("val")])
+    train, val = data.rows("train"), data.rows("val")
     settings = {"head": head_settings.model_dump(), "train": train_settings.model_dump()}
+    checkpoint = Checkpoint(work, _identity(data, settings, device))
+    destination.mkdir(parents=True, exist_ok=True)
+    with learning_curves(
+        target,
+        train_settings.epochs,
+        logs=destination / "log",
+        tensorboard=work / "tensorboard" if train_settings.tensorboard else None,
+    ) as on_epoch:
+        try:
+            fit = fit_head(
+                placed,
+                data.labels,
+                train=train,
+                val=val,
+                classes=len(data.classes),
+                head_settings=head_settings,
+                settings=train_settings,
+                device=device,
+                on_epoch=on_epoch,
+                checkpoint=checkpoint,
+            )
+        except NotFiniteError as error:
+            raise StageError(not_finite_message(data, error.row, features)) from None
+    temperature = fit_temperature(fit.val_logits, data.labels[val])
     save_head(destination, fit.head.state_dict(), _card(data, fit, temperature, settings, splits))
+    checkpoint.remove()
     return _summary(target, fit)
+
+
+def _identity(data: LabelledFeatures, settings: dict[str, dict], device: torch.device) -> dict[str, object]:
+    """Everything that decides a head's weights: training goes on only from a checkpoint of the same."""
+    decisive = {name: value for name, value in settings["train"].items() if name not in ("placement", "tensorboard")}
+    return {
+        "classes": data.classes,
+        "device": device.type,
+        "fingerprint": data.fingerprint,
+        "labels": data.digest("train", "val"),
+        "settings": {"head": settings["head"], "train": decisive},
+        "shape": list(data.features.shape[1:]),
+        "target": data.target,
+        "torch": torch.__version__,
+    }
 
 
 def _card(
@@ -96,6 +123,7 @@ def _card(
         "shape": list(data.features.shape[1:]),
         "fingerprint": data.fingerprint,
         "splits_sha256": hashlib.sha256(splits.read_bytes()).hexdigest(),
+        "labels_sha256": data.digest("train", "val"),
         "temperature": temperature,
         "epoch": fit.best_epoch,
         "epochs_trained": len(fit.epochs),

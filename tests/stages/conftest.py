@@ -27,6 +27,7 @@ class Project:
     def __init__(self, root: Path, table: pd.DataFrame, truth: list[str], noise: float, seed: int) -> None:
         self.features, self.splits = root / "features", root / "splits.csv"
         self.head, self.reports = root / "heads" / "style", root / "reports" / "style"
+        self.work = root / ".training" / "style"
         self.store, self.truth = FeatureStore(root / "store", {"made up with seed": seed}, SHAPE), truth
         self.table = table
         table.to_csv(self.splits, index=False)

@@ -36,6 +36,7 @@ def train(project: Project, target: str = "style", **settings: object) -> str:
         features=project.features,
         splits=project.splits,
         destination=project.head,
+        work=project.work,
     )
 
 
@@ -108,18 +109,21 @@ def test_the_best_epoch_on_validation_is_the_one_kept(make_project: MakeProject)
     assert evaluate(project)["val"]["f1_macro"] == pytest.approx(curve.max(), abs=1e-6)
 
 
-def test_a_head_is_ten_lines_of_plain_torch(make_project: MakeProject) -> None:
-    """What the files hold is enough to rebuild the head without this project's code."""
+def test_a_head_is_a_few_lines_of_plain_torch(make_project: MakeProject) -> None:
+    """What the files hold is enough to rebuild the default kind of head without this project's code."""
     project = make_project(CLASSES * 15)
     train(project, epochs=3)
     card, state = json.loads((project.head / "head.json").read_text()), load_file(project.head / "head.safetensors")
-    lstm = torch.nn.LSTM(card["shape"][-1], card["settings"]["head"]["hidden_size"], num_layers=2, batch_first=True)
-    lstm.load_state_dict(
-        {name.removeprefix("lstm."): value for name, value in state.items() if name.startswith("lstm.")}
+    settings = card["settings"]["head"]
+    lstm = torch.nn.LSTM(
+        settings["projection"], settings["hidden_size"], num_layers=2, batch_first=True, bidirectional=True
     )
-    x = torch.randn(5, 4, 24)
-    states, _ = lstm((x - state["input_mean"]) / state["input_std"])
-    logits = states[:, -1] @ state["linear.weight"].T + state["linear.bias"]
+    lstm.load_state_dict({name[5:]: value for name, value in state.items() if name.startswith("lstm.")})
+    x = torch.rand(5, 4, 24)
+    tokens = (x.sqrt() - state["input_mean"]) / state["input_std"]
+    states, _ = lstm(tokens @ state["projection.weight"].T + state["projection.bias"])
+    logits = states.mean(dim=1) @ state["linear.weight"].T + state["linear.bias"]
+    logits += tokens.mean(dim=1) @ state["skip.weight"].T + state["skip.bias"]
     head, _ = load_head(project.head)
     torch.testing.assert_close(head.eval()(x), logits)
 

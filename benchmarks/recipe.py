@@ -1,0 +1,193 @@
+"""The default recipe on real features: LSTM heads beside the tuned logistic regression, and what each part is worth.
+
+In: an HDF5 file (`features` (n, tokens, channels), `sha256`, `image`) and a CSV of labels by `image`. Out: a table, and
+with `--ablation` one of variants; `--save` keeps every run as CSV. Features pass through the cache and the split stage.
+
+    python benchmarks/recipe.py FEATURES.h5 LABELS.csv --ablation
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+
+from cache import FeatureStore, publish
+from stages.device import choose_device
+from stages.evaluate.baselines import logistic_regression, majority
+from stages.evaluate.metrics import score
+from stages.evaluate.settings import EvaluateSettings
+from stages.split.run import split_images
+from stages.split.settings import SplitSettings
+from stages.train.data import LabelledFeatures, load_labelled_features
+from stages.train.fit import fit_head
+from stages.train.head import predict_rows
+from stages.train.settings import HeadSettings, TrainSettings
+
+BLOCK = 256
+# What each variant changes of the default recipe: the head's settings, the training's, tokens (None: all there are).
+VARIANTS: dict[str, tuple[dict, dict, int | None]] = {
+    "default": ({}, {}, None),
+    "1 token": ({}, {}, 1),
+    "no skip path": ({"skip": "none"}, {}, None),
+    "skip path solved beforehand": ({"skip": "probe"}, {}, None),
+    "no square root": ({"input_power": 1.0}, {}, None),
+    "last state": ({"readout": "last"}, {}, None),
+    "attention": ({"readout": "attention"}, {}, None),
+    "one direction": ({"bidirectional": False}, {}, None),
+    "hidden size 32": ({"hidden_size": 32}, {}, None),
+    "hidden size 128": ({"hidden_size": 128}, {}, None),
+    "imbalance: none": ({}, {"imbalance": "none"}, None),
+    "imbalance: balanced weights": ({}, {"imbalance": "balanced"}, None),
+    "no feature dropout": ({"feature_dropout": 0.0}, {}, None),
+    "no mix-up, no smoothing": ({}, {"mixup": 0.0, "label_smoothing": 0.0}, None),
+    "no averaging of weights": ({}, {"ema": 0.0}, None),
+    "weight decay 0.01": ({}, {"weight_decay": 0.01}, None),
+    # What the project had before: the LSTM alone, with dropout.
+    "LSTM 2 x 256, nothing else": (
+        {"hidden_size": 256, "bidirectional": False, "readout": "last", "input_power": 1.0, "input_scale": 1.0}
+        | {"projection": 0, "skip": "none", "feature_dropout": 0.0},
+        {"batch_size": 64, "weight_decay": 0.01, "imbalance": "none", "label_smoothing": 0.0, "mixup": 0.0, "ema": 0.0},
+        None,
+    ),
+}
+
+
+def main() -> None:
+    """Read the command line, run, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("features", type=Path, help="HDF5: features (n, tokens, channels), sha256, image")
+    parser.add_argument("labels", type=Path, help="CSV: image and a column per target")
+    parser.add_argument("--targets", nargs="+", default=["style", "genre", "artist"])
+    parser.add_argument("--min-images", type=int, default=30, help="smaller classes are left out (default 30)")
+    parser.add_argument("--seeds", type=int, default=5, help="heads per target (default 5)")
+    parser.add_argument("--splits", type=int, nargs="+", default=[0], help="seeds of the 60/20/20 split (default 0)")
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=["default"])
+    parser.add_argument("--ablation", action="store_true", help="all variants")
+    parser.add_argument("--save", type=Path, help="CSV of every run")
+    options = parser.parse_args()
+    runs = []
+    with tempfile.TemporaryDirectory() as folder:
+        for random_state in options.splits:
+            make = partial(make_project, Path(folder), options.features, options.labels, min_images=options.min_images)
+            splits = make(targets=options.targets, random_state=random_state)
+            for target in options.targets:
+                data = load_labelled_features(target, features=Path(folder) / "features", splits=splits)
+                names = list(VARIANTS) if options.ablation else options.variants
+                for run in runs_of(data, names, options.seeds):
+                    runs.append({"target": target, "split": random_state} | run)
+                    print_run(runs[-1])
+                    if options.save:
+                        pd.DataFrame(runs).to_csv(options.save, index=False)
+    print(as_table(pd.DataFrame(runs)))
+
+
+def make_project(
+    root: Path, features: Path, labels: Path, *, targets: list[str], min_images: int, random_state: int
+) -> Path:
+    """Bring the features into a cache and the labels into a split; exact duplicates are one group.
+
+    Returns
+    -------
+    Path
+        The table of splits; the cache is `root/features`.
+    """
+    with h5py.File(features) as file:
+        keys, images = file["sha256"].asstr()[:].tolist(), file["image"].asstr()[:].tolist()
+        values = file["features"]
+        if not (root / "features").exists():
+            store = FeatureStore(root / "store", {"made by": "benchmarks/recipe.py"}, (1, *values.shape[1:]))
+            first_rows = np.unique(np.array(keys), return_index=True)[1]
+            with store.writer() as writer:
+                for start in range(0, len(first_rows), BLOCK):
+                    rows = np.sort(first_rows[start : start + BLOCK])
+                    writer.append([keys[row] for row in rows], values[rows][:, None])
+            publish(store, keys, images, root / "features")
+    table = pd.read_csv(labels, dtype=str, keep_default_na=False).set_index("image").loc[images, targets].reset_index()
+    for target in targets:
+        sizes = table[target].map(table[target].value_counts())
+        table.loc[sizes < min_images, target] = ""
+    groups = [f"g{number:06d}" for number in pd.factorize(np.array(keys))[0]]
+    table = table.assign(sha256=keys, width=0, height=0, mode="RGB", group=groups)
+    table.to_csv(root / "clean.csv", index=False)
+    splits = root / f"splits-{random_state}.csv"
+    split_images(settings=SplitSettings(random_state=random_state), clean=root / "clean.csv", splits=splits)
+    return splits
+
+
+def runs_of(data: LabelledFeatures, variants: list[str], seeds: int) -> Iterator[dict[str, object]]:
+    """Score the baselines, then each variant's heads, on val and test."""
+    train, val, test = data.rows("train"), data.rows("val"), data.rows("test")
+
+    def scores(name: str, probabilities: np.ndarray, seed: int = 0, epoch: int = 0) -> dict[str, object]:
+        run: dict[str, object] = {"variant": name, "seed": seed, "epoch": epoch}
+        for split, rows in (("val", val), ("test", test)):
+            found = score(data.labels[rows], probabilities[rows])
+            run |= {f"{split}_{key}": found[key] for key in ("accuracy", "f1_macro", "log_loss", "n")}
+        return run
+
+    yield scores("majority class", majority(data.labels, train, len(data.classes)))
+    strengths = EvaluateSettings().logistic_regression_C
+    all_tokens, one_token = data.features[np.arange(len(data.table))], data.pooled_views()
+    roots = np.sqrt(all_tokens[:, 0].clip(min=0).astype(np.float32)).mean(axis=1)
+    for name, pooled in (("logistic regression", data.pooled()), ("logistic regression, square roots", roots)):
+        yield scores(name, logistic_regression(pooled, data.labels, train, val, strengths)[0])
+    for name in variants:
+        head_changes, train_changes, tokens = VARIANTS[name]
+        features = one_token if tokens == 1 else all_tokens
+        for seed in range(seeds):
+            fit = fit_head(
+                features,
+                data.labels,
+                train=train,
+                val=val,
+                classes=len(data.classes),
+                head_settings=HeadSettings(**head_changes),
+                settings=TrainSettings(**{"random_state": seed} | train_changes),
+                device=choose_device(),
+            )
+            logits = predict_rows(fit.head, features, np.arange(len(features)))
+            yield scores(name, softmax(logits, axis=1), seed, fit.best_epoch)
+
+
+def print_run(run: dict[str, object]) -> None:
+    """One line per run, as it ends."""
+    print(
+        f"split {run['split']} {run['target']:<8}{run['variant']:<36} seed {run['seed']}: "
+        f"val {run['val_accuracy']:.3f} / {run['val_f1_macro']:.3f}, "
+        f"test {run['test_accuracy']:.3f} / {run['test_f1_macro']:.3f}, epoch {run['epoch']}",
+        flush=True,
+    )
+
+
+def as_table(runs: pd.DataFrame) -> str:
+    """Accuracy / macro F1 in percent, mean ± standard deviation over seeds (then the mean over splits)."""
+    lines = []
+    for split in ("val", "test"):
+        columns = {}
+        for target, of_target in runs.groupby("target", sort=False):
+            columns[target] = {
+                name: " / ".join(
+                    _mean_and_deviation(100 * found.groupby("split")[f"{split}_{key}"].agg(["mean", "std"]).mean())
+                    for key in ("accuracy", "f1_macro")
+                )
+                for name, found in of_target.groupby("variant", sort=False)
+            }
+        header = f"{split}, accuracy / macro F1"
+        lines += [f"\n| {header:<36} | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 1) + "|"]
+        names = list(dict.fromkeys(runs["variant"]))
+        lines += [f"| {name:<36} | " + " | ".join(column[name] for column in columns.values()) + " |" for name in names]
+    return "\n".join(lines)
+
+
+def _mean_and_deviation(found: pd.Series) -> str:
+    return f"{found['mean']:.1f}" if np.isnan(found["std"]) else f"{found['mean']:.1f} ± {found['std']:.1f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""What a training shows while it runs: a bar or log line, DVCLive's files and, if asked for, TensorBoard's.
+
+In: each epoch's scores. Out: `log/` for DVC to plot; event files for `tensorboard --logdir .training`.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dvclive import Live
+
+from stages.errors import StageError
+from stages.progress import Progress
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+@contextlib.contextmanager
+def learning_curves(
+    target: str, epochs: int, *, logs: Path, tensorboard: Path | None
+) -> Iterator[Callable[[dict[str, float]], None]]:
+    """Yield a function that takes each epoch's scores.
+
+    Parameters
+    ----------
+    target
+        What is trained, for the bar.
+    epochs
+        The most there can be.
+    logs
+        DVCLive's folder, written anew.
+    tensorboard
+        TensorBoard's folder, written anew; None: none.
+
+    Raises
+    ------
+    StageError
+        If TensorBoard is asked for and not installed.
+    """
+    with contextlib.ExitStack() as stack:
+        writer = stack.enter_context(_event_files(tensorboard)) if tensorboard else None
+        live = stack.enter_context(Live(dir=str(logs), save_dvc_exp=False, dvcyaml=None, report=None))
+        progress = stack.enter_context(Progress(epochs, f"Training {target}", "epochs"))
+
+        def on_epoch(epoch: dict[str, float]) -> None:
+            for name, value in epoch.items():
+                live.log_metric(name, value)
+                if writer:
+                    writer.add_scalar(name, value, progress.count + 1)
+            live.next_step()
+            progress.advance(note=_in_words(epoch))
+
+        yield on_epoch
+
+
+def _in_words(epoch: dict[str, float]) -> str:
+    """One epoch's numbers for a person: `loss 1.20/1.31, accuracy 0.61/0.58, macro F1 0.55/0.51, …`, train/val."""
+    pairs = (("loss", "loss"), ("accuracy", "accuracy"), ("macro F1", "f1_macro"))
+    scores = (f"{name} {epoch[f'train/{key}']:.3f}/{epoch[f'val/{key}']:.3f}" for name, key in pairs)
+    return f"train/val {', '.join(scores)}, lr {epoch['lr']:.1e}, {epoch['images_per_s']:,.0f} images/s"
+
+
+@contextlib.contextmanager
+def _event_files(folder: Path) -> "Iterator[SummaryWriter]":
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise StageError(
+            "train.tensorboard needs TensorBoard: install the project with its `tensorboard` extra, or set it to false"
+        ) from None
+    shutil.rmtree(folder, ignore_errors=True)
+    with SummaryWriter(str(folder)) as writer:
+        yield writer
