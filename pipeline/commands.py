@@ -23,13 +23,18 @@ target_option = click.option("--target", required=True, metavar="COLUMN", help="
 
 
 @cli.command()
+@click.option("--allow-missing", is_flag=True, help="Take labels without files, as dataset.allow_missing does.")
 @with_params
-def ingest(params: Params) -> None:
+def ingest(params: Params, allow_missing: bool) -> None:
     """Read labels from any source into one manifest."""
     from stages.ingest.run import ingest_labels
 
     summary = ingest_labels(
-        settings=params.dataset, manifest=PATHS.manifest, demo=PATHS.demo, n_jobs=params.parallel.n_jobs
+        settings=params.dataset.model_copy(update={"allow_missing": allow_missing or params.dataset.allow_missing}),
+        manifest=PATHS.manifest,
+        problems=PATHS.ingest_problems,
+        demo=PATHS.demo,
+        n_jobs=params.parallel.n_jobs,
     )
     click.echo(summary)
 

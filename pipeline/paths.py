@@ -20,6 +20,11 @@ class Paths:
         return self.root / "data" / "manifest.csv"
 
     @property
+    def ingest_problems(self) -> Path:
+        """What is wrong with the source, by file and row."""
+        return self.root / "data" / "ingest_problems.csv"
+
+    @property
     def clean(self) -> Path:
         return self.root / "data" / "clean.csv"
 

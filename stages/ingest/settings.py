@@ -11,18 +11,23 @@ from stages.settings import Settings
 class DatasetSettings(Settings):
     """The collection (`dataset` in params.yaml)."""
 
-    source: Literal["demo", "folder", "csv"] = "demo"
-    """demo: painted here. folder: one sub-folder per class. csv: a table with a path column and label columns."""
+    source: Literal["demo", "artgan", "huggingface", "folder", "csv", "parquet"] = "demo"
+    """demo: painted here. artgan: the ArtGAN lists of WikiArt. huggingface: parquet files with the images inside.
+    folder: one sub-folder per class. csv, parquet: a table with a path column and label columns."""
     images: str = Field("data/demo/images", min_length=1)
-    """The folder that holds the image files."""
+    """The folder that holds the image files; huggingface: that they are extracted to."""
     labels: str | None = None
-    """csv: the table with the labels."""
+    """csv, parquet: the table with the labels. artgan: the folder of the lists. huggingface: of the parquet files."""
+    allow_missing: bool = False
+    """Take labels although their images are not there."""
     watch: str = Field("stages/ingest/demo", min_length=1)
-    """What makes `dvc repro` run ingest again when it changes: set it to `labels` (csv) or `images` (folder)."""
+    """What makes `dvc repro` run ingest again when it changes: set it to `images` (folder) or `labels`."""
     image_column: str = Field("image", min_length=1)
-    """csv: the column that holds each image's path, relative to `images`."""
+    """csv, parquet: the column that holds each image's path, relative to `images`."""
     columns: dict[str, str] | None = None
-    """csv: attribute to column name (`{style: "Art Style"}`). Null takes every column but the image's."""
+    """csv, parquet: attribute to column name (`{style: "Art Style"}`). Null takes every column but the image's."""
+    class_files: dict[str, str] = Field(default_factory=dict)
+    """csv, parquet: attribute to the file that names its classes, where the labels are indices."""
     folder_attribute: str = Field("style", min_length=1)
     """folder: the attribute that the sub-folders' names are the classes of."""
     demo: DemoSettings = DemoSettings()

@@ -1,0 +1,44 @@
+"""One sub-folder per class: the sub-folders' names are the labels.
+
+In: the image root. Out: label cells. Files in sub-folders of a class's folder belong to the class too.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from stages.errors import StageError
+from stages.ingest.cells import cells_of, check_attribute
+from stages.ingest.disk import files_under
+from stages.ingest.problems import Problems
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"}
+
+
+def read_folders(images: Path, attribute: str, problems: Problems) -> tuple[pd.DataFrame, list[str]]:
+    """List the image files of every class's folder.
+
+    Raises
+    ------
+    StageError
+        If there is none.
+    """
+    check_attribute(attribute, "dataset.folder_attribute")
+    root = images.resolve()
+    names = []
+    for name in files_under(images):
+        if "/" not in name:
+            problems.add(images, 0, "file lies in no class's folder", name)
+        elif Path(name).suffix.lower() not in IMAGE_SUFFIXES:
+            problems.add(images, 0, "file has no image's ending", name)
+        elif (images / name).is_symlink() and not (images / name).resolve().is_relative_to(root):
+            problems.add(images, 0, "link leads out of dataset.images", name)
+        else:
+            names.append(name)
+    if not names:
+        raise StageError(
+            f"{images} has no sub-folders with image files: `folder` takes the sub-folders' names as classes"
+        )
+    listed = pd.Series(names)
+    labels = listed.map(lambda name: name.split("/", 1)[0])
+    return cells_of(listed, {attribute: labels}, images, pd.Series(0, index=listed.index)), [attribute]

@@ -1,0 +1,360 @@
+"""Every source gives the same manifest for the same collection, and says by file and row what is wrong with it."""
+
+import hashlib
+import io
+import json
+import unicodedata
+from pathlib import Path
+
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.errors import StageError
+from stages.ingest.cells import clean_label, normalise, path_problem
+from stages.ingest.disk import match_names, skeleton
+from stages.ingest.problems import FORMULA_STARTS
+from stages.ingest.run import ingest_labels
+from stages.ingest.settings import DatasetSettings
+from tests.conftest import picture
+
+COLLECTION = {
+    "cubism/léger.png": ("cubism", "portrait"),
+    "cubism/two.png": ("cubism", "still life"),
+    "dada/three.png": ("dada", ""),
+}
+
+
+class Workplace:
+    """A folder with images, and what ingest makes of them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.images = root, root / "images"
+        for seed, name in enumerate(COLLECTION):
+            (self.images / name).parent.mkdir(parents=True, exist_ok=True)
+            picture(seed, (24, 20)).save(self.images / name)
+
+    def write(self, name: str, text: str, encoding: str = "utf-8") -> str:
+        (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / name).write_bytes(text.encode(encoding))
+        return str(self.root / name)
+
+    def ingest(self, source: str, **settings: object) -> pd.DataFrame:
+        settings = {"source": source, "images": str(self.images)} | settings
+        self.summary = ingest_labels(
+            settings=DatasetSettings(**settings), manifest=self.root / "manifest.csv",
+            problems=self.root / "problems.csv", demo=self.root / "demo",
+        )  # fmt: skip
+        return pd.read_csv(self.root / "manifest.csv", dtype=str, keep_default_na=False)
+
+    def problems(self) -> list[tuple[int, str]]:
+        table = pd.read_csv(self.root / "problems.csv", keep_default_na=False)
+        return list(zip(table["row"], table["problem"], strict=True))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    return Workplace(tmp_path)
+
+
+def expected(*columns: str) -> pd.DataFrame:
+    rows = [(name, *labels) for name, labels in sorted(COLLECTION.items())]
+    return pd.DataFrame(rows, columns=["image", "style", "genre"])[["image", *columns]]
+
+
+def csv_text(end: str = "\n", separator: str = ",") -> str:
+    rows = [separator.join(["image", "style", "genre"])]
+    rows += [separator.join([name, *labels]) for name, labels in COLLECTION.items()]
+    return end.join([*rows, ""])
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"], ids=["comma", "semicolon", "tab"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_csv_in_any_usual_writing(place, end, separator, encoding):
+    labels = place.write("labels.csv", csv_text(end, separator), encoding)
+    assert place.ingest("csv", labels=labels).equals(expected("style", "genre"))
+    assert place.problems() == []
+
+
+def test_latin_1_is_read_and_said(place):
+    labels = place.write("labels.csv", csv_text(), "latin-1")
+    assert place.ingest("csv", labels=labels).equals(expected("style", "genre"))
+    assert place.problems() == [(2, "file is not UTF-8: read as Latin-1")]
+
+
+def test_parquet_and_mapped_columns(place):
+    table = pd.DataFrame(
+        [(name, *labels) for name, labels in COLLECTION.items()], columns=["file", "Art Style", "kind"]
+    )
+    table["kind"] = table["kind"].replace("", None)
+    table.to_parquet(place.root / "labels.parquet")
+    mapped = {"image_column": "file", "columns": {"style": "Art Style", "genre": "kind"}}
+    found = place.ingest("parquet", labels=str(place.root / "labels.parquet"), **mapped)
+    assert found.equals(expected("style", "genre"))
+
+
+def test_labels_as_indices_with_a_class_file(place):
+    classes = place.write("classes.txt", "0 cubism\n1 dada\n")
+    rows = ["image,style", "cubism/léger.png,0", "cubism/two.png,0", "dada/three.png,1", "cubism/two.png,9"]
+    labels = place.write("labels.csv", "\n".join(rows))
+    found = place.ingest("csv", labels=labels, class_files={"style": classes})
+    assert found.equals(expected("style"))
+    assert place.problems() == [(5, "class index is not in the class file")]
+
+
+def test_folder_takes_the_folders_names_and_no_link_out(place, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "secret.png"
+    picture(9).save(outside)
+    (place.images / "dada" / "link.png").symlink_to(outside)
+    (place.images / "loose.png").write_bytes(outside.read_bytes())
+    (place.images / "dada" / "notes.txt").write_text("no image")
+    assert place.ingest("folder").equals(expected("style"))
+    assert sorted(problem for _, problem in place.problems()) == [
+        "file has no image's ending",
+        "file lies in no class's folder",
+        "link leads out of dataset.images",
+    ]
+
+
+# As the hub ships data sets: bytes in a struct, class names in the schema's metadata.
+STYLES, GENRES = ["cubism", "dada"], ["portrait", "still life"]
+
+
+def write_hub_files(place: Workplace, extra: list[dict] | None = None) -> str:
+    def label(names: list[str], name: str) -> int:
+        return names.index(name) if name in names else -1
+
+    rows = [
+        {
+            "image": {"bytes": (place.images / name).read_bytes(), "path": name},
+            "style": label(STYLES, style),
+            "genre": label(GENRES, genre),
+        }
+        for name, (style, genre) in COLLECTION.items()
+    ] + (extra or [])
+    features = {"image": {"_type": "Image"}} | {
+        name: {"names": names, "_type": "ClassLabel"} for name, names in (("style", STYLES), ("genre", GENRES))
+    }
+    schema = pyarrow.schema(
+        [
+            ("image", pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])),
+            ("style", pyarrow.int64()),
+            ("genre", pyarrow.int64()),
+        ],
+        metadata={"huggingface": json.dumps({"info": {"features": features}})},
+    )
+    (place.root / "hub" / "data").mkdir(parents=True, exist_ok=True)
+    for number, part in enumerate((rows[:2], rows[2:])):
+        path = place.root / "hub" / "data" / f"train-{number:05d}-of-00002.parquet"
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(part, schema), path, row_group_size=1)
+    return str(place.root / "hub")
+
+
+def test_huggingface_extracts_every_image_once_under_its_digest(place):
+    hub = write_hub_files(place)
+    out = place.root / "extracted"
+    found = place.ingest("huggingface", labels=hub, images=str(out))
+    digests = {
+        hashlib.sha256((place.images / name).read_bytes()).hexdigest(): labels for name, labels in COLLECTION.items()
+    }
+    assert {Path(row["image"]).stem: (row["style"], row["genre"]) for _, row in found.iterrows()} == digests
+    for name in found["image"]:
+        assert hashlib.sha256((out / name).read_bytes()).hexdigest() == Path(name).stem
+        assert name.endswith(".png")
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
+    assert place.ingest("huggingface", labels=hub, images=str(out)).equals(found)
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.png")} == before
+
+
+def test_huggingface_rows_that_are_wrong_are_named(place):
+    encoded = (place.images / "dada" / "three.png").read_bytes()
+    extra = [
+        {"image": None, "style": 0, "genre": 0},
+        {"image": {"bytes": b"", "path": ""}, "style": 0, "genre": 0},
+        {"image": {"bytes": encoded, "path": "x"}, "style": 1, "genre": 7},
+    ]
+    found = place.ingest("huggingface", labels=write_hub_files(place, extra), images=str(place.root / "out"))
+    assert len(found) == 3
+    assert [problem for problem in place.problems() if problem[1].startswith(("row", "class"))] == [
+        (2, "row has no image"),
+        (3, "row has no image"),
+        (4, "class index is not in the schema"),
+    ]
+
+
+def test_a_parquet_file_that_is_none_or_not_of_the_hub(place):
+    with pytest.raises(StageError, match=r"no \.parquet files"):
+        place.ingest("huggingface", labels=str(place.images))
+    place.write("bad/x.parquet", "not parquet")
+    with pytest.raises(StageError, match="cannot be read"):
+        place.ingest("huggingface", labels=str(place.root / "bad"))
+    pd.DataFrame({"a": [1]}).to_parquet(place.root / "bad" / "x.parquet")
+    with pytest.raises(StageError, match=r"set dataset\.source to parquet"):
+        place.ingest("huggingface", labels=str(place.root / "bad"))
+
+
+HOSTILE = {
+    "/etc/passwd": "image path is absolute; it must be relative to dataset.images",
+    "C:\\\\images\\\\a.png": "image path is absolute; it must be relative to dataset.images",
+    "../out.png": "image path has .. in it",
+    "a/../../out.png": "image path has .. in it",
+    "a\0b.png": "image path has control characters",
+    "": "image path is empty",
+    "x" * 5000: "image path is longer than a file system allows",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=lambda name: repr(name[:12]))
+def test_a_hostile_path_costs_its_row_and_is_named(place, name):
+    table = pd.DataFrame([(image, labels[0]) for image, labels in COLLECTION.items()], columns=["image", "style"])
+    table.loc[3] = [name, "dada"]
+    table.to_parquet(place.root / "labels.parquet")
+    assert place.ingest("parquet", labels=str(place.root / "labels.parquet")).equals(expected("style"))
+    assert place.problems() == [(5, HOSTILE[name])]
+
+
+def test_labels_that_a_spreadsheet_would_run_are_disarmed_everywhere(place):
+    rows = ["image,style", "cubism/léger.png,=cmd|' /C calc'!A0", "=x.png,dada", "dada/three.png,  dada "]
+    found = place.ingest("csv", labels=place.write("labels.csv", "\n".join(rows)))
+    assert found.set_index("image")["style"].to_dict() == {
+        "=x.png": "dada",
+        "cubism/léger.png": "cmd|' /C calc'!A0",
+        "dada/three.png": "dada",
+    }
+    assert (2, "label is no plain name") in place.problems()
+    report = pd.read_csv(place.root / "problems.csv", keep_default_na=False)
+    assert not report["detail"].str.startswith(FORMULA_STARTS).any()
+
+
+def test_rows_that_disagree_leave_the_image_unlabelled_and_both_are_named(place):
+    labels = place.write("labels.csv", csv_text() + "cubism/two.png,dada,still life\n")
+    found = place.ingest("csv", labels=labels).set_index("image")
+    assert found.loc["cubism/two.png"].to_dict() == {"style": "", "genre": "still life"}
+    report = pd.read_csv(place.root / "problems.csv")
+    assert report["row"].tolist() == [5, 5]
+    assert "'dada', but 'cubism' in" in report["detail"][0] or "'cubism', but 'dada' in" in report["detail"][0]
+    assert "row 3" in report["detail"][0]
+
+
+def test_files_that_are_not_there_stay_listed_and_are_named(place):
+    labels = place.write("labels.csv", csv_text() + "gone.png,dada,\n")
+    assert "gone.png" in set(place.ingest("csv", labels=labels)["image"])
+    assert place.problems() == [(5, "no such file under dataset.images")]
+    place.ingest("csv", labels=labels, allow_missing=True)
+    assert place.problems() == []
+    with pytest.raises(StageError, match="none of the 4 listed images"):
+        place.ingest("csv", labels=labels, images=str(place.root / "demo"))
+
+
+def test_the_sources_own_split_is_kept_under_one_set_of_names(place):
+    rows = [
+        "image,style,split",
+        "cubism/léger.png,cubism,Training",
+        "cubism/two.png,cubism,valid",
+        "dada/three.png,dada,x",
+    ]
+    found = place.ingest("csv", labels=place.write("labels.csv", "\n".join(rows)))
+    assert found["split"].tolist() == ["train", "val", ""]
+
+
+def test_the_summary_names_labels_classes_and_the_rarest(place):
+    place.ingest("csv", labels=place.write("labels.csv", csv_text()))
+    assert place.summary.splitlines()[0] == "3 images"
+    assert place.summary.splitlines()[2].split() == ["style", "3", "2", "dada", "(1)"]
+
+
+# The ArtGAN lists, small, with every quirk of the published ones.
+
+
+def write_artgan(place: Workplace) -> str:
+    place.write("lists/style_class.txt", "0 Cubism\n1 Art_Nouveau\n")
+    place.write("lists/style_train.csv", "cubism/grã©goire_one-1950.jpg,0\ncubism/two.jpg,0\n")
+    place.write("lists/style_val.csv", "Art_Nouveau_Modern/three, with a comma.jpg,1\n")
+    place.write("lists/genre_class", "0 portrait\n1 landscape\n")
+    place.write("lists/genre_train.csv", "cubism/two.jpg,1\ncubism/two.jpg,1\ncubism/four.jpg,8\n")
+    place.write("lists/genre_val.csv", "Art_Nouveau_Modern/three, with a comma.jpg,0\n")
+    place.write("lists/artist_class", "0 Léger\n")
+    place.write("lists/artist_train", "(Path to image),, (Groundtruth class) \n\ncubism/two.jpg,,0\n")
+    place.write("lists/artist_val", "(Path to image),, (Groundtruth class) \n\ncubism/grã©goire_one-1950.jpg,,0\n")
+    return str(place.root / "lists")
+
+
+def test_artgan_lists_with_all_their_quirks(place):
+    found = place.ingest("artgan", labels=write_artgan(place), allow_missing=True).set_index("image")
+    assert found.loc["cubism/two.jpg"].to_dict() == {
+        "style": "Cubism", "genre": "landscape", "artist": "Léger",
+        "split_style": "train", "split_genre": "train", "split_artist": "train",
+    }  # fmt: skip
+    three = found.loc["Art_Nouveau_Modern/three, with a comma.jpg"]
+    assert (three["style"], three["split_style"], three["artist"]) == ("Art_Nouveau", "val", "")
+    assert found.loc["cubism/grã©goire_one-1950.jpg", "split_artist"] == "val"
+    assert (found.loc["cubism/four.jpg"] == "").all()
+    assert place.problems() == [(3, "class index is not in the class file"), (2, "image is listed again")]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("name", ["grégoire_one-1950.jpg", "GrÃ©goire_one-1950.jpg", "grã©goire_one-1950.jpg"])
+def test_a_mis_decoded_name_finds_its_file(place, name, form):
+    name = unicodedata.normalize(form, name)
+    (place.images / "cubism" / name).write_bytes(b"x")
+    found = place.ingest("artgan", labels=write_artgan(place))
+    assert unicodedata.normalize("NFC", f"cubism/{name}") in set(found["image"])
+    assert (place.images / unicodedata.normalize("NFC", "cubism")).is_dir()
+    assert not any("grã" in str(problem) for problem in place.problems())
+
+
+@pytest.mark.parametrize("missing", ["style_class.txt", "genre_val.csv", "artist_train"])
+def test_an_incomplete_set_of_lists_is_refused_by_name(place, missing):
+    folder = write_artgan(place)
+    (Path(folder) / missing).unlink()
+    with pytest.raises(StageError, match=missing.partition(".")[0]):
+        place.ingest("artgan", labels=folder, allow_missing=True)
+
+
+@given(st.lists(st.text(min_size=1, max_size=8), max_size=12), st.lists(st.text(min_size=1, max_size=8), max_size=12))
+def test_a_name_is_matched_to_one_file_or_none(listed, on_disk):
+    found = match_names(listed, on_disk)
+    assert set(found) == set(listed)
+    matched = [file for file in found.values() if file is not None]
+    assert len(set(matched)) == len(matched)
+    for name, file in found.items():
+        assert file is None or (file in on_disk and skeleton(file) == skeleton(name))
+        assert name not in on_disk or file == name
+
+
+@given(st.text())
+def test_mis_decoding_keeps_the_skeleton(text):
+    text = text.replace("\x85", "")
+    name = unicodedata.normalize("NFC", f"a{text}b")
+    if all(ord(char) < 128 or char.isalpha() for char in name) and name == unicodedata.normalize("NFC", name.lower()):
+        mangled = name.encode("utf-8").decode("latin-1")
+        assert skeleton(mangled) == skeleton(name)
+
+
+@given(st.text())
+def test_no_cleaned_label_is_a_formula_or_has_control_characters(text):
+    label = clean_label(normalise(text))
+    assert not label.startswith(FORMULA_STARTS)
+    assert all(ord(char) >= 32 for char in label)
+    assert clean_label(label) == label or len(label) == 200
+
+
+@given(st.text(max_size=40))
+def test_a_path_that_passes_stays_under_the_root(text):
+    name = normalise(text)
+    if not path_problem(name):
+        assert Path("/root/of/images", name).resolve().is_relative_to("/root/of/images")
+
+
+def test_the_bytes_of_an_image_are_those_of_the_parquet_file(place):
+    buffer = io.BytesIO()
+    picture(3).save(buffer, "JPEG")
+    extra = [{"image": {"bytes": buffer.getvalue(), "path": "../../evil.jpg"}, "style": 0, "genre": 0}]
+    found = place.ingest("huggingface", labels=write_hub_files(place, extra), images=str(place.root / "out"))
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    assert f"{digest[:2]}/{digest}.jpg" in set(found["image"])
+    assert not list(place.root.rglob("evil*"))
