@@ -16,6 +16,11 @@ from stages.images import UnusableImage, load_pixels, open_image, read_image_byt
 
 # ImageNet's mean colour, so that padding is zero after normalisation.
 PADDING_RGB = (124, 116, 104)
+RESAMPLING = {
+    "auto": Image.Resampling.BILINEAR,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
 # Raised when the code below changes any pixel: the feature cache then starts anew.
 TRANSFORM_VERSION = 1
 
@@ -79,7 +84,7 @@ def cut_view(image: Image.Image, key: str, view: int, settings: FeatureSettings)
     left, width, pad_left = _span(round(image.width * scale), settings.crop_px, left_share)
     top, height, pad_top = _span(round(image.height * scale), settings.crop_px, top_share)
     box = _clamped((left / scale, top / scale, (left + width) / scale, (top + height) / scale), image.size)
-    crop = image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    crop = image.resize((width, height), RESAMPLING[settings.interpolation], box=box)
     if (width, height) != (settings.crop_px, settings.crop_px):
         padded = Image.new("RGB", (settings.crop_px, settings.crop_px), PADDING_RGB)
         padded.paste(crop, (pad_left, pad_top))

@@ -14,10 +14,10 @@ import torchvision
 from safetensors.torch import save_file
 
 from cache.atomic import atomic_path, write_text
-from stages.backbone.calibrate import calibrate_batch_norm
-from stages.backbone.network import build_resnet
+from stages.backbone.calibrate import batch_norms, calibrate_batch_norm
+from stages.backbone.network import map_shape
 from stages.backbone.settings import BackboneSettings
-from stages.backbone.weights import Provenance, State, get_weights
+from stages.backbone.weights import get_backbone
 from stages.errors import StageError
 from stages.extract.settings import FeatureSettings
 from stages.images import UnusableImage
@@ -61,16 +61,36 @@ def prepare_backbone(
     StageError
         If the weights cannot be had, or no train image can be read to calibrate random ones.
     """
-    state, provenance = get_weights(
-        settings.weights, random_state=settings.random_state, timeout_s=settings.download_timeout_s
+    backbone, provenance = get_backbone(
+        settings.arch, settings.weights, random_state=settings.random_state, timeout_s=settings.download_timeout_s
     )
+    features = features.for_backbone(backbone.transform.as_json())
+    channels, height, width = map_shape(backbone, features.crop_px)
     calibrated_on = 0
-    if provenance.weights == "random":
+    if provenance.weights == "random" and batch_norms(backbone.network):
         pixels = _calibration_pixels(settings, features, splits, images, max_pixels)
-        state, calibrated_on = _calibrated(state, pixels), len(pixels)
+        calibrate_batch_norm(backbone, _batches(pixels))
+        calibrated_on = len(pixels)
     with atomic_path(weights) as temporary:
-        save_file(state, temporary)
-    card = _card(settings, provenance, weights, calibrated_on)
+        save_file({key: value.contiguous() for key, value in backbone.network.state_dict().items()}, temporary)
+    card = {
+        "arch": settings.arch,
+        "weights": provenance.weights,
+        "requested": settings.weights,
+        "source": provenance.source,
+        "warning": provenance.warning,
+        "digest": file_digest(weights),
+        "code_digest": backbone.code_digest,
+        "channels": channels,
+        "map": [height, width],
+        "prefix_tokens": backbone.prefix_tokens,
+        "transform": backbone.transform.as_json(),
+        "random_state": settings.random_state if provenance.weights == "random" else None,
+        "calibrated_on_images": calibrated_on,
+        "finetuned_on": None,
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+    }
     write_text(weights.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
     return f"{card['arch']} with weights {card['weights']} ({card['source']}), digest {card['digest'][:16]}"
 
@@ -98,33 +118,10 @@ def _calibration_pixels(
     return np.stack(crops)
 
 
-def _calibrated(state: State, pixels: np.ndarray) -> State:
-    resnet = build_resnet().to(memory_format=torch.channels_last)
-    resnet.load_state_dict(state)
-    calibrate_batch_norm(resnet, _batches(pixels))
-    return {key: value.contiguous() for key, value in resnet.state_dict().items()}
-
-
 def _batches(pixels: np.ndarray) -> Iterator[torch.Tensor]:
     """Equal parts of at most `CALIBRATION_BATCH` crops, none of them a single one."""
     for part in np.array_split(pixels, -(-len(pixels) // CALIBRATION_BATCH)):
         yield torch.from_numpy(part)
-
-
-def _card(settings: BackboneSettings, provenance: Provenance, weights: Path, calibrated_on: int) -> dict[str, object]:
-    return {
-        "arch": settings.arch,
-        "weights": provenance.weights,
-        "requested": settings.weights,
-        "source": provenance.source,
-        "warning": provenance.warning,
-        "digest": file_digest(weights),
-        "random_state": settings.random_state if provenance.weights == "random" else None,
-        "calibrated_on_images": calibrated_on,
-        "finetuned_on": None,
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-    }
 
 
 def file_digest(path: Path) -> str:
