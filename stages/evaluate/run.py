@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
+from cache import FeatureCache
 from cache.atomic import write_text
 from stages.errors import StageError
 from stages.evaluate.baselines import logistic_regression, majority
@@ -62,9 +63,18 @@ def evaluate_head(
     }
     metrics = _scores(data, probabilities) | {"baselines": {name: _scores(data, p) for name, p in baselines.items()}}
     metrics["baselines"]["logistic_regression"]["C"] = strength
+    metrics["backbone"] = _backbone_of(features)
     _write_tables(data, probabilities, test, train, destination)
     write_text(destination / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     return _summary(target, metrics)
+
+
+def _backbone_of(features: Path) -> str:
+    """Say in words which network the features come from, and whether it has seen labels."""
+    with FeatureCache(features) as cache:
+        description = cache.description
+    name, target = description.get("arch", "unknown"), description.get("finetuned_on")
+    return f"{name}, fine-tuned on {target}" if target else f"{name}, frozen"
 
 
 def check_same_data(card: dict, data: LabelledFeatures) -> None:
