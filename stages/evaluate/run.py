@@ -63,13 +63,13 @@ def evaluate_head(
     }
     metrics = _scores(data, probabilities) | {"baselines": {name: _scores(data, p) for name, p in baselines.items()}}
     metrics["baselines"]["logistic_regression"]["C"] = strength
-    metrics["backbone"] = _backbone_of(features)
+    metrics["backbone"] = backbone_of(features)
     _write_tables(data, probabilities, test, train, destination)
     write_text(destination / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     return _summary(target, metrics)
 
 
-def _backbone_of(features: Path) -> str:
+def backbone_of(features: Path) -> str:
     """Say in words which network the features come from, and whether it has seen labels."""
     with FeatureCache(features) as cache:
         description = cache.description

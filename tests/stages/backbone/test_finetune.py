@@ -67,9 +67,6 @@ def test_a_killed_run_ends_in_the_same_bits(
         resumed = tune(killed, epochs=4)
     assert "fine-tuning goes on after epoch" in caplog.text
     assert not checkpoint.exists()
-    # Threads decide how sums are rounded: this run has as many as the killed one.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(threads)
     assert resumed == tune(whole, epochs=4)
     assert card(killed)["finetuned_on"] == card(whole)["finetuned_on"]
 
@@ -91,11 +88,14 @@ def test_the_number_of_workers_changes_no_bit(make_collection: Callable[..., Col
 
 
 def test_two_processes_of_torchrun_learn_what_one_does(make_collection: Callable[..., Collection]) -> None:
-    """With fixed batch-norm statistics the two differ by rounding alone, which AdamW's first steps enlarge: it divides
-    a gradient by its own size. Twelve steps of at most 1e-4 a weight in all; the sums agree to a fiftieth of that."""
+    """With fixed batch-norm statistics no image's gradient depends on its batch, so the two differ by the rounding of
+    sums alone. AdamW divides a gradient by its own size, so where one is nearly zero its rounding decides a whole step:
+    hence the mean over all weights, which move by some 1e-5 to 1e-4 in this epoch, and not the largest."""
     one, two = make_collection(folder="one"), make_collection(folder="two")
-    tune(one, flips=False)
-    write_params(two, flips=False)
+    one.prepare(arch="resnet18", weights="random")
+    start = load_file(one.weights)
+    tune(one, epochs=1)
+    write_params(two, epochs=1)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*launcher, "-m", "pipeline", "prepare-backbone"],
@@ -105,13 +105,16 @@ def test_two_processes_of_torchrun_learn_what_one_does(make_collection: Callable
     assert done.stdout.count("Backbone fine-tuned on style") == 1
     alone, together = card(one)["finetuned_on"], card(two)["finetuned_on"]
     assert (alone["processes"], together["processes"]) == (1, 2)
-    for ours, theirs in zip(alone["epochs"], together["epochs"], strict=True):
-        assert ours["train/loss"] == pytest.approx(theirs["train/loss"], rel=1e-3)
-        assert ours["val/loss"] == pytest.approx(theirs["val/loss"], rel=1e-3)
-    if alone["best_epoch"] == together["best_epoch"]:
-        ours, theirs = load_file(one.weights), load_file(two.weights)
-        difference = torch.cat([(ours[name] - theirs[name]).flatten().abs().float() for name in ours])
-        assert difference.mean() < 2e-6
+    for score in ("train/loss", "val/loss"):
+        assert together["epochs"][0][score] == pytest.approx(alone["epochs"][0][score], rel=1e-4)
+    ours, theirs = load_file(one.weights), load_file(two.weights)
+    assert 0 < distance(ours, start)
+    assert distance(ours, theirs) < 1e-3 * distance(ours, start)
+
+
+def distance(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> float:
+    """Mean absolute difference over all weights."""
+    return float(torch.cat([(ours[name] - theirs[name]).flatten().abs().float() for name in ours]).mean())
 
 
 def test_only_the_unfrozen_block_learns_and_no_statistic_moves(make_collection: Callable[..., Collection]) -> None:
@@ -141,7 +144,7 @@ def test_updated_statistics_move_where_the_network_learns_and_nowhere_else(
 
 def test_it_learns_and_says_what_it_saw(make_collection: Callable[..., Collection]) -> None:
     collection = make_collection(count=90)
-    tune(collection, backbone_lr=1e-3, epochs=5)
+    tune(collection, backbone_lr=1e-3, epochs=4)
     saw = card(collection)["finetuned_on"]
     assert (saw["target"], saw["classes"], saw["train_images"], saw["val_images"]) == ("style", ["a", "b", "c"], 60, 18)
     assert saw["val_f1_macro"] == max(epoch["val/f1_macro"] for epoch in saw["epochs"]) > 0.6
@@ -155,11 +158,11 @@ def test_it_stops_when_validation_does_not_improve_and_keeps_the_best_weights(
 ) -> None:
     collection = make_collection()
     # The rates are so low that no prediction changes: the first epoch stays the best.
-    kept = tune(collection, epochs=6, patience=2, lr=1e-9, backbone_lr=1e-9, warmup_epochs=0)
+    kept = tune(collection, epochs=4, patience=2, lr=1e-9, backbone_lr=1e-9, warmup_epochs=0)
     saw = card(collection)["finetuned_on"]
     assert (saw["best_epoch"], len(saw["epochs"])) == (1, 3)
     # An epoch's rates depend on how many there are at most, so stopping earlier gives the same first epoch.
-    assert kept == tune(collection, epochs=6, patience=1, lr=1e-9, backbone_lr=1e-9, warmup_epochs=0)
+    assert kept == tune(collection, epochs=4, patience=1, lr=1e-9, backbone_lr=1e-9, warmup_epochs=0)
 
 
 def test_test_images_are_never_looked_at(make_collection: Callable[..., Collection]) -> None:
