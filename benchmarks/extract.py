@@ -25,7 +25,8 @@ import torchvision
 from PIL import Image
 from torchvision.transforms import v2
 
-from stages.backbone.network import FeatureExtractor, build_resnet, feature_map, normalise
+from stages.backbone.architectures import build
+from stages.backbone.network import FeatureExtractor, normalise
 from stages.backbone.run import prepare_backbone
 from stages.backbone.settings import BackboneSettings
 from stages.device import DTYPES, choose_batch_size, choose_device, choose_precision
@@ -111,18 +112,16 @@ def report(rates: dict[str, list[float]], about: str) -> None:
 
 def network_alone(device: torch.device) -> dict[str, Rate]:
     crops = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (64, 3, 224, 224), dtype=np.uint8)).to(device)
-    inputs = normalise(crops)
-    resnet = build_resnet().eval().requires_grad_(False)
-    last = build_resnet().eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    inputs = normalise(crops, build("resnet101").transform)
+    resnet = plain_network()
+    last = plain_network().to(memory_format=torch.channels_last)
     contenders = {
         "network, eager fp32": in_batches(resnet.to(device), inputs, device, 32),
         "network, eager fp32 channels-last": in_batches(last.to(device), inputs, device, 32),
     }
     precision = choose_precision("auto", device)
     if precision != "fp32":
-        low = (
-            build_resnet().eval().requires_grad_(False).to(device, DTYPES[precision], memory_format=torch.channels_last)
-        )
+        low = plain_network().to(device, DTYPES[precision], memory_format=torch.channels_last)
         contenders[f"network, eager {precision} channels-last"] = in_batches(
             low, inputs.to(DTYPES[precision]), device, 32
         )
@@ -130,6 +129,10 @@ def network_alone(device: torch.device) -> dict[str, Rate]:
     if device.type == "cpu":
         contenders |= dict(yardsticks(inputs))
     return contenders
+
+
+def plain_network() -> torch.nn.Module:
+    return build("resnet101").network.eval().requires_grad_(False)
 
 
 def in_batches(network: Callable, inputs: torch.Tensor, device: torch.device, size: int) -> Rate:
@@ -148,7 +151,7 @@ def in_batches(network: Callable, inputs: torch.Tensor, device: torch.device, si
 def our_forward(crops: torch.Tensor, device: torch.device, precision: str) -> Rate:
     """The pipeline's passes without reading and writing: on a CPU every core runs its own."""
     size = choose_batch_size("auto", device)
-    extractor = FeatureExtractor(build_resnet(), tokens=1, dtype=DTYPES[precision]).to(device)
+    extractor = FeatureExtractor(build("resnet101"), tokens=1, dtype=DTYPES[precision]).to(device)
     extractor.prepare_for((size, 3, 224, 224))
     forward = ForwardPass(extractor, size)
     if device.type == "cuda":
@@ -177,10 +180,10 @@ def yardsticks(inputs: torch.Tensor) -> Iterator[tuple[str, Rate]]:
     class Maps(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.resnet = build_resnet().eval().requires_grad_(False)
+            self.trunk = plain_network()
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return feature_map(self.resnet, x).mean(dim=(2, 3))
+            return self.trunk(x).mean(dim=(2, 3))
 
     batch = inputs[:32]
     model = openvino.convert_model(Maps(), example_input=batch, input=list(batch.shape))

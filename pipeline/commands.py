@@ -71,7 +71,7 @@ def split(params: Params) -> None:
 @cli.command("prepare-backbone")
 @with_params
 def prepare_backbone(params: Params) -> None:
-    """Fetch or make the weights of the ResNet."""
+    """Fetch, make or fine-tune the weights of the network."""
     from stages.backbone.run import prepare_backbone
 
     summary = prepare_backbone(
@@ -81,8 +81,10 @@ def prepare_backbone(params: Params) -> None:
         images=Path(params.dataset.images),
         max_pixels=params.clean.max_pixels,
         weights=PATHS.backbone,
+        n_jobs=params.parallel.n_jobs,
     )
-    click.echo(summary)
+    if summary:  # under torchrun, one process speaks
+        click.echo(summary)
 
 
 @cli.command("extract-features")

@@ -13,12 +13,12 @@ import torch
 from scipy.special import softmax
 
 from cache import fingerprint
-from stages.backbone.network import load_extractor
+from stages.backbone.network import load_extractor, read_card
 from stages.clean.settings import CleanSettings
 from stages.device import DTYPES, choose_batch_size, choose_device, choose_precision
 from stages.errors import StageError
 from stages.extract.compute import FeatureStream, ImageFile
-from stages.extract.run import describe, read_card
+from stages.extract.run import describe
 from stages.extract.settings import FeatureSettings
 from stages.train.head import LSTMHead, check_fingerprint, load_head, predict_logits
 
@@ -63,7 +63,9 @@ def predict_images(
     """
     device = choose_device()
     precision = choose_precision(settings.precision, device)
-    loaded = _load_heads(heads, targets, fingerprint(describe(settings, read_card(backbone), precision)))
+    card = read_card(backbone)
+    settings = settings.for_backbone(card["transform"])
+    loaded = _load_heads(heads, targets, fingerprint(describe(settings, card, precision)))
     features, errors = _features(images, settings, clean_settings, backbone, device, precision)
     return [
         {"image": str(image), "error": errors[image]}

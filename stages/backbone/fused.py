@@ -8,45 +8,56 @@ same values come out for one image as for a million.
 
 import torch
 from torch import nn
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 Size = tuple[int, int, int, int]
 
 
 def can_fuse(network: nn.Module, dtype: torch.dtype) -> bool:
-    """Whether `fuse_resnet` applies: a torchvision ResNet on a CPU that oneDNN serves, in float32 or bfloat16."""
+    """Whether there are blocks to fuse, on a CPU that oneDNN serves, in float32 or bfloat16.
+
+    Those are the blocks of torchvision's ResNet, ResNeXt and Wide ResNet whose batch norms are folded.
+    """
+    blocks = [module for module in network.modules() if isinstance(module, BasicBlock | Bottleneck)]
     return (
-        isinstance(network, ResNet)
-        and isinstance(network.conv1, nn.Conv2d)  # else it is fused already
-        and network.conv1.weight.device.type == "cpu"
+        bool(blocks)
+        and all(conv.bias is not None for block in blocks for conv in _convs(block))
+        and blocks[0].conv1.weight.device.type == "cpu"
         and dtype in (torch.float32, torch.bfloat16)
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise_")
     )
 
 
-def fuse_resnet(resnet: ResNet, input_size: Size) -> ResNet:
-    """Replace the stem and the blocks of a folded ResNet, in place.
+def fuse_residual_blocks(network: nn.Module, input_size: Size) -> nn.Module:
+    """Replace the residual blocks, and a stem of `conv1` and `relu`, in place.
 
     Parameters
     ----------
-    resnet
+    network
         In eval mode, its batch norms folded into its convolutions, on the CPU.
     input_size
         `(n, 3, h, w)` of the batches to come: the layout of the packed weights is chosen for it.
 
     Returns
     -------
-    ResNet
+    Module
         The same object. Its outputs are those of the unfused network but for rounding: sums are rounded once, after the
         ReLU, instead of after every step.
     """
-    sizes = _input_sizes(resnet, input_size)
-    resnet.conv1, resnet.relu = PackedConv(resnet.conv1, sizes[resnet.conv1], relu=True), nn.Identity()
-    for layer in (resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4):
-        for name, block in layer.named_children():
-            setattr(layer, name, FusedBlock(block, sizes))
-    return resnet
+    sizes = _input_sizes(network, input_size)
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, BasicBlock | Bottleneck):
+                setattr(parent, name, FusedBlock(child, sizes))
+    stem = getattr(network, "conv1", None)
+    if isinstance(stem, nn.Conv2d) and stem.bias is not None and isinstance(getattr(network, "relu", None), nn.ReLU):
+        network.conv1, network.relu = PackedConv(stem, sizes[stem], relu=True), nn.Identity()
+    return network
+
+
+def _convs(block: BasicBlock | Bottleneck) -> list[nn.Conv2d]:
+    return [block.conv1, block.conv2, *([block.conv3] if isinstance(block, Bottleneck) else [])]
 
 
 class PackedConv(nn.Module):
@@ -76,7 +87,7 @@ class FusedBlock(nn.Module):
 
     def __init__(self, block: BasicBlock | Bottleneck, sizes: dict[nn.Module, Size]) -> None:
         super().__init__()
-        convs = [block.conv1, block.conv2, *([block.conv3] if isinstance(block, Bottleneck) else [])]
+        convs = _convs(block)
         self.body = nn.Sequential(*(PackedConv(conv, sizes[conv], relu=True) for conv in convs[:-1]))
         self.last = PackedConv(convs[-1], sizes[convs[-1]], relu=False)
         shortcut = block.downsample
@@ -88,17 +99,17 @@ class FusedBlock(nn.Module):
         return self.last.add_into(x if self.downsample is None else self.downsample(x), body)
 
 
-def _input_sizes(resnet: ResNet, input_size: Size) -> dict[nn.Module, Size]:
+def _input_sizes(network: nn.Module, input_size: Size) -> dict[nn.Module, Size]:
     """What every convolution gets to see, from one image's way through the network."""
     sizes: dict[nn.Module, Size] = {}
 
     def note(conv: nn.Module, inputs: tuple[torch.Tensor]) -> None:
         sizes[conv] = (input_size[0], *inputs[0].shape[1:])
 
-    convs = [module for module in resnet.modules() if isinstance(module, nn.Conv2d)]
+    convs = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
     hooks = [conv.register_forward_pre_hook(note) for conv in convs]
     with torch.inference_mode():
-        resnet(torch.zeros(1, *input_size[1:], dtype=resnet.conv1.weight.dtype))
+        network(torch.zeros(1, *input_size[1:], dtype=convs[0].weight.dtype))
     for hook in hooks:
         hook.remove()
     return sizes

@@ -1,103 +1,179 @@
-"""The network: ResNet-101 with `fc = Identity`, from uint8 pixels to a sequence of feature tokens.
+"""From pixels to feature tokens, whatever the network: normalise, run it, pool its last map to a grid.
 
-In: a file of weights. Out: a module that maps `(n, 3, crop_px, crop_px)` uint8 to `(n, tokens, 2048)` float32.
-Where the weights come from is left to `weights.py`.
+In: a backbone, or a file of prepared weights with its card. Out: a module that maps `(n, 3, crop_px, crop_px)` uint8 to
+`(n, tokens, channels)` float32. Which networks there are is left to `architectures.py`, their weights to `weights.py`.
 """
 
+import json
 import math
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from stages.backbone.fused import can_fuse, fuse_resnet
+from stages.backbone.architectures import Backbone, Transform, build
+from stages.backbone.fused import can_fuse, fuse_residual_blocks
+from stages.errors import StageError
 
-CHANNELS = 2048
 # Raised when the code of the forward pass changes values: the feature cache then starts anew.
 FORWARD_VERSION = 2
-# Mean and standard deviation of ImageNet's RGB values, which torchvision's weights expect.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def build_resnet() -> nn.Module:
-    """Make torchvision's ResNet-101, freshly initialised, with `fc = Identity`."""
-    network = torchvision.models.resnet101(weights=None)
-    network.fc = nn.Identity()
-    return network
-
-
-def normalise(pixels: torch.Tensor) -> torch.Tensor:
-    """Scale uint8 RGB to ImageNet's zero mean and unit deviation: `(n, 3, h, w)` uint8 to the same shape, float32."""
-    mean = torch.tensor(IMAGENET_MEAN, device=pixels.device).view(1, 3, 1, 1) * 255
-    std = torch.tensor(IMAGENET_STD, device=pixels.device).view(1, 3, 1, 1) * 255
+def normalise(pixels: torch.Tensor, transform: Transform) -> torch.Tensor:
+    """Scale uint8 RGB as the network expects it: `(n, 3, h, w)` uint8 to the same shape, float32."""
+    mean = torch.tensor(transform.mean, device=pixels.device).view(1, 3, 1, 1) * 255
+    std = torch.tensor(transform.std, device=pixels.device).view(1, 3, 1, 1) * 255
     return (pixels.float() - mean) / std
 
 
-def feature_map(resnet: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
-    """Run all layers up to the last feature map: `(n, 3, h, w)` to `(n, 2048, h/32, w/32)`."""
-    out = resnet.maxpool(resnet.relu(resnet.bn1(resnet.conv1(inputs))))
-    return resnet.layer4(resnet.layer3(resnet.layer2(resnet.layer1(out))))
+def as_map(features: torch.Tensor, prefix_tokens: int | None) -> torch.Tensor:
+    """Bring what a network gives into one form: `(n, channels, h, w)`.
+
+    A sequence `(n, tokens, channels)` is a square grid of patches, row by row, after some class or register tokens,
+    which stand for no place in the image and are dropped.
+
+    Parameters
+    ----------
+    features
+        A map, which is returned as it is, or a sequence.
+    prefix_tokens
+        How many tokens to drop; None drops as many as the largest square leaves over.
+
+    Raises
+    ------
+    StageError
+        If it is neither, or what is left of the sequence is no square.
+    """
+    if features.ndim == 4:
+        return features
+    if features.ndim != 3:
+        raise StageError(
+            f"the backbone's forward_features gives shape {tuple(features.shape)}; "
+            "it must give (n, channels, h, w) or (n, tokens, channels)"
+        )
+    count = features.shape[1]
+    prefix = count - math.isqrt(count) ** 2 if prefix_tokens is None else prefix_tokens
+    side = math.isqrt(max(count - prefix, 0))
+    if side == 0 or prefix + side**2 != count:
+        raise StageError(f"the backbone gives {count} tokens, of which {prefix} are no patches: the rest is no square")
+    return features[:, prefix:].transpose(1, 2).unflatten(2, (side, side))
 
 
 class FeatureExtractor(nn.Module):
-    """A frozen ResNet that turns pixels into tokens.
+    """A frozen network that turns pixels into tokens.
 
     Batch normalisation is folded into the convolutions before them, which leaves the function as it is and saves the
     memory traffic of a hundred element-wise layers.
 
     Parameters
     ----------
-    resnet
-        What `build_resnet` makes, with its weights loaded.
+    backbone
+        What `architectures.build` makes, with its weights loaded.
     tokens
         1 for the pooled vector, g² for the last map pooled to a g x g grid and read row by row.
     dtype
         Of weights and activations. Normalisation and pooling are float32 whatever it is.
     """
 
-    def __init__(self, resnet: nn.Module, *, tokens: int, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, backbone: Backbone, *, tokens: int, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.resnet = fold_batch_norm(resnet.eval()).to(dtype=dtype, memory_format=torch.channels_last)
+        folded = fold_batch_norm(backbone.network.eval())
+        self.network = folded.to(dtype=dtype, memory_format=torch.channels_last)
+        self.transform, self.prefix_tokens = backbone.transform, backbone.prefix_tokens
         self.grid, self.dtype = math.isqrt(tokens), dtype
         self.requires_grad_(False)
 
     def prepare_for(self, input_size: tuple[int, int, int, int]) -> None:
         """Make passes over `(n, 3, h, w)` quicker where this device allows; but for rounding the function stays."""
-        if can_fuse(self.resnet, self.dtype):
-            fuse_resnet(self.resnet, input_size)
+        if can_fuse(self.network, self.dtype):
+            fuse_residual_blocks(self.network, input_size)
 
     @torch.inference_mode()
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Map `(n, 3, h, w)` uint8 pixels to `(n, tokens, 2048)` float32 features."""
-        inputs = normalise(pixels).to(dtype=self.dtype, memory_format=torch.channels_last)
-        maps = feature_map(self.resnet, inputs).float()
+        """Map `(n, 3, h, w)` uint8 pixels to `(n, tokens, channels)` float32 features."""
+        inputs = normalise(pixels, self.transform).to(dtype=self.dtype, memory_format=torch.channels_last)
+        maps = as_map(self.network.forward_features(inputs).float(), self.prefix_tokens)
         return F.adaptive_avg_pool2d(maps, self.grid).flatten(2).transpose(1, 2).contiguous()
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
     """Replace each batch norm by Identity and put what it does into the convolution before it, in place.
 
-    torchvision's ResNet names them in pairs: `conv1` and `bn1`, …, and `downsample.0` and `downsample.1`.
+    Only where the order of the two is certain: neighbours in a chain, and the pairs `conv1` and `bn1`, … of
+    torchvision's ResNet blocks. Other networks may have layers of these names in another order.
     """
     for child in module.modules():
-        names = dict(child.named_children())
-        pairs = [(f"conv{i}", f"bn{i}") for i in (1, 2, 3)]
-        if isinstance(child, nn.Sequential) and isinstance(names.get("1"), nn.BatchNorm2d):
-            pairs.append(("0", "1"))
+        names = list(dict(child.named_children()))
+        if type(child).forward is nn.Sequential.forward:
+            pairs = list(pairwise(names))
+        elif isinstance(child, BasicBlock | Bottleneck):
+            pairs = [(f"conv{i}", f"bn{i}") for i in (1, 2, 3) if f"conv{i}" in names]
+        else:
+            continue
         for conv, norm in pairs:
-            if isinstance(names.get(norm), nn.BatchNorm2d):
-                setattr(child, conv, fuse_conv_bn_eval(names[conv], names[norm]))
+            # The exact types, because a subclass may do more: timm's batch norms contain the activation.
+            if type(getattr(child, conv)) is nn.Conv2d and type(getattr(child, norm)) is nn.BatchNorm2d:
+                setattr(child, conv, fuse_conv_bn_eval(getattr(child, conv), getattr(child, norm)))
                 setattr(child, norm, nn.Identity())
     return module
 
 
+@torch.inference_mode()
+def map_shape(backbone: Backbone, crop_px: int) -> tuple[int, int, int]:
+    """Find the channels, height and width of the last feature map by running the network once, on the CPU.
+
+    Raises
+    ------
+    StageError
+        If the network cannot take an input of this size.
+    """
+    grey = torch.zeros(1, 3, crop_px, crop_px)
+    try:
+        features = backbone.network.eval().forward_features(grey)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise StageError(
+            f"{backbone.arch} cannot take an input of {crop_px} x {crop_px} ({error}): set features.crop_px to auto"
+        ) from None
+    return tuple(as_map(features, backbone.prefix_tokens).shape[1:])
+
+
+def read_card(weights: Path) -> dict[str, Any]:
+    """Read what `prepare-backbone` wrote beside the weights.
+
+    Raises
+    ------
+    StageError
+        If it is missing, unreadable, or from before it named channels and transform.
+    """
+    try:
+        card = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
+        if {"arch", "weights", "digest", "channels", "transform"} <= card.keys():
+            return card
+    except (OSError, ValueError, AttributeError):
+        pass
+    raise StageError(f"{weights} is missing or unreadable: run `pipeline prepare-backbone` first") from None
+
+
+def load_backbone(weights: Path) -> Backbone:
+    """Build the network that the card beside the weights names, and give it these weights."""
+    card = read_card(weights)
+    backbone = build(card["arch"], weights=card["weights"])
+    try:
+        backbone.network.load_state_dict(load_file(weights))
+    except RuntimeError as error:
+        raise StageError(
+            f"{weights} does not fit {card['arch']} any more ({str(error).splitlines()[0]}): "
+            "run `pipeline prepare-backbone` again"
+        ) from None
+    return backbone
+
+
 def load_extractor(weights: Path, *, tokens: int, dtype: torch.dtype, device: torch.device) -> FeatureExtractor:
     """Read the prepared backbone from its file onto a device."""
-    resnet = build_resnet()
-    resnet.load_state_dict(load_file(weights))
-    return FeatureExtractor(resnet, tokens=tokens, dtype=dtype).to(device)
+    return FeatureExtractor(load_backbone(weights), tokens=tokens, dtype=dtype).to(device)

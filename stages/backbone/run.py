@@ -1,12 +1,13 @@
 """The backbone stage: put the weights that extraction will use into one file, with a card that says what they are.
 
-In: the settings, and for random weights some train images. Out: `models/backbone.safetensors` (no `fc`) and `.json`.
+In: the settings; train images for random weights and fine-tuning. Out: `models/backbone.safetensors` and `.json`.
 """
 
 import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +15,13 @@ import torchvision
 from safetensors.torch import save_file
 
 from cache.atomic import atomic_path, write_text
-from stages.backbone.calibrate import calibrate_batch_norm
-from stages.backbone.network import build_resnet
+from stages.backbone.architectures import Backbone, build
+from stages.backbone.calibrate import batch_norms, calibrate_batch_norm
+from stages.backbone.finetune import finetune
+from stages.backbone.network import map_shape
+from stages.backbone.processes import is_first_process, joined_processes
 from stages.backbone.settings import BackboneSettings
-from stages.backbone.weights import Provenance, State, get_weights
+from stages.backbone.weights import Provenance, get_backbone
 from stages.errors import StageError
 from stages.extract.settings import FeatureSettings
 from stages.images import UnusableImage
@@ -35,44 +39,109 @@ def prepare_backbone(
     images: Path,
     max_pixels: int,
     weights: Path,
+    n_jobs: int = -1,
 ) -> str:
     """Write the backbone's weights and their card.
+
+    Under `torchrun` every process takes part in fine-tuning, and the first does the rest.
 
     Parameters
     ----------
     settings
-        Whose weights.
+        Which network, whose weights, and what to fine-tune it on.
     features
-        The transform with which calibration images are read (random weights only).
+        The transform with which train images are read (random weights and fine-tuning only).
     splits, images
-        Where the train images are (random weights only).
+        Where the images are (random weights and fine-tuning only).
     max_pixels
         Larger images are not decoded.
     weights
         The .safetensors file to write; the card is the .json beside it.
+    n_jobs
+        Processes that decode while fine-tuning, as in joblib.
 
     Returns
     -------
     str
-        What the backbone is.
+        What the backbone is; empty in all but the first process.
 
     Raises
     ------
     StageError
-        If the weights cannot be had, or no train image can be read to calibrate random ones.
+        If the weights cannot be had, no train image can be read to calibrate random ones, or fine-tuning cannot work.
     """
-    state, provenance = get_weights(
-        settings.weights, random_state=settings.random_state, timeout_s=settings.download_timeout_s
-    )
-    calibrated_on = 0
-    if provenance.weights == "random":
+    first = is_first_process()
+    if not first and settings.finetune.target is None:
+        return ""
+    calibrated_on, provenance = 0, None
+    if first:
+        backbone, provenance = get_backbone(
+            settings.arch, settings.weights, random_state=settings.random_state, timeout_s=settings.download_timeout_s
+        )
+    else:  # the weights come from the first process
+        backbone = build(settings.arch, weights=settings.weights)
+    features = features.for_backbone(backbone.transform.as_json())
+    channels, height, width = map_shape(backbone, features.crop_px)
+    if provenance and provenance.weights == "random" and batch_norms(backbone.network):
         pixels = _calibration_pixels(settings, features, splits, images, max_pixels)
-        state, calibrated_on = _calibrated(state, pixels), len(pixels)
+        calibrate_batch_norm(backbone, _batches(pixels))
+        calibrated_on = len(pixels)
+    saw, checkpoint = None, weights.with_name("finetune-checkpoint.pt")
+    if settings.finetune.target is not None:
+        with joined_processes() as processes:
+            saw = finetune(
+                backbone, channels=channels, settings=settings.finetune, features=features, splits=splits,
+                images=images, max_pixels=max_pixels, checkpoint=checkpoint, processes=processes, n_jobs=n_jobs,
+            )  # fmt: skip
+    if provenance is None:
+        return ""
     with atomic_path(weights) as temporary:
-        save_file(state, temporary)
-    card = _card(settings, provenance, weights, calibrated_on)
-    write_text(weights.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
-    return f"{card['arch']} with weights {card['weights']} ({card['source']}), digest {card['digest'][:16]}"
+        save_file({key: value.contiguous() for key, value in backbone.network.state_dict().items()}, temporary)
+    card = _card(settings, backbone, provenance, weights, (channels, height, width), calibrated_on, saw)
+    write_text(weights.with_suffix(".json"), json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+    checkpoint.unlink(missing_ok=True)
+    summary = f"{card['arch']} with weights {card['weights']} ({card['source']}), digest {card['digest'][:16]}"
+    return f"{summary}\n{saw['sentence']}" if saw else summary
+
+
+def _card(
+    settings: BackboneSettings,
+    backbone: Backbone,
+    provenance: Provenance,
+    weights: Path,
+    shape: tuple[int, int, int],
+    calibrated_on: int,
+    saw: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """What the weights are: everything that extraction must know of them, and that a reader should."""
+    warnings = [provenance.warning, saw and _warning_of_finetuning(saw)]
+    return {
+        "arch": settings.arch,
+        "weights": provenance.weights,
+        "requested": settings.weights,
+        "source": provenance.source,
+        "warning": " ".join(filter(None, warnings)) or None,
+        "digest": file_digest(weights),
+        "code_digest": backbone.code_digest,
+        "channels": shape[0],
+        "map": list(shape[1:]),
+        "prefix_tokens": backbone.prefix_tokens,
+        "transform": backbone.transform.as_json(),
+        "random_state": settings.random_state if provenance.weights == "random" else None,
+        "calibrated_on_images": calibrated_on,
+        "finetuned_on": saw,
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+    }
+
+
+def _warning_of_finetuning(saw: dict[str, Any]) -> str:
+    """What whoever reads a score downstream must know."""
+    return (
+        f"{saw['sentence']} It has seen the labels of {saw['target']} on the train images: its val scores of "
+        f"{saw['target']} are a little too good (they chose the epoch), and wrong labels among the train images are "
+        "harder to find. Test images it has not seen."
+    )
 
 
 def _calibration_pixels(
@@ -98,33 +167,10 @@ def _calibration_pixels(
     return np.stack(crops)
 
 
-def _calibrated(state: State, pixels: np.ndarray) -> State:
-    resnet = build_resnet().to(memory_format=torch.channels_last)
-    resnet.load_state_dict(state)
-    calibrate_batch_norm(resnet, _batches(pixels))
-    return {key: value.contiguous() for key, value in resnet.state_dict().items()}
-
-
 def _batches(pixels: np.ndarray) -> Iterator[torch.Tensor]:
     """Equal parts of at most `CALIBRATION_BATCH` crops, none of them a single one."""
     for part in np.array_split(pixels, -(-len(pixels) // CALIBRATION_BATCH)):
         yield torch.from_numpy(part)
-
-
-def _card(settings: BackboneSettings, provenance: Provenance, weights: Path, calibrated_on: int) -> dict[str, object]:
-    return {
-        "arch": settings.arch,
-        "weights": provenance.weights,
-        "requested": settings.weights,
-        "source": provenance.source,
-        "warning": provenance.warning,
-        "digest": file_digest(weights),
-        "random_state": settings.random_state if provenance.weights == "random" else None,
-        "calibrated_on_images": calibrated_on,
-        "finetuned_on": None,
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-    }
 
 
 def file_digest(path: Path) -> str:

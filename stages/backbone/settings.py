@@ -6,17 +6,64 @@ from pydantic import Field
 
 from stages.settings import Settings
 
+# A name, timm:NAME, or package.module:function.
+ARCH = r"^(\w+|timm:[\w.-]+|\w+(\.\w+)*:\w+)$"
+
+
+class FinetuneSettings(Settings):
+    """Training the backbone on one label column before extraction (`backbone.finetune` in params.yaml)."""
+
+    target: str | None = None
+    """The label column to train on; null leaves the backbone as it is."""
+    unfreeze: Literal["fc", "layer4", "layer3", "all"] = "layer4"
+    """What learns: the linear head alone (features stay as they were), a ResNet's last block, its last two, or
+    everything. Other networks: fc or all."""
+    epochs: int = Field(20, ge=1, le=10_000)
+    """Passes over the train split at most; the learning rates fall to zero over them, along a cosine."""
+    patience: int = Field(5, ge=1, le=10_000)
+    """Epochs without a better validation macro F1 after which training stops."""
+    batch_size: int = Field(64, ge=1, le=65_536)
+    """Images per step, over all GPUs together."""
+    lr: float = Field(1e-3, gt=0, le=10)
+    """AdamW's learning rate of the linear head at its peak."""
+    backbone_lr: float = Field(1e-4, gt=0, le=10)
+    """That of the backbone's last block."""
+    lr_decay: float = Field(0.7, gt=0, le=1)
+    """Factor from each block to the one before it: early layers are general and need little change."""
+    warmup_epochs: float = Field(1.0, ge=0, le=1000)
+    """Epochs over which the learning rates rise from zero, while the new head is still wrong about everything."""
+    weight_decay: float = Field(1e-2, ge=0, le=10)
+    """AdamW's decoupled weight decay (none on biases and normalisation)."""
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    """Share of the truth that is spread over all classes."""
+    batch_norm: Literal["fixed", "update"] = "fixed"
+    """Statistics of batch normalisation. fixed: everywhere those of the weights that training starts from, so that no
+    image's gradient depends on its batch or on the number of GPUs. update: measured anew in the layers that learn."""
+    random_crops: bool = True
+    """Train on random crops (padded where the image is smaller) instead of the centre one."""
+    max_zoom: float = Field(1.25, ge=1, le=4)
+    """random_crops: the image is enlarged by a random factor from 1 to this before the crop."""
+    flips: bool = True
+    """Mirror every other image, left to right."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of the arithmetic; weights are fp32. auto: bf16 where the processor multiplies it in hardware."""
+    random_state: int = Field(0, ge=0, le=2**32 - 1)
+    """Seed of the head, of the order of images, and of crops, zooms, flips and dropout."""
+
 
 class BackboneSettings(Settings):
     """The feature extractor (`backbone` in params.yaml)."""
 
-    arch: Literal["resnet101"] = "resnet101"
-    """The network; features have 2,048 channels."""
+    arch: str = Field("resnet101", pattern=ARCH, max_length=200)
+    """The network: a torchvision classification network's name, timm:NAME, or package.module:function (your own code,
+    which is run)."""
     weights: str = Field("auto", min_length=1)
-    """auto, random, a torchvision weights name (IMAGENET1K_V2, IMAGENET1K_V1), or a local .pth or .safetensors file."""
+    """auto (the best of torchvision's, or those that a network of your own comes with), random, a torchvision weights
+    name (IMAGENET1K_V2, IMAGENET1K_V1), or a local .pth or .safetensors file."""
     download_timeout_s: float = Field(20.0, gt=0, le=3600)
     """auto: how long fetching the pretrained weights may take before random ones are used instead."""
     random_state: int = Field(0, ge=0, le=2**32 - 1)
     """random: seed of the weights."""
     calibration_images: int = Field(32, ge=2, le=4096)
     """random: number of train images whose activations set the batch-norm statistics."""
+    finetune: FinetuneSettings = FinetuneSettings()

@@ -1,25 +1,25 @@
-"""Get the weights of ResNet-101: torchvision's pretrained ones, a local file's, or seeded random ones.
+"""Get a backbone's weights: torchvision's pretrained ones, a local file's, or seeded random ones.
 
-In: the settings. Out: a state dict without `fc`, and a record of where it came from. Nothing is unpickled:
+In: the settings. Out: a backbone that has them, and a record of where they came from. Nothing is unpickled:
 files are read with `weights_only=True` or as safetensors.
 """
 
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
-from torchvision.models.resnet import Bottleneck
+from torchvision.models import WeightsEnum
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from stages.backbone.architectures import Backbone, build
 from stages.backbone.download import DownloadError, download
-from stages.backbone.network import build_resnet
 from stages.errors import StageError
 
-PRETRAINED = torchvision.models.ResNet101_Weights
 # Wrappers under which training scripts keep the state dict, and prefixes that they leave on its keys.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "state_dict_ema")
 PREFIXES = ("module.", "model.", "backbone.", "resnet.")
@@ -39,13 +39,15 @@ class Provenance:
     warning: str | None = None
 
 
-def get_weights(name: str, *, random_state: int, timeout_s: float) -> tuple[State, Provenance]:
-    """Find the weights that `backbone.weights` asks for.
+def get_backbone(arch: str, weights: str, *, random_state: int, timeout_s: float) -> tuple[Backbone, Provenance]:
+    """Build a network and give it the weights that `backbone.weights` asks for.
 
     Parameters
     ----------
-    name
-        auto, random, a member of torchvision's `ResNet101_Weights`, or a path.
+    arch
+        As for `architectures.build`.
+    weights
+        auto, random, a member of the network's weights enum in torchvision, or a path.
     random_state
         Seed of random weights.
     timeout_s
@@ -56,23 +58,44 @@ def get_weights(name: str, *, random_state: int, timeout_s: float) -> tuple[Stat
     StageError
         If they cannot be had; only `auto` falls back to random ones.
     """
-    if name == "auto":
-        return _pretrained_or_random(random_state, timeout_s)
-    if name == "random":
-        return _random(random_state), Provenance("random", f"seed {random_state}")
-    if name in PRETRAINED.__members__:
-        return _pretrained(PRETRAINED[name])
-    if Path(name).suffix in (".pth", ".pt", ".safetensors"):
-        return read_weights(Path(name)), Provenance(Path(name).name, name)
-    allowed = ", ".join(["auto", "random", *PRETRAINED.__members__, "or a .pth, .pt or .safetensors file"])
-    raise StageError(f"backbone.weights is {name!r}; allowed: {allowed}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(random_state)
+        backbone = build(arch, weights=weights)
+    pretrained = backbone.pretrained
+    if Path(weights).suffix in (".pth", ".pt", ".safetensors"):
+        return _load(backbone, read_weights(Path(weights), backbone)), Provenance(Path(weights).name, weights)
+    if weights == "auto" and backbone.own_weights:
+        return backbone, Provenance("its own", arch)
+    if weights == "random" and not backbone.own_weights:
+        return _random(backbone), Provenance("random", f"seed {random_state}")
+    if weights == "auto" and pretrained is not None:
+        return _pretrained_or_random(backbone, random_state, timeout_s)
+    if pretrained is not None and weights in pretrained.__members__:
+        return _pretrained(backbone, pretrained[weights])
+    raise StageError(_what_is_allowed(backbone, weights))
 
 
-def _pretrained_or_random(random_state: int, timeout_s: float) -> tuple[State, Provenance]:
-    weights = PRETRAINED.IMAGENET1K_V2
+def _what_is_allowed(backbone: Backbone, weights: str) -> str:
+    """Say which weights this kind of network can have."""
+    files = "or a .pth, .pt or .safetensors file"
+    if backbone.own_weights:
+        return f"backbone.weights is {weights!r}; allowed for {backbone.arch}: auto (those it comes with), {files}"
+    if backbone.pretrained is None:
+        from stages.backbone.timm_networks import where_weights_are  # here, because timm is an optional extra
+
+        return (
+            f"backbone.weights is {weights!r}; allowed for {backbone.arch}: random, {files} "
+            f"(fetch the trained one from {where_weights_are(backbone.arch)})"
+        )
+    allowed = ", ".join(["auto", "random", *backbone.pretrained.__members__, files])
+    return f"backbone.weights is {weights!r}; allowed: {allowed}"
+
+
+def _pretrained_or_random(backbone: Backbone, random_state: int, timeout_s: float) -> tuple[Backbone, Provenance]:
+    weights = backbone.pretrained.DEFAULT
     try:
         _fetch_within(weights, timeout_s)
-        return _pretrained(weights)
+        return _pretrained(backbone, weights)
     except (DownloadError, StageError) as error:
         warning = (
             "The backbone has random weights, because the pretrained ones could not be fetched "
@@ -80,26 +103,23 @@ def _pretrained_or_random(random_state: int, timeout_s: float) -> tuple[State, P
             "pretrained weights, and compare them with nothing published."
         )
         log.warning("%s", warning)
-        return _random(random_state), Provenance("random", f"seed {random_state}", warning)
+        return _random(backbone), Provenance("random", f"seed {random_state}", warning)
 
 
-def _random(random_state: int) -> State:
-    """torchvision's initialisation, but for the last scale of every residual branch.
+def _random(backbone: Backbone) -> Backbone:
+    """The library's initialisation, but for the last scale of every residual branch of a ResNet.
 
     At full strength a hundred random layers leave little of the image and amplify rounding errors: scaled to a tenth
     (in the spirit of SkipInit, De and Smith 2020), the same network's features tell 900 paintings' styles apart at 0.30
     instead of 0.19 and keep a cosine of 0.9999 instead of 0.99 from float32 to bfloat16.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(random_state)
-        resnet = build_resnet()
-    for block in resnet.modules():
-        if isinstance(block, Bottleneck):
-            nn.init.constant_(block.bn3.weight, RANDOM_BRANCH_SCALE)
-    return resnet.state_dict()
+    for block in backbone.network.modules():
+        if isinstance(block, Bottleneck | BasicBlock):
+            nn.init.constant_((block.bn3 if isinstance(block, Bottleneck) else block.bn2).weight, RANDOM_BRANCH_SCALE)
+    return backbone
 
 
-def _pretrained(weights: torchvision.models.WeightsEnum) -> tuple[State, Provenance]:
+def _pretrained(backbone: Backbone, weights: WeightsEnum) -> tuple[Backbone, Provenance]:
     try:
         state = weights.get_state_dict(progress=True, check_hash=True)
     except (OSError, RuntimeError) as error:
@@ -107,10 +127,15 @@ def _pretrained(weights: torchvision.models.WeightsEnum) -> tuple[State, Provena
             f"{weights.name} could not be fetched from {weights.url}: {error}; "
             f"download it elsewhere and set backbone.weights to the file"
         ) from None
-    return _without_fc(state, weights.url), Provenance(weights.name, weights.url)
+    return _load(backbone, _fitted(state, backbone, weights.url)), Provenance(weights.name, weights.url)
 
 
-def _fetch_within(weights: torchvision.models.WeightsEnum, timeout_s: float) -> None:
+def _load(backbone: Backbone, state: State) -> Backbone:
+    backbone.network.load_state_dict(state)
+    return backbone
+
+
+def _fetch_within(weights: WeightsEnum, timeout_s: float) -> None:
     """Download into torch's own cache, where torchvision looks first."""
     target = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
     if not target.exists():
@@ -119,13 +144,13 @@ def _fetch_within(weights: torchvision.models.WeightsEnum, timeout_s: float) -> 
         download(weights.url, target, digest_prefix=digest_prefix, timeout_s=timeout_s)
 
 
-def read_weights(path: Path) -> State:
-    """Read a local file of ResNet-101 weights with torchvision's or timm's key names (they agree).
+def read_weights(path: Path, backbone: Backbone) -> State:
+    """Read a local file of weights for a network: its library's key names, with or without the classifier.
 
     Raises
     ------
     StageError
-        If the file is missing, cannot be read safely, or is no ResNet-101.
+        If the file is missing, cannot be read safely, or is another network's.
     """
     try:
         state = (
@@ -144,23 +169,25 @@ def read_weights(path: Path) -> State:
             state = state[wrapper]
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise StageError(f"{path} holds no table of tensors")
-    return _without_fc(state, str(path))
+    return _fitted(state, backbone, str(path))
 
 
-def _without_fc(state: State, source: str) -> State:
-    """Strip prefixes and the classifier, and check that what is left is exactly a ResNet-101."""
-    expected = build_resnet().state_dict()
+def _fitted(state: State, backbone: Backbone, source: str) -> State:
+    """Strip prefixes and the classifier, and check that what is left is exactly this network's."""
+    expected = backbone.network.state_dict()
     for prefix in PREFIXES:
-        if all(key.startswith(prefix) for key in state):
+        if not any(key.startswith(prefix) for key in expected) and all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}
-    state = {key: value for key, value in state.items() if not key.startswith("fc.")}
+    state = {key: value for key, value in state.items() if not key.startswith(backbone.classifier_keys)}
+    # torchvision's DenseNet files are older than its rule that a module's name has no dot in it.
+    state = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", key): value for key, value in state.items()}
     # Files older than torch 0.4.1 have no count of batches, which evaluation does not use.
     state = {key: value for key, value in expected.items() if key.endswith("num_batches_tracked")} | state
     if wrong := sorted(set(expected) ^ set(state)):
-        raise StageError(f"{source} is no ResNet-101 by its keys: {len(wrong)} differ, the first is {wrong[0]}")
+        raise StageError(f"{source} is no {backbone.arch} by its keys: {len(wrong)} differ, the first is {wrong[0]}")
     for key, value in expected.items():
         if state[key].shape != value.shape:
             raise StageError(
-                f"{source}: {key} has shape {tuple(state[key].shape)}, ResNet-101 has {tuple(value.shape)}"
+                f"{source}: {key} has shape {tuple(state[key].shape)}, {backbone.arch} has {tuple(value.shape)}"
             )
     return {key: state[key].to(value.dtype).contiguous() for key, value in expected.items()}

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
+from cache import FeatureCache
 from cache.atomic import write_text
 from stages.errors import StageError
 from stages.evaluate.baselines import logistic_regression, majority
@@ -74,6 +75,7 @@ def evaluate_head(
     metrics["calibration"] = _calibration(data, logits, probabilities, card["temperature"])
     if settings.views > 1:
         metrics["multi_view"] = _multi_view(model, data, card["temperature"], settings.views)
+    metrics["backbone"] = backbone_of(features)
     _write_tables(data, probabilities, test, train, destination)
     write_table(_reliability_table(data, logits, probabilities), destination / "reliability.csv")
     write_text(destination / "metrics.json", json.dumps(metrics, indent=2) + "\n")
@@ -129,6 +131,14 @@ def _multi_view(model: LSTMHead, data: LabelledFeatures, temperature: float, vie
     rows = data.rows("test")
     each = [softmax(predict_rows(model, data.features, rows, view) / temperature, axis=1) for view in range(views)]
     return {"views": views, "test": score(data.labels[rows], np.mean(each, axis=0))}
+
+
+def backbone_of(features: Path) -> str:
+    """Say in words which network the features come from, and whether it has seen labels."""
+    with FeatureCache(features) as cache:
+        description = cache.description
+    name, target = description.get("arch", "unknown"), description.get("finetuned_on")
+    return f"{name}, fine-tuned on {target}" if target else f"{name}, frozen"
 
 
 def check_same_data(card: dict, data: LabelledFeatures) -> None:

@@ -3,7 +3,6 @@
 In: `data/splits.csv`, the images and `models/backbone.*`. Out: shards in `.features/` and the cache `data/features/`.
 """
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pandas as pd
 import torch
 
 from cache import DamagedFileError, FeatureStore, ensure_room, fingerprint, publish, share_with_published
-from stages.backbone.network import CHANNELS, FORWARD_VERSION, IMAGENET_MEAN, IMAGENET_STD, load_extractor
+from stages.backbone.network import FORWARD_VERSION, load_extractor, read_card
 from stages.device import DTYPES, choose_batch_size, choose_device, choose_precision
 from stages.errors import StageError
 from stages.extract.compute import Failure, FeatureStream, ImageFile
@@ -76,8 +75,10 @@ def extract_features(
     wanted = [ImageFile(key, image) for key, image in zip(table["sha256"], table["image"], strict=True)]
     device = choose_device()
     precision = choose_precision(settings.precision, device)
-    shape = (settings.views, settings.tokens, CHANNELS)
-    features = FeatureStore(store, describe(settings, read_card(backbone), precision), shape)
+    card = read_card(backbone)
+    settings = settings.for_backbone(card["transform"])
+    shape = (settings.views, settings.tokens, card["channels"])
+    features = FeatureStore(store, describe(settings, card, precision), shape)
     computed, failures = 0, []
     for _ in range(PUBLISHING_ATTEMPTS):
         todo = _missing(features, wanted, failures)
@@ -185,27 +186,25 @@ def current_fingerprint(settings: FeatureSettings, backbone: Path) -> str:
     return fingerprint(describe(settings, read_card(backbone), precision))
 
 
-def read_card(backbone: Path) -> dict[str, Any]:
-    """Read what `prepare-backbone` wrote beside the weights."""
-    try:
-        return json.loads(backbone.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise StageError(f"{backbone} is missing or unreadable: run `pipeline prepare-backbone` first") from None
-
-
 def describe(settings: FeatureSettings, card: dict[str, Any], precision: str) -> dict[str, Any]:
     """Name everything that decides a feature's value: the plain text behind the fingerprint."""
+    settings = settings.for_backbone(card["transform"])
     return {
         "arch": card["arch"],
         "backbone": card["digest"],
         "forward_version": FORWARD_VERSION,
+        "code": card["code_digest"],
+        "channels": card["channels"],
+        "prefix_tokens": card["prefix_tokens"],
+        "finetuned_on": card["finetuned_on"] and card["finetuned_on"]["target"],
         "transform": {
             "version": TRANSFORM_VERSION,
             "resize_px": settings.resize_px,
             "crop_px": settings.crop_px,
             "padding_rgb": list(PADDING_RGB),
-            "mean": list(IMAGENET_MEAN),
-            "std": list(IMAGENET_STD),
+            "interpolation": settings.interpolation,
+            "mean": card["transform"]["mean"],
+            "std": card["transform"]["std"],
             "decoder": settings.decoder,
         },
         "views": settings.views,

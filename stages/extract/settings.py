@@ -1,19 +1,24 @@
 """Settings of the features: transform, views, tokens, and how they are computed."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from stages.errors import StageError
 from stages.settings import Settings
 
 
 class FeatureSettings(Settings):
     """What a feature tensor is made of (`features` in params.yaml)."""
 
-    resize_px: int = Field(256, ge=32, le=2048)
-    """The image's shorter side after resizing, before the crop."""
-    crop_px: int = Field(224, ge=32, le=2048)
-    """Side of the square that the backbone sees; where the image is smaller it is padded."""
+    resize_px: int | Literal["auto"] = "auto"
+    """The image's shorter side after resizing, before the crop; auto: as the backbone was trained (ResNet-101: 256)."""
+    crop_px: int | Literal["auto"] = "auto"
+    """Side of the square that the backbone sees; where the image is smaller it is padded. auto: as the backbone was
+    trained (ResNet-101: 224)."""
+    interpolation: Literal["auto", "bilinear", "bicubic"] = "auto"
+    """How images are resized; auto: as the backbone was trained (ResNet-101: bilinear)."""
     views: int = Field(2, ge=1, le=64)
     """Crops per image: the centre one, which is evaluated on, then random ones, which training also draws from."""
     random_state: int = Field(0, ge=0, le=2**32 - 1)
@@ -37,7 +42,44 @@ class FeatureSettings(Settings):
     """Share of images that may fail before the run stops."""
 
     @model_validator(mode="after")
+    def _sizes_are_sensible(self) -> "FeatureSettings":
+        for name in ("resize_px", "crop_px"):
+            size = getattr(self, name)
+            if size != "auto" and not 32 <= size <= 2048:
+                raise ValueError(f"{name} must be auto or a whole number from 32 to 2048")
+        return self
+
+    @model_validator(mode="after")
     def _batch_size_is_positive(self) -> "FeatureSettings":
         if self.batch_size != "auto" and not 1 <= self.batch_size <= 65_536:
             raise ValueError("batch_size must be auto or a whole number from 1 to 65536")
         return self
+
+    def for_backbone(self, transform: Mapping[str, Any]) -> "FeatureSettings":
+        """Fill in what is `auto` from the transform that the backbone's card names.
+
+        Parameters
+        ----------
+        transform
+            `resize_px`, `crop_px`, `interpolation` and `fixed_px` of the backbone.
+
+        Raises
+        ------
+        StageError
+            If the backbone takes one size only and the settings ask for another.
+        """
+        crop_px = transform["crop_px"] if self.crop_px == "auto" else self.crop_px
+        if transform["fixed_px"] and crop_px != transform["crop_px"]:
+            raise StageError(
+                f"features.crop_px is {crop_px}, but this backbone takes {transform['crop_px']} and nothing else: "
+                "set it to auto"
+            )
+        # A crop of another size keeps its share of the image.
+        own_resize_px = round(transform["resize_px"] * crop_px / transform["crop_px"])
+        return self.model_copy(
+            update={
+                "crop_px": crop_px,
+                "resize_px": own_resize_px if self.resize_px == "auto" else self.resize_px,
+                "interpolation": transform["interpolation"] if self.interpolation == "auto" else self.interpolation,
+            }
+        )

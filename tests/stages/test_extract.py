@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from cache import CacheError, FeatureCache, fingerprint
+from stages.backbone.network import read_card
 from stages.backbone.run import prepare_backbone
 from stages.backbone.settings import BackboneSettings
-from stages.extract.run import current_fingerprint, describe, extract_features, read_card
+from stages.extract.run import current_fingerprint, describe, extract_features
 from stages.extract.settings import FeatureSettings
 from tests.conftest import picture
 

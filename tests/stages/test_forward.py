@@ -12,8 +12,10 @@ import torch
 import torchvision
 from torch import nn
 
-from stages.backbone.fused import can_fuse, fuse_resnet
+from stages.backbone.architectures import Backbone, Transform
+from stages.backbone.fused import can_fuse, fuse_residual_blocks
 from stages.backbone.network import FeatureExtractor, fold_batch_norm
+from stages.backbone.torchvision_networks import trunk
 from stages.extract.compute import FeatureStream, ImageBatches, ImageFile, ahead_of_gpu, core_by_core
 from stages.extract.forward import ForwardPass
 from stages.extract.settings import FeatureSettings
@@ -30,8 +32,11 @@ def calibrated(make=torchvision.models.resnet18) -> nn.Module:
     with torch.no_grad():
         for _ in range(8):
             network(torch.randn(8, 3, 32, 32))
-    network.fc = nn.Identity()
-    return network.eval().requires_grad_(False)
+    return trunk(network).eval().requires_grad_(False)
+
+
+def extractor_of(dtype: torch.dtype = torch.float32) -> FeatureExtractor:
+    return FeatureExtractor(Backbone("resnet18", calibrated(), Transform()), tokens=1, dtype=dtype)
 
 
 class ColourMeans(nn.Module):
@@ -48,7 +53,7 @@ def test_fusing_changes_nothing_but_rounding(make):
     network, inputs = fold_batch_norm(calibrated(make)), torch.randn(4, 3, 64, 64)
     with torch.inference_mode():
         exact = network(inputs)
-        fused = fuse_resnet(copy.deepcopy(network), (4, 3, 64, 64))(inputs)
+        fused = fuse_residual_blocks(copy.deepcopy(network), (4, 3, 64, 64))(inputs)
     assert (fused - exact).norm() <= 1e-5 * exact.norm()
 
 
@@ -62,7 +67,7 @@ def test_in_bf16_the_fused_network_is_as_near_to_fp32_as_the_plain_one(make):
     with torch.inference_mode():
         exact, plain = network(inputs), low(low_inputs).float()
         assert can_fuse(low, torch.bfloat16)
-        fused = fuse_resnet(low, (4, 3, 64, 64))(low_inputs).float()
+        fused = fuse_residual_blocks(low, (4, 3, 64, 64))(low_inputs).float()
     assert not can_fuse(low, torch.bfloat16)  # once is enough
     assert (fused - exact).norm() <= 1.1 * (plain - exact).norm()
     assert nn.functional.cosine_similarity(fused, exact).min() > 0.999
@@ -71,9 +76,9 @@ def test_in_bf16_the_fused_network_is_as_near_to_fp32_as_the_plain_one(make):
 def test_other_networks_and_precisions_are_left_alone():
     assert not can_fuse(torchvision.models.mobilenet_v3_small(weights=None), torch.float32)
     assert not can_fuse(calibrated(), torch.float16)
-    extractor = FeatureExtractor(calibrated(), tokens=1, dtype=torch.float16)
+    extractor = extractor_of(torch.float16)
     extractor.prepare_for((2, 3, 32, 32))
-    assert type(extractor.resnet.conv1) is nn.Conv2d
+    assert type(extractor.network.conv1) is nn.Conv2d
 
 
 def test_every_pass_has_one_shape_and_the_padding_is_cut_off():
@@ -152,7 +157,7 @@ def test_images_that_fail_are_recorded_and_skipped(files, image_root):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-2)], ids=["fp32", "bf16"])
 def test_batch_size_changes_a_feature_by_rounding_at_most(files, image_root, dtype, tolerance):
     def features(batch_size: int) -> np.ndarray:
-        extractor = FeatureExtractor(calibrated(), tokens=1, dtype=dtype)
+        extractor = extractor_of(dtype)
         return np.stack(list(collected(stream_of(image_root, extractor, batch_size), files).values())).astype(
             np.float64
         )
@@ -164,7 +169,7 @@ def test_batch_size_changes_a_feature_by_rounding_at_most(files, image_root, dty
 
 
 def test_threads_change_no_bit(files, image_root):
-    extractor = FeatureExtractor(calibrated(), tokens=1)
+    extractor = extractor_of()
     one, three = (collected(stream_of(image_root, extractor, n_jobs=n_jobs), files) for n_jobs in (1, 3))
     assert list(one) == list(three)
     assert all(np.array_equal(one[key], three[key]) for key in one)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,10 @@ import torch
 from safetensors.torch import load_file
 from sklearn.metrics import f1_score, log_loss
 
+from cache import FeatureStore, publish
 from stages.errors import StageError
 from stages.evaluate.metrics import score
-from stages.evaluate.run import evaluate_head
+from stages.evaluate.run import backbone_of, evaluate_head
 from stages.evaluate.settings import EvaluateSettings
 from stages.outliers.run import find_outliers
 from stages.outliers.settings import OutlierSettings
@@ -50,6 +52,15 @@ def evaluate(project: Project) -> dict:
         destination=project.reports,
     )
     return json.loads((project.reports / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize(("target", "said"), [(None, "resnet101, frozen"), ("style", "resnet101, fine-tuned on style")])
+def test_the_backbone_is_named_with_what_it_was_fine_tuned_on(tmp_path: Path, target: str | None, said: str) -> None:
+    store = FeatureStore(tmp_path / "store", {"arch": "resnet101", "finetuned_on": target}, (1, 1, 4))
+    with store.writer() as writer:
+        writer.append(["a" * 64], np.zeros((1, 1, 1, 4), np.float16))
+    publish(store, ["a" * 64], ["a.jpg"], tmp_path / "features")
+    assert backbone_of(tmp_path / "features") == said
 
 
 def outliers(project: Project, **settings: object) -> pd.DataFrame:

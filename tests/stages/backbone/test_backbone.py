@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
+from stages.backbone.architectures import Backbone, build
 from stages.backbone.download import DownloadError, download
-from stages.backbone.network import FeatureExtractor, build_resnet, normalise
+from stages.backbone.network import FeatureExtractor, load_backbone, normalise
 from stages.backbone.run import prepare_backbone
 from stages.backbone.settings import BackboneSettings
-from stages.backbone.weights import get_weights, read_weights
+from stages.backbone.weights import get_backbone, read_weights
 from stages.errors import StageError
 from stages.extract.settings import FeatureSettings
 
@@ -26,8 +27,13 @@ FEATURES = FeatureSettings(resize_px=72, crop_px=64)
 
 
 @pytest.fixture(scope="module")
-def random_state_dict() -> dict[str, torch.Tensor]:
-    return get_weights("random", random_state=0, timeout_s=1)[0]
+def resnet() -> Backbone:
+    return get_backbone("resnet101", "random", random_state=0, timeout_s=1)[0]
+
+
+@pytest.fixture(scope="module")
+def random_state_dict(resnet: Backbone) -> dict[str, torch.Tensor]:
+    return resnet.network.state_dict()
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +72,10 @@ def test_one_token_equals_torchvisions_network_without_fc(pixels: torch.Tensor) 
     reference = torchvision.models.resnet101()
     reference.fc = torch.nn.Identity()
     reference.eval()
-    ours = build_resnet()
-    ours.load_state_dict(reference.state_dict())
+    ours = build("resnet101")
+    ours.network.load_state_dict(reference.state_dict())
     with torch.no_grad():
-        expected = reference(normalise(pixels))
+        expected = reference(normalise(pixels, ours.transform))
     tokens = FeatureExtractor(ours, tokens=1)(pixels)
     assert tokens.shape == (4, 1, 2048)
     torch.testing.assert_close(tokens[:, 0], expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
@@ -77,8 +83,8 @@ def test_one_token_equals_torchvisions_network_without_fc(pixels: torch.Tensor) 
 
 @pytest.mark.parametrize("tokens", [4, 9, 16, 49])
 def test_a_grid_is_the_last_map_read_row_by_row(random_state_dict: dict, tokens: int) -> None:
-    resnet = build_resnet()
-    resnet.load_state_dict(random_state_dict)
+    resnet = build("resnet101")
+    resnet.network.load_state_dict(random_state_dict)
     pixels = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (1, 3, 224, 224), dtype=np.uint8))
     pixels[:, :, :112] = 0  # the upper half is black, so the first tokens differ most from the last
     sequence = FeatureExtractor(resnet, tokens=tokens)(pixels)
@@ -89,10 +95,8 @@ def test_a_grid_is_the_last_map_read_row_by_row(random_state_dict: dict, tokens:
 
 def test_random_weights_are_calibrated_and_stay_far_from_float16s_limit(splits: Path, image_root: Path) -> None:
     weights = prepare(splits, image_root, weights="random")
-    resnet = build_resnet()
-    resnet.load_state_dict(load_file(weights))
     noise = torch.from_numpy(np.random.default_rng(2).integers(0, 256, (8, 3, 64, 64), dtype=np.uint8))
-    features = FeatureExtractor(resnet, tokens=1)(noise)
+    features = FeatureExtractor(load_backbone(weights), tokens=1)(noise)
     assert torch.isfinite(features).all()
     assert features.std() > 0.01
     assert features.max() < 1000
@@ -122,26 +126,28 @@ def test_a_named_weight_that_cannot_be_fetched_fails(tmp_path: Path, monkeypatch
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     with pytest.raises(StageError, match="IMAGENET1K_V2 could not be fetched"):
-        get_weights("IMAGENET1K_V2", random_state=0, timeout_s=1)
+        get_backbone("resnet101", "IMAGENET1K_V2", random_state=0, timeout_s=1)
 
 
 def test_an_unknown_name_is_refused_with_what_is_allowed() -> None:
     with pytest.raises(StageError, match="auto, random, IMAGENET1K_V1, IMAGENET1K_V2"):
-        get_weights("IMAGENET", random_state=0, timeout_s=1)
+        get_backbone("resnet101", "IMAGENET", random_state=0, timeout_s=1)
 
 
-def test_local_files_with_and_without_wrappers_prefixes_and_fc_load(tmp_path: Path, random_state_dict: dict) -> None:
+def test_local_files_with_and_without_wrappers_prefixes_and_fc_load(
+    tmp_path: Path, resnet: Backbone, random_state_dict: dict
+) -> None:
     with_fc = random_state_dict | {"fc.weight": torch.zeros(7, 2048), "fc.bias": torch.zeros(7)}
     torch.save(with_fc, tmp_path / "plain.pth")
     torch.save({"epoch": 3, "state_dict": {f"module.{k}": v for k, v in with_fc.items()}}, tmp_path / "wrapped.pth")
     save_file({k: v for k, v in with_fc.items() if "num_batches" not in k}, tmp_path / "timm.safetensors")
     for name in ("plain.pth", "wrapped.pth", "timm.safetensors"):
-        state = read_weights(tmp_path / name)
+        state = read_weights(tmp_path / name, resnet)
         assert state.keys() == random_state_dict.keys(), name
         assert all(torch.equal(state[key], random_state_dict[key]) for key in state), name
 
 
-def test_a_file_that_would_run_code_is_refused_and_does_not(tmp_path: Path) -> None:
+def test_a_file_that_would_run_code_is_refused_and_does_not(tmp_path: Path, resnet: Backbone) -> None:
     class Attack:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "attacked",))
@@ -150,27 +156,29 @@ def test_a_file_that_would_run_code_is_refused_and_does_not(tmp_path: Path) -> N
     (tmp_path / "bare.pth").write_bytes(pickle.dumps(Attack()))
     for name in ("attack.pth", "bare.pth"):
         with pytest.raises(StageError, match=name):
-            read_weights(tmp_path / name)
+            read_weights(tmp_path / name, resnet)
     assert not (tmp_path / "attacked").exists()
 
 
 @pytest.mark.parametrize("name", ["missing.pth", "text.pth", "text.safetensors", "empty.pth"])
-def test_a_file_that_is_no_weights_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_no_weights_is_refused_in_one_line(tmp_path: Path, resnet: Backbone, name: str) -> None:
     if name.startswith("text"):
         (tmp_path / name).write_text("not weights")
     if name.startswith("empty"):
         (tmp_path / name).touch()
     with pytest.raises(StageError, match=name):
-        read_weights(tmp_path / name)
+        read_weights(tmp_path / name, resnet)
 
 
-def test_another_network_is_refused_by_its_keys_and_shapes(tmp_path: Path, random_state_dict: dict) -> None:
+def test_another_network_is_refused_by_its_keys_and_shapes(
+    tmp_path: Path, resnet: Backbone, random_state_dict: dict
+) -> None:
     torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "resnet18.pth")
-    with pytest.raises(StageError, match="no ResNet-101 by its keys"):
-        read_weights(tmp_path / "resnet18.pth")
+    with pytest.raises(StageError, match="no resnet101 by its keys"):
+        read_weights(tmp_path / "resnet18.pth", resnet)
     torch.save(random_state_dict | {"conv1.weight": torch.zeros(64, 1, 7, 7)}, tmp_path / "grey.pth")
     with pytest.raises(StageError, match=r"conv1\.weight has shape"):
-        read_weights(tmp_path / "grey.pth")
+        read_weights(tmp_path / "grey.pth", resnet)
 
 
 class SlowHandler(http.server.BaseHTTPRequestHandler):

@@ -1,0 +1,340 @@
+"""Fine-tune a backbone on one label column: AdamW, warm-up and cosine, early stopping on validation macro F1.
+
+In: a backbone, the train and val images. Out: the same backbone with the weights of its best epoch, and what it saw.
+A checkpoint after each epoch makes an interrupted run end in the same bits; under `torchrun` processes share the steps.
+"""
+
+import hashlib
+import logging
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import accuracy_score, f1_score
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+from cache import fingerprint
+from cache.atomic import atomic_path
+from stages.backbone.architectures import Backbone
+from stages.backbone.finetune_data import (
+    UNREADABLE,
+    Crops,
+    LabelledImages,
+    Steps,
+    centre_batches,
+    loader,
+    read_labelled_images,
+)
+from stages.backbone.finetune_network import Classifier, freeze, make_optimizer, schedule, set_train_mode
+from stages.backbone.processes import Processes
+from stages.backbone.settings import FinetuneSettings
+from stages.device import has_bf16
+from stages.errors import StageError
+from stages.extract.settings import FeatureSettings
+from stages.parallel import thread_count
+from stages.progress import Progress
+
+MAX_WORKERS = 16
+CLIP_NORM = 1.0
+
+log = logging.getLogger(__name__)
+EpochLog = dict[str, float]
+
+
+@dataclass
+class Progressed:
+    """How far training is: what a checkpoint holds beside the weights and the optimizer's state."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_f1: float = -1.0
+    epochs: list[EpochLog] = field(default_factory=list)
+    best_state: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+def finetune(
+    backbone: Backbone,
+    *,
+    channels: int,
+    settings: FinetuneSettings,
+    features: FeatureSettings,
+    splits: Path,
+    images: Path,
+    max_pixels: int,
+    checkpoint: Path,
+    processes: Processes,
+    n_jobs: int = -1,
+) -> dict[str, Any]:
+    """Train a backbone in place and leave it, on the CPU, with the weights of its best epoch.
+
+    Parameters
+    ----------
+    backbone
+        With the weights to start from; under torchrun, the first process's count.
+    channels
+        Of its last map.
+    settings
+        The optimisation; `target` is set.
+    features
+        Sizes and decoder of extraction.
+    splits, images
+        The table of split, and the image root.
+    max_pixels
+        Larger images are not decoded.
+    checkpoint
+        Where the state after the last whole epoch is kept until the end.
+    processes
+        Who trains together.
+    n_jobs
+        Processes that decode, as in joblib; they change no result.
+
+    Returns
+    -------
+    dict
+        What the backbone saw, for its card: target, classes, counts, digest of the images, and each epoch's scores.
+
+    Raises
+    ------
+    StageError
+        If there is nothing to train on, the network has no such block, or too many images cannot be read.
+    """
+    train, val, classes = read_labelled_images(settings.target, splits)
+    torch.manual_seed(settings.random_state)
+    classifier = Classifier(backbone, channels, len(classes)).to(memory_format=torch.channels_last)
+    learning = freeze(classifier, backbone.arch, settings.unfreeze)
+    classifier.to(processes.device)
+    processes.copy_from_first(classifier)
+    setup = _digest_of_setup(classifier, settings, features, train, val)
+    run = _Run(backbone.arch, classifier, learning, settings, processes, features.max_failed_share)
+    state = run.load(checkpoint, setup)
+    workers = 0 if n_jobs == 1 else min(thread_count(n_jobs), MAX_WORKERS)
+    steps = Steps(len(train), settings.batch_size, settings.random_state, processes.rank, processes.count)
+    train_batches = loader(Crops(train, images, features, settings, max_pixels), steps, workers, processes.device)
+    shares = centre_batches(len(val), settings.batch_size, processes.rank, processes.count)
+    val_batches = loader(Crops(val, images, features, settings, max_pixels), shares, workers, processes.device)
+
+    while state.epoch < settings.epochs and state.epoch - state.best_epoch < settings.patience:
+        epoch = state.epoch + 1
+        steps.epoch = epoch
+        scores = {"epoch": epoch} | run.train(train_batches, steps, epoch) | run.validate(val_batches, val)
+        state.epoch = epoch
+        state.epochs.append(scores)
+        if scores["val/f1_macro"] > state.best_f1:
+            state.best_f1, state.best_epoch = scores["val/f1_macro"], epoch
+            state.best_state = {name: value.cpu().clone() for name, value in backbone.network.state_dict().items()}
+        if processes.first:
+            run.save(checkpoint, setup, state)
+            log.info("epoch %d: train loss %.4f, val macro F1 %.4f (best %.4f at epoch %d)",
+                     epoch, scores["train/loss"], scores["val/f1_macro"], state.best_f1, state.best_epoch)  # fmt: skip
+
+    backbone.network.to("cpu").load_state_dict(state.best_state)
+    backbone.network.requires_grad_(False).eval()
+    return _what_it_saw(settings, classes, train, val, state, processes)
+
+
+class _Run:
+    """The training of one classifier: an epoch, its validation, and its checkpoint."""
+
+    def __init__(
+        self,
+        arch: str,
+        classifier: Classifier,
+        learning: list[nn.Module],
+        settings: FinetuneSettings,
+        processes: Processes,
+        max_failed_share: float,
+    ) -> None:
+        self.classifier, self.learning, self.settings, self.processes = classifier, learning, settings, processes
+        self.max_failed_share = max_failed_share
+        self.optimizer = make_optimizer(classifier, settings)
+        device = processes.device
+        use_bf16 = settings.precision == "bf16" or (settings.precision == "auto" and has_bf16(device))
+        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=use_bf16)
+        self.model: nn.Module = classifier
+        if processes.count > 1:
+            if settings.batch_norm == "update" and device.type == "cuda":
+                nn.SyncBatchNorm.convert_sync_batchnorm(classifier)
+            self.model = DistributedDataParallel(
+                classifier,
+                device_ids=[device] if device.type == "cuda" else None,
+                broadcast_buffers=settings.batch_norm == "update",
+                # Networks from elsewhere may have layers that forward_features does not use.
+                find_unused_parameters=":" in arch,
+            )
+
+    def train(self, batches: DataLoader, steps: Steps, epoch: int) -> EpochLog:
+        """Step through every train image once."""
+        # Dropout and the like: keyed by epoch, so that a resumed run draws what an uninterrupted one does.
+        torch.manual_seed(int(np.random.SeedSequence([self.settings.random_state, epoch, self.processes.rank])
+                              .generate_state(1, np.uint64)[0]))  # fmt: skip
+        set_train_mode(self.classifier, self.learning, self.settings.batch_norm)
+        total = torch.zeros(4, dtype=torch.float64)  # loss, right, read, unreadable
+        shown = Progress(steps.count, f"Fine-tuning, epoch {epoch}") if self.processes.first else nullcontext()
+        with shown as progress:
+            for step, ((pixels, labels), size) in enumerate(zip(batches, steps.step_sizes(), strict=True)):
+                self._set_learning_rates(epoch - 1 + (step + 0.5) / steps.steps)
+                total += self._step(pixels, labels, size)
+                if progress is not None:
+                    progress.advance(size)
+        loss, right, read, unreadable = self.processes.sum(total).tolist()
+        if unreadable > max(self.max_failed_share * steps.count, 1) or read == 0:
+            raise StageError(
+                f"{unreadable:.0f} of {steps.count} train images could not be read while fine-tuning: more than "
+                "features.max_failed_share; check dataset.images and run `pipeline clean` again"
+            )
+        return {"train/loss": loss / read, "train/accuracy": right / read}
+
+    def _step(self, pixels: torch.Tensor, labels: torch.Tensor, size: int) -> torch.Tensor:
+        """Forward, backward and step; the sums of loss, right, read and unreadable images of this process."""
+        device = self.processes.device
+        pixels, labels = pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        with self.autocast:
+            logits = self.model(pixels)
+        loss = F.cross_entropy(
+            logits.float(), labels,
+            ignore_index=UNREADABLE, label_smoothing=self.settings.label_smoothing, reduction="sum",
+        )  # fmt: skip
+        self.optimizer.zero_grad(set_to_none=True)
+        # Gradients are averaged over processes, whose shares of the step may differ by one image.
+        (loss * self.processes.count / size).backward()
+        nn.utils.clip_grad_norm_(self.classifier.parameters(), CLIP_NORM)
+        self.optimizer.step()
+        read = labels != UNREADABLE
+        right = (logits.detach().argmax(dim=1) == labels)[read].sum()
+        return torch.tensor([float(loss.detach()), float(right), float(read.sum()), float((~read).sum())]).double()
+
+    def _set_learning_rates(self, epochs_done: float) -> None:
+        share = schedule(epochs_done / self.settings.epochs, self.settings.warmup_epochs / self.settings.epochs)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * share
+
+    @torch.inference_mode()
+    def validate(self, batches: DataLoader, val: LabelledImages) -> EpochLog:
+        """Score the centre crops of the val images; every process gets the same scores."""
+        self.classifier.eval()
+        logits = torch.zeros(len(val), self.classifier.fc.out_features, dtype=torch.float64)
+        read = torch.zeros(len(val), dtype=torch.float64)
+        rank, count, done = self.processes.rank, self.processes.count, 0
+        for pixels, labels in batches:
+            with self.autocast:
+                out = self.classifier(pixels.to(self.processes.device, non_blocking=True))
+            rows = rank + count * torch.arange(done, done + len(labels))
+            logits[rows], read[rows] = out.double().cpu(), (labels != UNREADABLE).double()
+            done += len(labels)
+        good = self.processes.sum(read).bool().numpy()
+        logits = self.processes.sum(logits)[good]
+        if not good.any():
+            raise StageError("no val image could be read while fine-tuning: check dataset.images")
+        y_true, y_pred = val.labels[good], logits.argmax(dim=1).numpy()
+        return {
+            "val/loss": float(F.cross_entropy(logits, torch.from_numpy(y_true))),
+            "val/accuracy": float(accuracy_score(y_true, y_pred)),
+            "val/f1_macro": float(f1_score(y_true, y_pred, average="macro", zero_division=0)),
+        }
+
+    def save(self, checkpoint: Path, setup: str, state: Progressed) -> None:
+        """Write everything that the next epoch depends on, atomically."""
+        with atomic_path(checkpoint) as temporary:
+            torch.save(
+                {
+                    "setup": setup,
+                    "state": vars(state),
+                    "classifier": self.classifier.state_dict(),
+                    "optimizer": self.optimizer.state_dict(),
+                },
+                temporary,
+            )
+
+    def load(self, checkpoint: Path, setup: str) -> Progressed:
+        """Take up an interrupted run of the same set-up, or start anew.
+
+        Under torchrun every process reads the file: the folder must be one that all of them see.
+        """
+        try:
+            saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            if saved["setup"] != setup:
+                log.info(
+                    "settings, images or weights changed since the last fine-tuning was interrupted: starting anew"
+                )
+                saved = None
+        except FileNotFoundError:
+            saved = None
+        except Exception as error:  # whatever a damaged file makes torch raise: its epochs are done again
+            log.warning("%s is unreadable (%s): fine-tuning starts anew", checkpoint, error)
+            saved = None
+        self.processes.wait()
+        if saved is None:
+            return Progressed()
+        self.classifier.load_state_dict(saved["classifier"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        log.info("fine-tuning goes on after epoch %d", saved["state"]["epoch"])
+        return Progressed(**saved["state"])
+
+
+def _digest_of_setup(
+    classifier: Classifier,
+    settings: FinetuneSettings,
+    features: FeatureSettings,
+    train: LabelledImages,
+    val: LabelledImages,
+) -> str:
+    """Name everything that a resumed run must share with the interrupted one."""
+    weights = hashlib.sha256()
+    for name, value in classifier.state_dict().items():
+        weights.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    sizes = features.model_dump(include={"resize_px", "crop_px", "interpolation", "decoder"})
+    return fingerprint(
+        {
+            "weights": weights.hexdigest(),
+            "settings": settings.model_dump(),
+            "features": sizes,
+            "images": digest_of_images(train, val),
+            "transform": classifier.transform.as_json(),
+        }
+    )
+
+
+def digest_of_images(train: LabelledImages, val: LabelledImages) -> str:
+    """SHA-256 over which images were trained and judged on, and as what."""
+    digest = hashlib.sha256()
+    for split, data in (("train", train), ("val", val)):
+        for key, label in zip(data.keys, data.labels.tolist(), strict=True):
+            digest.update(f"{split} {key} {label}\n".encode())
+    return digest.hexdigest()
+
+
+def _what_it_saw(
+    settings: FinetuneSettings,
+    classes: list[str],
+    train: LabelledImages,
+    val: LabelledImages,
+    state: Progressed,
+    processes: Processes,
+) -> dict[str, Any]:
+    norms = "everywhere as in the weights it started from"
+    if settings.batch_norm == "update":
+        norms = "measured anew in the layers that learned, as in the weights it started from in the others"
+    return {
+        "target": settings.target,
+        "sentence": (
+            f"Backbone fine-tuned on {settings.target}: {len(train)} train images of {len(classes)} classes, "
+            f"{settings.unfreeze} unfrozen, val macro F1 {state.best_f1:.3f} at epoch {state.best_epoch} "
+            f"of {len(state.epochs)}."
+        ),
+        "classes": classes,
+        "train_images": len(train),
+        "val_images": len(val),
+        "images_digest": digest_of_images(train, val),
+        "batch_norm_statistics": norms,
+        "best_epoch": state.best_epoch,
+        "val_f1_macro": state.best_f1,
+        "epochs": state.epochs,
+        "processes": processes.count,
+        "settings": settings.model_dump(),
+    }
