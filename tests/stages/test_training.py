@@ -137,7 +137,7 @@ def test_feature_dropout_drops_a_channel_from_all_tokens_alike() -> None:
 def test_balanced_weights_are_scikit_learns() -> None:
     labels = np.array([0, 0, 0, 1])
     logits = torch.randn(4, 2)
-    loss = make_loss(labels, 2, TrainSettings(imbalance="balanced"), CPU)
+    loss = make_loss(labels, 2, TrainSettings(imbalance="balanced", label_smoothing=0), CPU)
     expected = F.cross_entropy(logits, torch.from_numpy(labels), weight=torch.tensor([4 / 6, 4 / 2]))
     torch.testing.assert_close(loss(logits, torch.from_numpy(labels)), expected)
 
@@ -145,7 +145,7 @@ def test_balanced_weights_are_scikit_learns() -> None:
 def test_logit_adjustment_makes_the_head_outbid_the_prior() -> None:
     """Logits equal to the log of a uniform posterior are what a prior-only loss would be satisfied with."""
     labels = np.array([0] * 9 + [1])
-    loss = make_loss(labels, 2, TrainSettings(imbalance="logit_adjustment"), CPU)
+    loss = make_loss(labels, 2, TrainSettings(imbalance="logit_adjustment", tau=1, label_smoothing=0), CPU)
     logits = torch.zeros(10, 2, requires_grad=True)
     value = loss(logits, torch.from_numpy(labels))
     value.backward()
@@ -156,7 +156,7 @@ def test_logit_adjustment_makes_the_head_outbid_the_prior() -> None:
 
 def test_mixup_blends_features_and_losses_alike() -> None:
     x, y = torch.eye(4)[:, None], torch.arange(4)
-    cross_entropy = make_loss(np.arange(4), 4, TrainSettings(), CPU)
+    cross_entropy = make_loss(np.arange(4), 4, TrainSettings(imbalance="none", label_smoothing=0), CPU)
     blend, loss = mixed(x, y, 0.4, cross_entropy, np.random.default_rng(0))
     torch.testing.assert_close(blend.sum(dim=2), torch.ones(4, 1))
     assert (blend[:, 0].argmax(dim=1) == y).all()  # the own label keeps the larger share
