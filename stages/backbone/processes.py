@@ -18,10 +18,11 @@ from stages.device import choose_device
 
 @dataclass(frozen=True)
 class Processes:
-    """This process (`rank`, from 0) of how many (`count`), and its device."""
+    """This process (`rank`, from 0) of how many (`count`; `here`: on this machine), and its device."""
 
     rank: int
     count: int
+    here: int
     device: torch.device
 
     @property
@@ -59,13 +60,13 @@ def joined_processes() -> Iterator[Processes]:
     count = int(os.environ.get("WORLD_SIZE", "1"))
     device = choose_device()
     if count == 1:
-        yield Processes(0, 1, device)
+        yield Processes(0, 1, 1, device)
         return
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Processes(dist.get_rank(), count, device)
+        yield Processes(dist.get_rank(), count, int(os.environ.get("LOCAL_WORLD_SIZE", "1")), device)
     finally:
         dist.destroy_process_group()

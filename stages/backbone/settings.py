@@ -1,13 +1,14 @@
 """Settings of the backbone: which network and whose weights."""
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from stages.settings import Settings
 
 # A name, timm:NAME, or package.module:function.
-ARCH = r"^(\w+|timm:[\w.-]+|\w+(\.\w+)*:\w+)$"
+ARCH = re.compile(r"\w+|timm:[\w.-]+|\w+(\.\w+)*:\w+", re.ASCII)
 
 
 class FinetuneSettings(Settings):
@@ -54,7 +55,7 @@ class FinetuneSettings(Settings):
 class BackboneSettings(Settings):
     """The feature extractor (`backbone` in params.yaml)."""
 
-    arch: str = Field("resnet101", pattern=ARCH, max_length=200)
+    arch: str = Field("resnet101", max_length=200)
     """The network: a torchvision classification network's name, timm:NAME, or package.module:function (your own code,
     which is run)."""
     weights: str = Field("auto", min_length=1)
@@ -67,3 +68,10 @@ class BackboneSettings(Settings):
     calibration_images: int = Field(32, ge=2, le=4096)
     """random: number of train images whose activations set the batch-norm statistics."""
     finetune: FinetuneSettings = FinetuneSettings()
+
+    @field_validator("arch")
+    @classmethod
+    def _arch_is_a_name(cls, arch: str) -> str:
+        if not ARCH.fullmatch(arch):
+            raise ValueError("must be the name of a torchvision network, timm:NAME, or package.module:function")
+        return arch

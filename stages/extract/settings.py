@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from stages.errors import StageError
 from stages.settings import Settings
@@ -41,13 +41,12 @@ class FeatureSettings(Settings):
     max_failed_share: float = Field(0.05, ge=0, le=1)
     """Share of images that may fail before the run stops."""
 
-    @model_validator(mode="after")
-    def _sizes_are_sensible(self) -> "FeatureSettings":
-        for name in ("resize_px", "crop_px"):
-            size = getattr(self, name)
-            if size != "auto" and not 32 <= size <= 2048:
-                raise ValueError(f"{name} must be auto or a whole number from 32 to 2048")
-        return self
+    @field_validator("resize_px", "crop_px")
+    @classmethod
+    def _size_is_sensible(cls, size: int | str) -> int | str:
+        if size != "auto" and not 32 <= size <= 2048:
+            raise ValueError("must be auto or a whole number from 32 to 2048")
+        return size
 
     @model_validator(mode="after")
     def _batch_size_is_positive(self) -> "FeatureSettings":
