@@ -102,7 +102,13 @@ def _features(
         except OSError as error:
             errors[image] = error.strerror or str(error)
     stream = FeatureStream(
-        extractor=load_extractor(backbone, tokens=settings.tokens, dtype=DTYPES[precision], device=device),
+        extractor=load_extractor(
+            backbone,
+            tokens=settings.tokens,
+            pooled_token=settings.pooled_token,
+            dtype=DTYPES[precision],
+            device=device,
+        ),
         settings=settings.model_copy(update={"views": 1}),
         batch_size=choose_batch_size(settings.batch_size, device),
         images=Path(Path.cwd().anchor),

@@ -77,16 +77,21 @@ class FeatureExtractor(nn.Module):
         What `architectures.build` makes, with its weights loaded.
     tokens
         1 for the pooled vector, g² for the last map pooled to a g x g grid and read row by row.
+    pooled_token
+        Put the pooled vector before the grid.
     dtype
         Of weights and activations. Normalisation and pooling are float32 whatever it is.
     """
 
-    def __init__(self, backbone: Backbone, *, tokens: int, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, backbone: Backbone, *, tokens: int, pooled_token: bool = False, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
         folded = fold_batch_norm(backbone.network.eval())
         self.network = folded.to(dtype=dtype, memory_format=torch.channels_last)
         self.transform, self.prefix_tokens = backbone.transform, backbone.prefix_tokens
-        self.grid, self.dtype = math.isqrt(tokens), dtype
+        self.grids = [1, math.isqrt(tokens)] if pooled_token else [math.isqrt(tokens)]
+        self.dtype = dtype
         self.requires_grad_(False)
 
     def prepare_for(self, input_size: tuple[int, int, int, int]) -> None:
@@ -99,7 +104,8 @@ class FeatureExtractor(nn.Module):
         """Map `(n, 3, h, w)` uint8 pixels to `(n, tokens, channels)` float32 features."""
         inputs = normalise(pixels, self.transform).to(dtype=self.dtype, memory_format=torch.channels_last)
         maps = as_map(self.network.forward_features(inputs).float(), self.prefix_tokens)
-        return F.adaptive_avg_pool2d(maps, self.grid).flatten(2).transpose(1, 2).contiguous()
+        tokens = [F.adaptive_avg_pool2d(maps, grid).flatten(2) for grid in self.grids]
+        return torch.cat(tokens, dim=2).transpose(1, 2).contiguous()
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
@@ -174,6 +180,8 @@ def load_backbone(weights: Path) -> Backbone:
     return backbone
 
 
-def load_extractor(weights: Path, *, tokens: int, dtype: torch.dtype, device: torch.device) -> FeatureExtractor:
+def load_extractor(
+    weights: Path, *, tokens: int, pooled_token: bool, dtype: torch.dtype, device: torch.device
+) -> FeatureExtractor:
     """Read the prepared backbone from its file onto a device."""
-    return FeatureExtractor(load_backbone(weights), tokens=tokens, dtype=dtype).to(device)
+    return FeatureExtractor(load_backbone(weights), tokens=tokens, pooled_token=pooled_token, dtype=dtype).to(device)

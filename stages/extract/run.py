@@ -77,7 +77,7 @@ def extract_features(
     precision = choose_precision(settings.precision, device)
     card = read_card(backbone)
     settings = settings.for_backbone(card["transform"])
-    shape = (settings.views, settings.tokens, card["channels"])
+    shape = (settings.views, settings.sequence_length, card["channels"])
     features = FeatureStore(store, describe(settings, card, precision), shape)
     computed, failures = 0, []
     for _ in range(PUBLISHING_ATTEMPTS):
@@ -120,7 +120,13 @@ def _compute(
 ) -> list[Failure]:
     """Run the backbone over the images and append what comes out to the store."""
     stream = FeatureStream(
-        extractor=load_extractor(backbone, tokens=settings.tokens, dtype=DTYPES[precision], device=device),
+        extractor=load_extractor(
+            backbone,
+            tokens=settings.tokens,
+            pooled_token=settings.pooled_token,
+            dtype=DTYPES[precision],
+            device=device,
+        ),
         settings=settings,
         batch_size=choose_batch_size(settings.batch_size, device),
         images=images,
@@ -211,5 +217,6 @@ def describe(settings: FeatureSettings, card: dict[str, Any], precision: str) ->
         # With the centre crop alone no seed decides anything.
         "views_random_state": settings.random_state if settings.views > 1 else None,
         "tokens": settings.tokens,
+        "pooled_token": settings.pooled_token,
         "precision": precision,
     }

@@ -25,6 +25,8 @@ class FeatureSettings(Settings):
     """Seed of the random crops."""
     tokens: Literal[1, 4, 9, 16, 49] = 9
     """1: the pooled vector. g²: the last feature map pooled to a g x g grid, row by row."""
+    pooled_token: bool = False
+    """Put the pooled vector before the grid, as the first token of tokens + 1."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 where the processor multiplies it in hardware, else fp32."""
     decoder: Literal["fast", "exact"] = "fast"
@@ -49,10 +51,21 @@ class FeatureSettings(Settings):
         return size
 
     @model_validator(mode="after")
+    def _pooled_token_has_a_grid(self) -> "FeatureSettings":
+        if self.pooled_token and self.tokens == 1:
+            raise ValueError("pooled_token needs a grid: with tokens 1 the pooled vector is all there is")
+        return self
+
+    @model_validator(mode="after")
     def _batch_size_is_positive(self) -> "FeatureSettings":
         if self.batch_size != "auto" and not 1 <= self.batch_size <= 65_536:
             raise ValueError("batch_size must be auto or a whole number from 1 to 65536")
         return self
+
+    @property
+    def sequence_length(self) -> int:
+        """Tokens per view, the pooled one counted."""
+        return self.tokens + self.pooled_token
 
     def for_backbone(self, transform: Mapping[str, Any]) -> "FeatureSettings":
         """Fill in what is `auto` from the transform that the backbone's card names.

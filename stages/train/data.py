@@ -13,7 +13,7 @@ import pandas as pd
 
 from cache import FeatureCache
 from stages.errors import StageError
-from stages.tables import read_table
+from stages.tables import is_own_split, read_table
 from stages.train.placement import CachedFeatures, blocks
 
 UNLABELLED = -1
@@ -101,9 +101,8 @@ def not_finite_message(data: LabelledFeatures, row: int, features: Path) -> str:
 
 def _check_target(target: str, table: pd.DataFrame, splits: Path) -> None:
     if target not in table.columns:
-        attributes = [
-            c for c in table.columns if c not in {"image", "sha256", "width", "height", "mode", "group", "split"}
-        ]
+        others = {"image", "sha256", "width", "height", "mode", "group"}
+        attributes = [column for column in table.columns if column not in others and not is_own_split(column)]
         raise StageError(f"{splits} has no label column {target!r}; it has: {', '.join(attributes) or 'none'}")
 
 

@@ -19,7 +19,7 @@ from cache import FeatureCache
 
 Placement = Literal["auto", "gpu", "ram", "stream"]
 T = TypeVar("T")
-BLOCK_BYTES = 8 * 2**20
+BLOCK_BYTES = 2 * 2**20
 # Shares of free memory that features may take: the rest is for gradients, and for the machine's other users.
 GPU_SHARE, RAM_SHARE = 0.6, 0.5
 
@@ -151,7 +151,7 @@ def _cgroup_limits() -> Iterator[int]:
 
 
 def blocks(features: FeatureArray, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
-    """Cut row numbers (all, or these) into pieces whose features take 8 MiB at most, in order."""
+    """Cut row numbers (all, or these) into pieces whose features take 2 MiB at most, in order."""
     rows = np.arange(len(features)) if rows is None else rows
     row_bytes = int(np.prod(features.shape[1:])) * 2
     step = max(1, BLOCK_BYTES // row_bytes)
@@ -173,13 +173,14 @@ def mean_and_std(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and standard deviation of every channel over rows, views and tokens; two of shape `(channels,)`, float64.
 
-    `flattened` is what is done to the features first; it gives float32.
+    `flattened` is what is done to the features first; it gives float32 in memory of its own.
     """
     count, total, squares, shift = 0, 0.0, 0.0, None
     for block in blocks(features, rows):
         flat = flattened(torch.as_tensor(features[block]).flatten(0, -2))
         shift = flat.mean(dim=0) if shift is None else shift  # near the mean: squares of differences stay small
-        flat = flat - shift
-        count, total, squares = count + len(flat), total + flat.sum(0).double(), squares + flat.square().sum(0).double()
+        flat.sub_(shift)
+        count, total = count + len(flat), total + flat.sum(0).double()
+        squares = squares + flat.square_().sum(0).double()
     mean = total / count
     return (mean + shift).cpu(), (squares / count - mean.square()).clamp_min(0).sqrt().cpu()

@@ -105,4 +105,6 @@ def test_a_csv_collection_in_an_empty_folder_is_a_new_project(tmp_path: Path) ->
     command("pipeline", "report", cwd=project)
     assert json.loads((project / "reports" / "style" / "metrics.json").read_text())["test"]["n"] == 6
     assert "médaillon" in (project / "reports" / "pages" / "style.html").read_text(encoding="utf-8")
-    assert sorted(path.name for path in project.iterdir()) == [".features", "data", "models", "params.yaml", "reports"]
+    assert {path.name for path in project.iterdir()} == {
+        ".features", ".scan", ".training", "data", "models", "params.yaml", "reports",
+    }  # fmt: skip

@@ -36,6 +36,7 @@ def test_a_key_left_out_keeps_its_default(tmp_path: Path) -> None:
         ("train: {epochs: 2.5}", "train.epochs", "integer"),
         ("train: {epochs: true}", "train.epochs", "integer"),
         ("features: {tokens: 5}", "features.tokens", "1, 4, 9, 16 or 49"),
+        ("features: {pooled_token: true, tokens: 1}", "features", "needs a grid"),
         ("features: {precision: int8}", "features.precision", "'fp32'"),
         ("features: {batch_size: 0}", "features", "batch_size must be auto or a whole number"),
         ("split: {ratios: [0.6, 0.6, 0.2]}", "split.ratios", "add up to 1"),

@@ -180,7 +180,8 @@ def test_damage_found_while_publishing_is_computed_again_in_the_same_run(collect
 
 
 CHANGES = {
-    "resize_px": 44, "crop_px": 28, "views": 3, "random_state": 1, "tokens": 4, "precision": "fp32", "decoder": "exact",
+    "resize_px": 44, "crop_px": 28, "views": 3, "random_state": 1, "tokens": 4, "pooled_token": True,
+    "precision": "fp32", "decoder": "exact", "interpolation": "bicubic",
 }  # fmt: skip
 
 

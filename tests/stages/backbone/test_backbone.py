@@ -93,6 +93,19 @@ def test_a_grid_is_the_last_map_read_row_by_row(random_state_dict: dict, tokens:
     assert torch.dist(first, second) < torch.dist(first, last)
 
 
+def test_the_pooled_vector_can_come_before_the_grid(random_state_dict: dict) -> None:
+    pixels = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (1, 3, 224, 224), dtype=np.uint8))
+
+    def features(tokens: int, pooled_token: bool = False) -> torch.Tensor:
+        resnet = build("resnet101")
+        resnet.network.load_state_dict(random_state_dict)
+        return FeatureExtractor(resnet, tokens=tokens, pooled_token=pooled_token)(pixels)
+
+    both = features(4, pooled_token=True)
+    assert torch.equal(both[:, :1], features(1))
+    assert torch.equal(both[:, 1:], features(4))
+
+
 def test_random_weights_are_calibrated_and_stay_far_from_float16s_limit(splits: Path, image_root: Path) -> None:
     weights = prepare(splits, image_root, weights="random")
     noise = torch.from_numpy(np.random.default_rng(2).integers(0, 256, (8, 3, 64, 64), dtype=np.uint8))

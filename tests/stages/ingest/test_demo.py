@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from stages.clean.run import check_image
+from stages.clean.check import check_image
 from stages.clean.settings import CleanSettings
 from stages.images import to_rgb
 from stages.ingest.demo.artists import ARTISTS, GENRES, STYLES

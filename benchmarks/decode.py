@@ -1,0 +1,108 @@
+"""How fast one core turns a JPEG file into the crop that the backbone sees, beside other ways to decode it.
+
+    python benchmarks/decode.py [--images FOLDER] [--side 1400]
+
+Without a folder, photographs' statistics are imitated (noise whose spectrum falls with the frequency), in files of the
+size that WikiArt's have. All take turns within one run, after a warm-up; a figure is the median of the rounds.
+"""
+
+import argparse
+import hashlib
+import io
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from PIL import Image
+
+from stages.extract.settings import FeatureSettings
+from stages.views import load_views
+
+COUNT = 48
+# Gives 300 kB: the mean of WikiArt, 81,446 files in 25 GB.
+QUALITY = 80
+SETTINGS = FeatureSettings(resize_px=256, crop_px=224, views=1)
+
+
+def main() -> None:
+    """Run the contenders in turns and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=Path, help="folder of JPEG files (default: painted ones)")
+    parser.add_argument("--side", type=int, default=1400, help="longer side of painted images (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        paths = gather(arguments, Path(name))
+        keys = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+        contenders = {
+            "file to crop, decoder: fast": lambda path: crop(path, keys[path], "fast"),
+            "file to crop, decoder: exact": lambda path: crop(path, keys[path], "exact"),
+            "Pillow, decoding alone": lambda path: Image.open(path).convert("RGB"),
+            "torchvision, decoding alone": decode_by_torchvision,
+        }
+        sizes = [path.stat().st_size / 1000 for path in paths]
+        shape = Image.open(paths[0]).size
+        print(f"{len(paths)} JPEG files, the first {shape[0]} x {shape[1]}, median {statistics.median(sizes):.0f} kB\n")
+        rates = measure(contenders, paths, arguments.rounds)
+    plain = rates["Pillow, decoding alone"]
+    print(f"{'one core':<32}{'images/s':>10}{'of Pillow':>11}")
+    for title, values in rates.items():
+        ratio = statistics.median(a / b for a, b in zip(values, plain, strict=True))
+        print(f"{title:<32}{statistics.median(values):>10.0f}{ratio:>11.2f}")
+
+
+def gather(arguments: argparse.Namespace, folder: Path) -> list[Path]:
+    if arguments.images:
+        return list(itertools.islice(sorted(arguments.images.rglob("*.jpg")), COUNT))
+    return [imitate(folder / f"{number}.jpg", arguments.side, number) for number in range(COUNT)]
+
+
+def imitate(path: Path, side: int, seed: int) -> Path:
+    """Noise with the amplitudes of paintings, about 1 / frequency (Graham and Field 2007), 3 to 4 in shape."""
+    height, width = side * 3 // 4, side
+    generator = np.random.default_rng(seed)
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    frequency[0, 0] = np.inf
+    channels = []
+    for _ in range(3):
+        phases = np.exp(2j * np.pi * generator.random(frequency.shape))
+        values = np.fft.irfft2(phases / frequency**1.25, s=(height, width))
+        channels.append(128 + 45 * values / values.std())
+    luma, blue, red = channels
+    ycbcr = np.stack([luma, 128 + (blue - 128) / 4, 128 + (red - 128) / 4], axis=-1).clip(0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(ycbcr, "YCbCr").convert("RGB").save(buffer, "JPEG", quality=QUALITY)
+    path.write_bytes(buffer.getvalue())
+    return path
+
+
+def crop(path: Path, key: str, decoder: str) -> np.ndarray:
+    settings = SETTINGS.model_copy(update={"decoder": decoder})
+    return load_views(path.parent, path.name, key, settings=settings, max_pixels=10**8)
+
+
+def decode_by_torchvision(path: Path) -> torch.Tensor:
+    return torchvision.io.decode_jpeg(torchvision.io.read_file(str(path)))
+
+
+def measure(contenders: dict[str, Callable], paths: list[Path], rounds: int) -> dict[str, list[float]]:
+    rates: dict[str, list[float]] = {title: [] for title in contenders}
+    for number in range(rounds + 1):
+        for title, decode in contenders.items():
+            started = time.perf_counter()
+            for path in paths:
+                decode(path)
+            if number:  # the first is the warm-up
+                rates[title].append(len(paths) / (time.perf_counter() - started))
+    return rates
+
+
+if __name__ == "__main__":
+    main()
