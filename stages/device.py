@@ -5,7 +5,7 @@ In: settings that may say `auto`. Out: a device, a precision, a number of crops 
 
 import torch
 
-BATCH_ON_CPU = 8  # on each core: activations stay near it
+BATCH_ON_CPU = 16  # on each core: activations stay near it
 BATCH_ON_GPU = 256
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

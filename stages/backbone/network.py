@@ -6,6 +6,7 @@ In: a backbone, or a file of prepared weights with its card. Out: a module that 
 
 import json
 import math
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from stages.backbone.fused import can_fuse, fuse_residual_blocks
 from stages.errors import StageError
 
 # Raised when the code of the forward pass changes values: the feature cache then starts anew.
-FORWARD_VERSION = 2
+FORWARD_VERSION = 3
 
 
 def normalise(pixels: torch.Tensor, transform: Transform) -> torch.Tensor:
@@ -169,9 +170,12 @@ def read_card(weights: Path) -> dict[str, Any]:
 def load_backbone(weights: Path) -> Backbone:
     """Build the network that the card beside the weights names, and give it these weights."""
     card = read_card(weights)
-    backbone = build(card["arch"], weights=card["weights"])
+    # torchvision's networks need no first values, which take longer to draw than the file to read; others' code may
+    # compute something from them.
+    with nullcontext() if ":" in card["arch"] else torch.device("meta"):
+        backbone = build(card["arch"], weights=card["weights"])
     try:
-        backbone.network.load_state_dict(load_file(weights))
+        backbone.network.load_state_dict(load_file(weights), assign=True)
     except RuntimeError as error:
         raise StageError(
             f"{weights} does not fit {card['arch']} any more ({str(error).splitlines()[0]}): "

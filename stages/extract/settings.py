@@ -32,7 +32,7 @@ class FeatureSettings(Settings):
     decoder: Literal["fast", "exact"] = "fast"
     """fast: JPEG decoded at a reduced scale that still covers `resize_px`. exact: always at full scale."""
     batch_size: int | Literal["auto"] = "auto"
-    """Crops per forward pass; auto: 8 on each core of a CPU, 256 on a GPU."""
+    """Crops per forward pass; auto: 16 on each core of a CPU, 256 on a GPU."""
     shard_mib: int = Field(256, ge=1, le=4096)
     """Size at which a shard of the store is closed, in MiB."""
     flush_every_s: float = Field(60.0, gt=0)
