@@ -5,7 +5,9 @@ The test split is not looked at. Meanwhile `.training/TARGET/` holds what a kill
 """
 
 import hashlib
+import importlib.metadata
 import logging
+import platform
 from pathlib import Path
 
 import torch
@@ -130,6 +132,17 @@ def _card(
         "train_images": len(data.rows("train")),
         "val_images": len(data.rows("val")),
         "settings": settings,
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of what computes a head."""
+    project, numpy = (importlib.metadata.version(name) for name in ("art-feature-pipeline", "numpy"))
+    return {
+        "art-feature-pipeline": project,
+        "numpy": numpy,
+        "python": platform.python_version(),
         "torch": torch.__version__,
     }
 
