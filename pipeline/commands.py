@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 PATHS = Paths()
 target_option = click.option("--target", required=True, metavar="COLUMN", help="Label column to work on.")
 
+n_jobs_option = click.option(
+    "--n-jobs", type=click.IntRange(min=-1024), metavar="N",
+    help="Trainings side by side, sharing the cores; -1: one per core.  [default: parallel.n_jobs]",
+)  # fmt: skip
+
 
 @cli.command()
 @click.option("--allow-missing", is_flag=True, help="Take labels without files, as dataset.allow_missing does.")
@@ -134,6 +139,43 @@ def train_head(params: Params, target: str) -> None:
         manifest=PATHS.manifest,
     )
     click.echo(summary)
+
+
+@cli.command()
+@target_option
+@click.option("--trials", type=click.IntRange(min=1), help="Trainings in all, as tune.trials.")
+@n_jobs_option
+@click.option("--write", is_flag=True, help="Put the best settings into the file of settings, its comments kept.")
+@with_params
+def tune(params: Params, target: str, trials: int | None, n_jobs: int | None, write: bool) -> None:
+    """Search the settings of a head, on val only.
+
+    Run again, a search that was stopped goes on, and one that has its trials only says what it found. With --n-jobs 1
+    the same seed gives the same trials; side by side, what each learns from depends on which others have ended.
+    """
+    from pipeline.params import write_values
+    from stages.tune.run import tune_head
+
+    found = tune_head(
+        target=_checked(target),
+        settings=params.tune.model_copy(update={"trials": trials or params.tune.trials}),
+        head_settings=params.head,
+        train_settings=params.train,
+        features=PATHS.features,
+        splits=PATHS.splits,
+        work=PATHS.tuning / target,
+        manifest=PATHS.manifest,
+        n_jobs=params.parallel.n_jobs if n_jobs is None else n_jobs,
+    )
+    click.echo(found.text)
+    if not write:
+        return
+    path = click.get_current_context().params["params_file"]
+    if found.better:
+        write_values(path, found.values)
+        click.echo(f"{path} has them now: run `pipeline train-head --target {target}`, or `dvc repro`, next.")
+    else:
+        click.echo(f"{path} has the best settings already.")
 
 
 @cli.command()

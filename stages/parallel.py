@@ -51,6 +51,21 @@ def parallel_backend(settings: ParallelSettings) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def process_backend() -> Iterator[None]:
+    """Run what seeds global random generators in processes of its own: threads would draw from one another's.
+
+    A cluster's backend stays; threads give way to processes on this machine.
+    """
+    import joblib
+    from joblib.parallel import get_active_backend
+
+    backend, _ = get_active_backend()
+    threads = isinstance(backend, joblib.parallel.ThreadingBackend)
+    with joblib.parallel_config(backend="loky") if threads else contextlib.nullcontext():
+        yield
+
+
 def _import(module: str, package: str):
     try:
         return importlib.import_module(module)
