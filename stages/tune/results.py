@@ -144,12 +144,17 @@ def _spread(table: pd.DataFrame) -> pd.DataFrame:
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
 <style>
-:root {{ color-scheme: light dark; --paper: #f7f4ef; --ink: #211f1c; --muted: #635d54; --line: #dfd9ce; --accent: #1c6259; }}
+:root {{
+  color-scheme: light dark;
+  --paper: #f7f4ef; --ink: #211f1c; --muted: #635d54; --line: #dfd9ce; --accent: #1c6259;
+}}
 @media (prefers-color-scheme: dark) {{
   :root {{ --paper: #151412; --ink: #ece7de; --muted: #aca498; --line: #38342f; --accent: #7cc7bb; }}
 }}
-body {{ background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto;
-  padding: 0 1rem; }}
+body {{
+  background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif;
+  max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+}}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; display: block; overflow-x: auto; }}
 th, td {{ text-align: right; padding: .3rem .7rem; border-bottom: 1px solid var(--line); }}
 svg {{ width: 100%; height: auto; }}

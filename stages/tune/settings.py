@@ -43,16 +43,17 @@ Space = dict[str, Range | Choices]
 class SearchSpace(Settings):
     """What is searched: any key of `head` and `train`, each a list of values or a range."""
 
-    head: Space = {
-        "hidden_size": [32, 64, 128, 256],
-        "dropout": Range(low=0.0, high=0.7, step=0.1),
-    }
+    head: Space = Field(
+        default_factory=lambda: {"hidden_size": [32, 64, 128, 256], "dropout": Range(low=0.0, high=0.7, step=0.1)}
+    )
     """Keys of `head`."""
-    train: Space = {
-        "lr": Range(low=0.0001, high=0.01, log=True),
-        "batch_size": [32, 64, 128, 256],
-        "weight_decay": Range(low=0.001, high=1.0, log=True),
-    }
+    train: Space = Field(
+        default_factory=lambda: {
+            "lr": Range(low=0.0001, high=0.01, log=True),
+            "batch_size": [32, 64, 128, 256],
+            "weight_decay": Range(low=0.001, high=1.0, log=True),
+        }
+    )
     """Keys of `train`."""
 
     @model_validator(mode="after")
