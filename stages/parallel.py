@@ -81,3 +81,10 @@ def thread_count(n_jobs: int) -> int:
     import joblib
 
     return n_jobs if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + n_jobs)
+
+
+def threads_each(workers: int) -> int:
+    """How many threads each of several processes may use without more of them than cores."""
+    import joblib
+
+    return max(1, joblib.cpu_count() // workers)

@@ -11,11 +11,11 @@ from typing import Any
 
 import optuna
 import torch
-from joblib import Parallel, cpu_count, delayed
+from joblib import Parallel, delayed
 
 from stages.device import choose_device
 from stages.errors import StageError
-from stages.parallel import process_backend, thread_count
+from stages.parallel import process_backend, thread_count, threads_each
 from stages.progress import Progress
 from stages.train.data import LabelledFeatures, load_labelled_features, not_finite_message, refuse_stale_labels
 from stages.train.fit import NotFiniteError
@@ -108,7 +108,7 @@ def tune_head(
                 settings=settings,
                 folder=work,
                 study=name,
-                threads=max(1, cpu_count() // workers) if workers > 1 else None,
+                threads=threads_each(workers) if workers > 1 else None,
                 parallel=workers > 1,
             )
             try:

@@ -46,9 +46,18 @@ def one_search(folder: Path) -> Iterator[None]:
         yield
 
 
-def open_study(folder: Path, name: str, settings: TuneSettings, slot: int = 0, parallel: bool = False) -> optuna.Study:
+def open_study(
+    folder: Path,
+    name: str,
+    settings: TuneSettings,
+    *,
+    slot: int = 0,
+    fixed: dict[str, Any] | None = None,
+    parallel: bool = False,
+) -> optuna.Study:
     """Open or start a study; `slot` is the trial's place in the search, which decides its random numbers.
 
+    `fixed` are values to suggest in any case.
     The sampler is made anew for each trial: what it suggests is a function of the finished trials, the seed and the
     slot, so that a search that was killed goes on as it would have gone on.
     """
@@ -59,6 +68,8 @@ def open_study(folder: Path, name: str, settings: TuneSettings, slot: int = 0, p
         sampler = optuna.samplers.TPESampler(
             seed=seed, n_startup_trials=settings.startup_trials, constant_liar=parallel
         )
+        if fixed:
+            sampler = optuna.samplers.PartialFixedSampler(fixed, sampler)
     pruner = optuna.pruners.MedianPruner(PRUNING_STARTUP_TRIALS, n_warmup_steps=settings.pruning_warmup_epochs)
     storage = optuna.storages.RDBStorage(
         f"sqlite:///{(folder / FILE_NAME).absolute()}",

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from optuna import Trial
-from optuna.samplers import PartialFixedSampler
 from optuna.trial import TrialState
 
 from stages.device import choose_device
@@ -71,10 +70,9 @@ def run_trial(job: Job, slot: int) -> None:
     if job.threads:
         torch.set_num_threads(job.threads)
     space = job.settings.space.flat()
-    study = open_study(job.folder, job.study, job.settings, slot, job.parallel)
     current = current_values(job.head_settings, job.train_settings, list(space))
-    if slot == 0 and contains(space, current):
-        study.sampler = PartialFixedSampler(current, study.sampler)
+    fixed = current if slot == 0 and contains(space, current) else None
+    study = open_study(job.folder, job.study, job.settings, slot=slot, fixed=fixed, parallel=job.parallel)
     trial = study.ask(distributions(space))
     trial.set_user_attr("slot", slot)
     values = rounded(trial.params, space)
