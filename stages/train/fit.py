@@ -39,6 +39,10 @@ class NotFiniteError(StageError):
         self.row = row
 
 
+class DivergedError(StageError):
+    """A loss that is no number any more."""
+
+
 @dataclass(frozen=True)
 class Fit:
     """A trained head: its weights at the best epoch, that epoch (from 1), and the val logits there."""
@@ -94,7 +98,7 @@ def fit_head(
     ------
     NotFiniteError
         If a train or val image has features that are NaN or infinite.
-    StageError
+    DivergedError
         If the loss becomes NaN or infinite.
     """
     _refuse_not_finite(features, train if val is None else np.concatenate([train, val]))
@@ -121,7 +125,7 @@ def fit_head(
             batches = read_ahead(batches)
         epoch_log = _train_epoch(state, loss, batches, settings, len(train))
         if not math.isfinite(epoch_log["train/loss"]):
-            raise StageError(f"the loss is no number any more in epoch {epoch + 1}: lower train.lr ({settings.lr})")
+            raise DivergedError(f"the loss is no number any more in epoch {epoch + 1}: lower train.lr ({settings.lr})")
         if val is not None:
             epoch_log |= _validate(state, features, labels, val)
         else:

@@ -35,17 +35,16 @@ def trial_table(study: optuna.Study) -> pd.DataFrame:
     """
     rows = []
     for trial in finished_trials(study):
-        best = trial.user_attrs.get("best", {})
-        pruned = trial.state == TrialState.PRUNED
+        found = trial.user_attrs["found"]
         rows.append(
             {
-                "trial": trial.user_attrs["slot"],
-                "f1_macro": best.get("f1", 0.0) if pruned else trial.value,
-                "accuracy": best.get("accuracy", 0.0),
-                "epoch": best.get("epoch", 0),
-                "seconds": trial.user_attrs["seconds"],
-                "pruned": pruned,
-                "values": trial.user_attrs["values"],
+                "trial": found["slot"],
+                "f1_macro": trial.value if trial.state == TrialState.COMPLETE else found["f1"],
+                "accuracy": found["accuracy"],
+                "epoch": found["epoch"],
+                "seconds": found["seconds"],
+                "pruned": trial.state == TrialState.PRUNED,
+                "values": found["values"],
             }
         )
     if all(row["pruned"] for row in rows):

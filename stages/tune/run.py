@@ -23,7 +23,7 @@ from stages.train.placement import place
 from stages.train.settings import HeadSettings, TrainSettings
 from stages.tune.results import as_text, trial_table, write_page, write_trials
 from stages.tune.settings import TuneSettings
-from stages.tune.study import finished_trials, give_up_orphans, one_search, open_study, study_name
+from stages.tune.study import begin_search, finished_trials, one_search, open_study, study_name
 from stages.tune.trial import Job, current_values, run_trial
 
 
@@ -92,7 +92,7 @@ def tune_head(
     workers = 1 if device.type == "cuda" else thread_count(n_jobs)
     with one_search(work):
         study = open_study(work, name, settings)
-        give_up_orphans(study)
+        token = begin_search(study)
         missing = _missing_slots(study, settings.trials)
         if missing:
             workers = min(workers, len(missing))
@@ -108,6 +108,7 @@ def tune_head(
                 settings=settings,
                 folder=work,
                 study=name,
+                token=token,
                 threads=threads_each(workers) if workers > 1 else None,
                 parallel=workers > 1,
             )
@@ -147,7 +148,7 @@ def _so_far(study: optuna.Study) -> str:
 
 def _missing_slots(study: optuna.Study, trials: int) -> list[int]:
     """Places in the search that no finished trial has."""
-    done = {trial.user_attrs.get("slot") for trial in finished_trials(study)}
+    done = {trial.user_attrs["found"]["slot"] for trial in finished_trials(study)}
     return [slot for slot in range(trials) if slot not in done]
 
 

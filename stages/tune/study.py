@@ -7,8 +7,11 @@ and on no clock. How a trial is run is left to `run`.
 import contextlib
 import hashlib
 import json
+import secrets
+import sqlite3
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,26 +74,42 @@ def open_study(
         if fixed:
             sampler = optuna.samplers.PartialFixedSampler(fixed, sampler)
     pruner = optuna.pruners.MedianPruner(PRUNING_STARTUP_TRIALS, n_warmup_steps=settings.pruning_warmup_epochs)
-    storage = optuna.storages.RDBStorage(
-        f"sqlite:///{(folder / FILE_NAME).absolute()}",
-        engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT_S}},
-    )
+    storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": partial(_connect, folder / FILE_NAME)})
     return optuna.create_study(
         storage=storage, study_name=name, direction="maximize", sampler=sampler, pruner=pruner, load_if_exists=True
     )
 
 
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open the file so that a kill loses nothing and a power cut no more than the last scores."""
+    connection = sqlite3.connect(path, timeout=SQLITE_TIMEOUT_S, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
+
+
+def begin_search(study: optuna.Study) -> str:
+    """Take a study over from searches that were killed; the token that its own trials will have to show.
+
+    What was at work then is marked as failed and will be run again. A worker that outlived its search finds the token
+    changed: it has no trial to write any more.
+    """
+    token = secrets.token_hex(8)
+    study.set_user_attr("search", token)
+    for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        study.tell(trial.number, state=TrialState.FAIL)
+    return token
+
+
+def check_token(study: optuna.Study, token: str) -> None:
+    """Refuse to go on with a trial whose search was killed and taken over by another."""
+    if study.user_attrs.get("search") != token:
+        raise StageError("this search was taken over by a later one")
+
+
 def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
     """The trials that ran to their end or were pruned."""
     return study.get_trials(deepcopy=False, states=FINISHED)
-
-
-def give_up_orphans(study: optuna.Study) -> int:
-    """Mark the trials that a killed search left running as failed, so that they are not waited for; say how many."""
-    orphans = study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING))
-    for trial in orphans:
-        study.tell(trial.number, state=TrialState.FAIL)
-    return len(orphans)
 
 
 def distributions(space: dict[str, Range | Choices]) -> dict[str, BaseDistribution]:

@@ -15,12 +15,11 @@ from optuna import Trial
 from optuna.trial import TrialState
 
 from stages.device import choose_device
-from stages.errors import StageError
-from stages.train.fit import NotFiniteError, fit_head
+from stages.train.fit import DivergedError, fit_head
 from stages.train.placement import FeatureArray
 from stages.train.settings import HeadSettings, TrainSettings
 from stages.tune.settings import TuneSettings
-from stages.tune.study import contains, distributions, open_study, rounded
+from stages.tune.study import check_token, contains, distributions, open_study, rounded
 
 
 class _PrunedError(Exception):
@@ -37,8 +36,8 @@ class Job:
         As `fit_head` takes them.
     head_settings, train_settings
         What is not searched, and where the search begins.
-    settings, folder, study
-        The search, where its file lies and under which name.
+    settings, folder, study, token
+        The search, where its file lies, under which name, and what it answers to as long as it runs.
     threads
         Of torch, in each worker; None leaves them as they are.
     parallel
@@ -55,6 +54,7 @@ class Job:
     settings: TuneSettings
     folder: Path
     study: str
+    token: str
     threads: int | None
     parallel: bool
 
@@ -64,7 +64,7 @@ def run_trial(job: Job, slot: int) -> None:
 
     Raises
     ------
-    NotFiniteError
+    stages.train.fit.NotFiniteError
         If the features are NaN or infinite, which no settings can mend.
     """
     if job.threads:
@@ -73,22 +73,25 @@ def run_trial(job: Job, slot: int) -> None:
     current = current_values(job.head_settings, job.train_settings, list(space))
     fixed = current if slot == 0 and contains(space, current) else None
     study = open_study(job.folder, job.study, job.settings, slot=slot, fixed=fixed, parallel=job.parallel)
+    check_token(study, job.token)
     trial = study.ask(distributions(space))
-    trial.set_user_attr("slot", slot)
     values = rounded(trial.params, space)
-    trial.set_user_attr("values", values)
-    started, scores = time.perf_counter(), []
+    epochs: list[dict[str, float]] = []
+    started, state, value = time.perf_counter(), TrialState.COMPLETE, 0.0
     try:
-        _fit(job, values, trial, scores)
-        state, value = TrialState.COMPLETE, max(scores)
+        _fit(job, values, trial, epochs)
+        value = max(epoch["val/f1_macro"] for epoch in epochs)
     except _PrunedError:
         state, value = TrialState.PRUNED, None
-    except NotFiniteError:
-        raise
-    except StageError as error:  # it diverged: a bad place, which the search should learn
-        trial.set_user_attr("error", str(error))
-        state, value = TrialState.COMPLETE, 0.0
-    trial.set_user_attr("seconds", time.perf_counter() - started)
+    except DivergedError:
+        pass  # a bad place, which the search should learn: it scores 0
+    best = max(range(len(epochs)), key=lambda index: epochs[index]["val/f1_macro"], default=None)
+    found = {"epoch": 0, "accuracy": 0.0, "f1": 0.0}
+    if best is not None:
+        found = {"epoch": best + 1, "accuracy": epochs[best]["val/accuracy"], "f1": epochs[best]["val/f1_macro"]}
+    found |= {"slot": slot, "values": values, "seconds": time.perf_counter() - started}
+    trial.set_user_attr("found", found)
+    check_token(study, job.token)
     study.tell(trial, value, state)
 
 
@@ -110,14 +113,12 @@ def with_values(head: HeadSettings, train: TrainSettings, values: dict[str, Any]
     )
 
 
-def _fit(job: Job, values: dict[str, Any], trial: Trial, scores: list[float]) -> None:
-    """Train, writing each epoch's validation macro F1 to the study and the best epoch's to the trial."""
+def _fit(job: Job, values: dict[str, Any], trial: Trial, epochs: list[dict[str, float]]) -> None:
+    """Train, keeping each epoch's scores, and stop where Optuna's pruner says so."""
 
     def on_epoch(epoch: dict[str, float]) -> None:
-        scores.append(epoch["val/f1_macro"])
-        if scores[-1] > max(scores[:-1], default=-1.0):
-            trial.set_user_attr("best", {"epoch": len(scores), "accuracy": epoch["val/accuracy"], "f1": scores[-1]})
-        trial.report(scores[-1], len(scores))
+        epochs.append(epoch)
+        trial.report(epoch["val/f1_macro"], len(epochs))
         if trial.should_prune():
             raise _PrunedError
 
