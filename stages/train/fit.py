@@ -165,6 +165,7 @@ def _train_epoch(state: Progress, loss: Loss, batches: Batches, settings: TrainS
     f1_so_far = [epoch_log.get("val/f1_macro", 0.0) for epoch_log in state.epochs]
     mixup_rng = np.random.default_rng([settings.random_state, epoch, 1])
     head.train()
+    parameters = list(head.parameters())  # looking for them at every step takes as long as gathering a batch
     losses, predictions, truths, seen = [], [], [], 0
     for x, y in batches:
         lr = learning_rate(settings, epoch + seen / n_train, f1_so_far)
@@ -179,10 +180,10 @@ def _train_epoch(state: Progress, loss: Loss, batches: Batches, settings: TrainS
         optimizer.zero_grad(set_to_none=True)
         value.backward()
         if settings.clip_norm:
-            torch.nn.utils.clip_grad_norm_(head.parameters(), settings.clip_norm)
+            torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
         optimizer.step()
         if average:
-            average.update(head)
+            average.update()
         seen += len(y)
         losses.append(value.detach() * len(y))
         predictions.append(logits.detach().argmax(dim=1))

@@ -170,7 +170,7 @@ def test_the_average_of_weights_that_stand_still_is_the_weights() -> None:
     average = WeightAverage(head, 0.99)
     torch.nn.init.ones_(head.linear.weight)
     for _ in range(2000):
-        average.update(head)
+        average.update()
     torch.testing.assert_close(average.head.linear.weight, head.linear.weight)
 
 
