@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from optuna import Trial
+from optuna import Study, Trial
 from optuna.trial import TrialState
 
 from stages.device import choose_device
@@ -79,7 +79,7 @@ def run_trial(job: Job, slot: int) -> None:
     epochs: list[dict[str, float]] = []
     started, state, value = time.perf_counter(), TrialState.COMPLETE, 0.0
     try:
-        _fit(job, values, trial, epochs)
+        _fit(job, values, trial, study, epochs)
         value = max(epoch["val/f1_macro"] for epoch in epochs)
     except _PrunedError:
         state, value = TrialState.PRUNED, None
@@ -113,11 +113,12 @@ def with_values(head: HeadSettings, train: TrainSettings, values: dict[str, Any]
     )
 
 
-def _fit(job: Job, values: dict[str, Any], trial: Trial, epochs: list[dict[str, float]]) -> None:
+def _fit(job: Job, values: dict[str, Any], trial: Trial, study: Study, epochs: list[dict[str, float]]) -> None:
     """Train, keeping each epoch's scores, and stop where Optuna's pruner says so."""
 
     def on_epoch(epoch: dict[str, float]) -> None:
         epochs.append(epoch)
+        check_token(study, job.token)
         trial.report(epoch["val/f1_macro"], len(epochs))
         if trial.should_prune():
             raise _PrunedError
