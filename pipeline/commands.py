@@ -6,6 +6,7 @@ The stages are imported inside the commands, so that `pipeline --help` answers a
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,20 @@ if TYPE_CHECKING:
     from pipeline.params import Params
 
 PATHS = Paths()
+ALL = "all"
 target_option = click.option("--target", required=True, metavar="COLUMN", help="Label column to work on.")
+
+
+def n_jobs_option(default: str) -> Callable:
+    """The option for trainings side by side; None is passed on where it is not given."""
+    text = f"Trainings side by side, sharing the cores; -1: one per core.  [default: {default}]"
+    return click.option("--n-jobs", type=click.IntRange(min=-1024), metavar="N", callback=_not_zero, help=text)
+
+
+def _not_zero(context: click.Context, option: click.Parameter, n_jobs: int | None) -> int | None:
+    if n_jobs == 0:
+        raise click.BadParameter("must not be 0: -1 takes every core")
+    return n_jobs
 
 
 @cli.command()
@@ -117,23 +131,65 @@ def extract_features(params: Params, allow_failed: bool) -> None:
 
 
 @cli.command("train-head")
-@target_option
+@click.option("--target", required=True, metavar="COLUMN", help="Label column to work on; `all`: those of `targets`.")
+@n_jobs_option("1")
 @with_params
-def train_head(params: Params, target: str) -> None:
-    """Train an LSTM head on cached features."""
-    from stages.train.run import train_head
+def train_head(params: Params, target: str, n_jobs: int | None) -> None:
+    """Train an LSTM head on cached features.
 
-    summary = train_head(
-        target=_checked(target),
+    `--target all` loads the features once for all label columns; with --n-jobs their heads are trained side by side.
+    """
+    from stages.train.several import train_heads
+
+    train_heads(
+        targets=params.targets if target == ALL and ALL not in params.targets else [_checked(target)],
         head_settings=params.head,
         train_settings=params.train,
         features=PATHS.features,
         splits=PATHS.splits,
-        destination=PATHS.heads / target,
-        work=PATHS.training / target,
+        heads=PATHS.heads,
+        work=PATHS.training,
         manifest=PATHS.manifest,
+        n_jobs=1 if n_jobs is None else n_jobs,
+        on_head=click.echo,
     )
-    click.echo(summary)
+
+
+@cli.command()
+@target_option
+@click.option("--trials", type=click.IntRange(min=1), help="Trainings in all, as tune.trials.")
+@n_jobs_option("parallel.n_jobs")
+@click.option("--write", is_flag=True, help="Put the best settings into the file of settings, its comments kept.")
+@with_params
+def tune(params: Params, target: str, trials: int | None, n_jobs: int | None, write: bool) -> None:
+    """Search the settings of a head, on val only.
+
+    Run again, a search that was stopped goes on, and one that has its trials only says what it found. With --n-jobs 1
+    the same seed gives the same trials; side by side, what each learns from depends on which others have ended.
+    """
+    from pipeline.params import write_values
+    from stages.tune.run import tune_head
+
+    found = tune_head(
+        target=_checked(target),
+        settings=params.tune.model_copy(update={"trials": trials or params.tune.trials}),
+        head_settings=params.head,
+        train_settings=params.train,
+        features=PATHS.features,
+        splits=PATHS.splits,
+        work=PATHS.tuning / target,
+        manifest=PATHS.manifest,
+        n_jobs=params.parallel.n_jobs if n_jobs is None else n_jobs,
+    )
+    click.echo(found.text)
+    if not write:
+        return
+    path = click.get_current_context().params["params_file"]
+    if found.better:
+        write_values(path, found.values)
+        click.echo(f"{path} has them now: run `pipeline train-head --target {target}`, or `dvc repro`, next.")
+    else:
+        click.echo(f"{path} has the best settings already.")
 
 
 @cli.command()

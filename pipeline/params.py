@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from cache.atomic import write_text
 from stages.backbone.settings import BackboneSettings
 from stages.clean.settings import CleanSettings
 from stages.evaluate.settings import EvaluateSettings
@@ -24,6 +25,7 @@ from stages.report.settings import ReportSettings
 from stages.settings import Settings
 from stages.split.settings import SplitSettings
 from stages.train.settings import HeadSettings, TrainSettings
+from stages.tune.settings import TuneSettings
 
 # A target names a folder and a DVC stage, so it must be harmless as both.
 TARGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -61,6 +63,7 @@ class Params(Settings):
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     outliers: OutlierSettings = OutlierSettings()
+    tune: TuneSettings = TuneSettings()
     report: ReportSettings = ReportSettings()
     parallel: ParallelSettings = ParallelSettings()
 
@@ -87,6 +90,36 @@ def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
         return Params.model_validate(raw)
     except ValidationError as error:
         raise ParamsError(f"{path}: " + "; ".join(_explain(detail) for detail in error.errors())) from None
+
+
+def write_values(path: Path, values: dict[str, Any]) -> None:
+    """Set values in the file, `{"train.lr": 0.001}`; comments, order and all other lines stay as they are.
+
+    Raises
+    ------
+    ParamsError
+        If the file is no longer one that can be read, or would not be with these values: it is then left as it was.
+    """
+    _read_yaml(path)
+    yaml = YAML()
+    yaml.preserve_quotes, yaml.width = True, 4096
+    # Otherwise a null that is spelled out would become an empty value.
+    yaml.representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    params = yaml.load(path.read_text(encoding="utf-8"))
+    for dotted, value in values.items():
+        section, _, key = dotted.partition(".")
+        if params.get(section) is None:
+            params[section] = {}
+        params[section][key] = value
+    written = StringIO()
+    yaml.dump(params, written)
+    try:
+        Params.model_validate(YAML(typ="safe", pure=True).load(written.getvalue()))
+    except ValidationError as error:
+        raise ParamsError(f"{path}: " + "; ".join(_explain(detail) for detail in error.errors())) from None
+    write_text(path, written.getvalue())
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -74,5 +74,10 @@ class Paths:
         return self.root / ".training"
 
     @property
+    def tuning(self) -> Path:
+        """The trials of searches, and what they found; in neither git nor DVC."""
+        return self.root / ".tuning"
+
+    @property
     def reports(self) -> Path:
         return self.root / "reports"

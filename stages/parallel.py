@@ -51,6 +51,21 @@ def parallel_backend(settings: ParallelSettings) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def process_backend() -> Iterator[None]:
+    """Run what seeds global random generators in processes of its own: threads would draw from one another's.
+
+    A cluster's backend stays; threads give way to processes on this machine.
+    """
+    import joblib
+    from joblib.parallel import get_active_backend
+
+    backend, _ = get_active_backend()
+    threads = isinstance(backend, joblib.parallel.ThreadingBackend)
+    with joblib.parallel_config(backend="loky") if threads else contextlib.nullcontext():
+        yield
+
+
 def _import(module: str, package: str):
     try:
         return importlib.import_module(module)
@@ -66,3 +81,10 @@ def thread_count(n_jobs: int) -> int:
     import joblib
 
     return n_jobs if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + n_jobs)
+
+
+def threads_each(workers: int) -> int:
+    """How many threads each of several processes may use without more of them than cores."""
+    import joblib
+
+    return max(1, joblib.cpu_count() // workers)

@@ -31,10 +31,11 @@ class WeightAverage:
 
     def __init__(self, head: LSTMHead, decay: float) -> None:
         self.head, self.decay, self.steps = copy.deepcopy(head), decay, 0
+        self._averages, self._weights = list(self.head.parameters()), list(head.parameters())
 
     @torch.no_grad()
-    def update(self, head: LSTMHead) -> None:
-        """Move the average towards the head's weights."""
+    def update(self) -> None:
+        """Move the average towards the weights of the head in training."""
         keep = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_(list(self.head.parameters()), list(head.parameters()), 1 - keep)
+        torch._foreach_lerp_(self._averages, self._weights, 1 - keep)
         self.steps += 1

@@ -4,6 +4,7 @@ In: each epoch's scores. Out: `log/` for DVC to plot; event files for `tensorboa
 """
 
 import contextlib
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def learning_curves(
-    target: str, epochs: int, *, logs: Path, tensorboard: Path | None
+    target: str, epochs: int, *, logs: Path, tensorboard: Path | None, quiet: bool = False
 ) -> Iterator[Callable[[dict[str, float]], None]]:
     """Yield a function that takes each epoch's scores.
 
@@ -34,6 +35,8 @@ def learning_curves(
         DVCLive's folder, written anew.
     tensorboard
         TensorBoard's folder, written anew; None: none.
+    quiet
+        Show no bar and no lines.
 
     Raises
     ------
@@ -43,15 +46,18 @@ def learning_curves(
     with contextlib.ExitStack() as stack:
         writer = stack.enter_context(_event_files(tensorboard)) if tensorboard else None
         live = stack.enter_context(Live(dir=str(logs), save_dvc_exp=False, dvcyaml=None, report=None))
-        progress = stack.enter_context(Progress(epochs, f"Training {target}", "epochs"))
+        progress = None if quiet else stack.enter_context(Progress(epochs, f"Training {target}", "epochs"))
+        count = itertools.count(1)
 
         def on_epoch(epoch: dict[str, float]) -> None:
+            number = next(count)
             for name, value in epoch.items():
                 live.log_metric(name, value)
                 if writer:
-                    writer.add_scalar(name, value, progress.count + 1)
+                    writer.add_scalar(name, value, number)
             live.next_step()
-            progress.advance(note=_in_words(epoch))
+            if progress:
+                progress.advance(note=_in_words(epoch))
 
         yield on_epoch
 

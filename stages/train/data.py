@@ -5,6 +5,7 @@ In: `data/features/` and `data/splits.csv`. Out: plain arrays, a row per image, 
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,26 +70,70 @@ class LabelledFeatures:
         return np.concatenate([block.astype(np.float16) for block in means])
 
 
+@dataclass(frozen=True)
+class Collection:
+    """The images of the splits that have features; every target's labels are a column of its table.
+
+    Attributes
+    ----------
+    table, features, fingerprint
+        As in `LabelledFeatures`.
+    splits
+        Where the table came from.
+    """
+
+    table: pd.DataFrame
+    features: CachedFeatures
+    fingerprint: str
+    splits: Path
+
+
+def load_collection(*, features: Path, splits: Path, targets: Sequence[str] = ()) -> Collection:
+    """Open the features of every image in the splits; `targets` are looked for before anything is read.
+
+    Raises
+    ------
+    StageError
+        If no column has a target's name, or no image has features.
+    cache.CacheError
+        If the cache is missing or damaged.
+    """
+    table = read_table(splits, required=["image", "sha256", "group", "split"], made_by="pipeline split")
+    for target in targets:
+        _check_target(target, table, splits)
+    cache = FeatureCache(features)
+    table = _with_features(table, cache, splits)
+    return Collection(table, CachedFeatures(cache, table["sha256"].tolist()), cache.fingerprint, splits)
+
+
 def load_labelled_features(target: str, *, features: Path, splits: Path) -> LabelledFeatures:
     """Read the features of every image in the splits and the labels of one target.
 
     Raises
     ------
     StageError
-        If no column has the target's name, fewer than two classes occur in train, or val or test have no label.
+        As `load_collection` and `labelled`.
     cache.CacheError
         If the cache is missing or damaged.
     """
-    table = read_table(splits, required=["image", "sha256", "group", "split"], made_by="pipeline split")
+    return labelled(target, load_collection(features=features, splits=splits, targets=[target]))
+
+
+def labelled(target: str, collection: Collection) -> LabelledFeatures:
+    """Give a collection the labels of one target.
+
+    Raises
+    ------
+    StageError
+        If fewer than two classes occur in train, or val or test have no label.
+    """
+    table, splits = collection.table, collection.splits
     _check_target(target, table, splits)
-    cache = FeatureCache(features)
-    table = _with_features(table, cache, splits)
-    values = CachedFeatures(cache, table["sha256"].tolist())
     classes = _classes(target, table, splits)
     code = {name: index for index, name in enumerate(classes)}
     _say_if_few(target, table)
     labels = table[target].map(lambda name: code.get(name, UNLABELLED)).to_numpy(dtype=np.int64)
-    return LabelledFeatures(target, classes, table, labels, values, cache.fingerprint)
+    return LabelledFeatures(target, classes, table, labels, collection.features, collection.fingerprint)
 
 
 def not_finite_message(data: LabelledFeatures, row: int, features: Path) -> str:

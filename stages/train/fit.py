@@ -39,6 +39,10 @@ class NotFiniteError(StageError):
         self.row = row
 
 
+class DivergedError(StageError):
+    """A loss that is no number any more."""
+
+
 @dataclass(frozen=True)
 class Fit:
     """A trained head: its weights at the best epoch, that epoch (from 1), and the val logits there."""
@@ -94,7 +98,7 @@ def fit_head(
     ------
     NotFiniteError
         If a train or val image has features that are NaN or infinite.
-    StageError
+    DivergedError
         If the loss becomes NaN or infinite.
     """
     _refuse_not_finite(features, train if val is None else np.concatenate([train, val]))
@@ -121,7 +125,7 @@ def fit_head(
             batches = read_ahead(batches)
         epoch_log = _train_epoch(state, loss, batches, settings, len(train))
         if not math.isfinite(epoch_log["train/loss"]):
-            raise StageError(f"the loss is no number any more in epoch {epoch + 1}: lower train.lr ({settings.lr})")
+            raise DivergedError(f"the loss is no number any more in epoch {epoch + 1}: lower train.lr ({settings.lr})")
         if val is not None:
             epoch_log |= _validate(state, features, labels, val)
         else:
@@ -161,6 +165,7 @@ def _train_epoch(state: Progress, loss: Loss, batches: Batches, settings: TrainS
     f1_so_far = [epoch_log.get("val/f1_macro", 0.0) for epoch_log in state.epochs]
     mixup_rng = np.random.default_rng([settings.random_state, epoch, 1])
     head.train()
+    parameters = list(head.parameters())  # looking for them at every step takes as long as gathering a batch
     losses, predictions, truths, seen = [], [], [], 0
     for x, y in batches:
         lr = learning_rate(settings, epoch + seen / n_train, f1_so_far)
@@ -175,10 +180,10 @@ def _train_epoch(state: Progress, loss: Loss, batches: Batches, settings: TrainS
         optimizer.zero_grad(set_to_none=True)
         value.backward()
         if settings.clip_norm:
-            torch.nn.utils.clip_grad_norm_(head.parameters(), settings.clip_norm)
+            torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
         optimizer.step()
         if average:
-            average.update(head)
+            average.update()
         seen += len(y)
         losses.append(value.detach() * len(y))
         predictions.append(logits.detach().argmax(dim=1))

@@ -19,6 +19,8 @@ from stages.errors import StageError
 from stages.train.placement import FeatureArray
 
 BATCH_SIZE = 1024
+# What every user of a head needs of its card, so that one written by an older version is refused in one place.
+CARD_KEYS = {"target", "classes", "shape", "fingerprint", "labels_sha256", "temperature", "epoch", "settings"}
 
 
 class LSTMHead(nn.Module):
@@ -157,6 +159,8 @@ def load_head(folder: Path) -> tuple[LSTMHead, dict[str, Any]]:
     """
     try:
         card = json.loads((folder / "head.json").read_text(encoding="utf-8"))
+        if missing := sorted(CARD_KEYS - set(card)):
+            raise ValueError(f"its head.json does not say {', '.join(missing)}: it is of an older version")
         head = LSTMHead(channels=card["shape"][-1], classes=len(card["classes"]), **card["settings"]["head"])
         head.load_state_dict(load_file(folder / "head.safetensors"))
     except FileNotFoundError:

@@ -5,7 +5,9 @@ The test split is not looked at. Meanwhile `.training/TARGET/` holds what a kill
 """
 
 import hashlib
+import importlib.metadata
 import logging
+import platform
 from pathlib import Path
 
 import torch
@@ -14,10 +16,17 @@ from stages.device import choose_device
 from stages.errors import StageError
 from stages.train.checkpoint import Checkpoint
 from stages.train.curves import learning_curves
-from stages.train.data import LabelledFeatures, load_labelled_features, not_finite_message, refuse_stale_labels
+from stages.train.data import (
+    Collection,
+    LabelledFeatures,
+    labelled,
+    load_collection,
+    not_finite_message,
+    refuse_stale_labels,
+)
 from stages.train.fit import Fit, NotFiniteError, fit_head, fit_temperature
 from stages.train.head import save_head
-from stages.train.placement import place
+from stages.train.placement import FeatureArray, place
 from stages.train.settings import HeadSettings, TrainSettings
 
 log = logging.getLogger(__name__)
@@ -62,20 +71,55 @@ def train_head(
     StageError
         If the target's labels do not allow training.
     """
-    data = load_labelled_features(target, features=features, splits=splits)
+    collection = load_collection(features=features, splits=splits, targets=[target])
+    data = checked_labels(target, collection, splits=splits, manifest=manifest)
+    return train_on(
+        data,
+        place(data.features, choose_device(), train_settings.placement),
+        head_settings=head_settings,
+        train_settings=train_settings,
+        features=features,
+        splits=splits,
+        destination=destination,
+        work=work,
+    )
+
+
+def checked_labels(target: str, collection: Collection, *, splits: Path, manifest: Path | None) -> LabelledFeatures:
+    """Give a collection a target's labels, unless they changed since the split."""
+    data = labelled(target, collection)
     if manifest:
         refuse_stale_labels(data, splits=splits, manifest=manifest)
+    return data
+
+
+def train_on(
+    data: LabelledFeatures,
+    placed: FeatureArray,
+    *,
+    head_settings: HeadSettings,
+    train_settings: TrainSettings,
+    features: Path,
+    splits: Path,
+    destination: Path,
+    work: Path,
+    quiet: bool = False,
+) -> str:
+    """Train a head as `train_head` does, on features that `place` brought to where they are read from.
+
+    `quiet` shows no bar: for one of several trainings side by side.
+    """
     device = choose_device()
-    placed = place(data.features, device, train_settings.placement)
     train, val = data.rows("train"), data.rows("val")
     settings = {"head": head_settings.model_dump(), "train": train_settings.model_dump()}
     checkpoint = Checkpoint(work, _identity(data, settings, device))
     destination.mkdir(parents=True, exist_ok=True)
     with learning_curves(
-        target,
+        data.target,
         train_settings.epochs,
         logs=destination / "log",
         tensorboard=work / "tensorboard" if train_settings.tensorboard else None,
+        quiet=quiet,
     ) as on_epoch:
         try:
             fit = fit_head(
@@ -95,7 +139,7 @@ def train_head(
     temperature = fit_temperature(fit.val_logits, data.labels[val])
     save_head(destination, fit.head.state_dict(), _card(data, fit, temperature, settings, splits))
     checkpoint.remove()
-    return _summary(target, fit)
+    return _summary(data.target, fit)
 
 
 def _identity(data: LabelledFeatures, settings: dict[str, dict], device: torch.device) -> dict[str, object]:
@@ -130,6 +174,17 @@ def _card(
         "train_images": len(data.rows("train")),
         "val_images": len(data.rows("val")),
         "settings": settings,
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of what computes a head."""
+    project, numpy = (importlib.metadata.version(name) for name in ("art-feature-pipeline", "numpy"))
+    return {
+        "art-feature-pipeline": project,
+        "numpy": numpy,
+        "python": platform.python_version(),
         "torch": torch.__version__,
     }
 

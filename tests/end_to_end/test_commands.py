@@ -14,8 +14,8 @@ from tests.end_to_end.conftest import SMALL, command, edit_params
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = [
-    "ingest", "clean", "split", "prepare-backbone", "extract-features", "train-head", "evaluate", "find-outliers",
-    "report", "predict", "cache",
+    "ingest", "clean", "split", "prepare-backbone", "extract-features", "train-head", "tune", "evaluate",
+    "find-outliers", "report", "predict", "cache",
 ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.params import Params, ParamsError, load_params
+from pipeline.params import Params, ParamsError, load_params, write_values
 from tests.conftest import REPOSITORY
 
 
@@ -49,6 +49,7 @@ def test_a_key_left_out_keeps_its_default(tmp_path: Path) -> None:
         ("targets: ['../style']", "targets.0", "letters, digits"),
         ("targets: style", "targets", "list"),
         ("parallel: {n_jobs: 0}", "parallel.n_jobs", "not be 0"),
+        ("tune: {space: {train: {rate: [1]}}}", "tune.space", "train.rate is no setting"),
     ],
 )
 def test_what_is_wrong_is_named_with_what_is_allowed(tmp_path: Path, text: str, key: str, allowed: str) -> None:
@@ -91,3 +92,34 @@ def test_an_override_wins_over_the_file(tmp_path: Path) -> None:
 def test_a_wrong_override_is_refused(tmp_path: Path, override: str, message: str) -> None:
     with pytest.raises(ParamsError, match=message):
         load(tmp_path, "train: {lr: 0.5}", override)
+
+
+def test_values_are_written_and_every_other_line_stays(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    before = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+    path.write_text(before, encoding="utf-8")
+    write_values(path, {"train.lr": 0.0000123, "train.batch_size": 48, "head.readout": "last", "head.skip": "none"})
+    after = path.read_text(encoding="utf-8")
+    changed = [(a, b) for a, b in zip(before.splitlines(), after.splitlines(), strict=True) if a != b]
+    assert [new.split()[:2] for _, new in changed] == [
+        ["readout:", "last"], ["skip:", "none"], ["lr:", "1.23e-05"], ["batch_size:", "48"],
+    ]  # fmt: skip
+    for old, new in changed:
+        assert old.partition("#")[2] == new.partition("#")[2]
+    params = load_params(path)
+    assert (params.train.lr, params.train.batch_size) == (0.0000123, 48)
+
+
+def test_values_of_a_section_that_is_left_out_are_added(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("targets: [style]  # one\n")
+    write_values(path, {"train.lr": 0.5})
+    assert path.read_text() == "targets: [style]  # one\ntrain:\n  lr: 0.5\n"
+
+
+def test_values_that_are_not_allowed_leave_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("train: {lr: 0.1}\n")
+    with pytest.raises(ParamsError, match=r"train\.lr: should be greater than 0"):
+        write_values(path, {"train.lr": -1.0})
+    assert path.read_text() == "train: {lr: 0.1}\n"

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
 from sklearn.metrics import f1_score, log_loss
 
 from cache import FeatureStore, publish
@@ -19,7 +18,7 @@ from stages.evaluate.settings import EvaluateSettings
 from stages.outliers.run import find_outliers
 from stages.outliers.settings import OutlierSettings
 from stages.train.fit import fit_temperature, negative_log_likelihood
-from stages.train.head import LSTMHead, load_head
+from stages.train.head import LSTMHead
 from stages.train.run import train_head
 from stages.train.settings import HeadSettings, TrainSettings
 from tests.stages.conftest import Project
@@ -118,25 +117,6 @@ def test_the_best_epoch_on_validation_is_the_one_kept(make_project: MakeProject)
     assert card["epoch"] == int(curve.argmax()) + 1
     assert len(curve) == card["epochs_trained"] <= card["epoch"] + 3
     assert evaluate(project)["val"]["f1_macro"] == pytest.approx(curve.max(), abs=1e-6)
-
-
-def test_a_head_is_a_few_lines_of_plain_torch(make_project: MakeProject) -> None:
-    """What the files hold is enough to rebuild the default kind of head without this project's code."""
-    project = make_project(CLASSES * 15)
-    train(project, epochs=3)
-    card, state = json.loads((project.head / "head.json").read_text()), load_file(project.head / "head.safetensors")
-    settings = card["settings"]["head"]
-    lstm = torch.nn.LSTM(
-        settings["projection"], settings["hidden_size"], num_layers=2, batch_first=True, bidirectional=True
-    )
-    lstm.load_state_dict({name[5:]: value for name, value in state.items() if name.startswith("lstm.")})
-    x = torch.rand(5, 4, 24)
-    tokens = (x.sqrt() - state["input_mean"]) / state["input_std"]
-    states, _ = lstm(tokens @ state["projection.weight"].T + state["projection.bias"])
-    logits = states.mean(dim=1) @ state["linear.weight"].T + state["linear.bias"]
-    logits += tokens.mean(dim=1) @ state["skip.weight"].T + state["skip.bias"]
-    head, _ = load_head(project.head)
-    torch.testing.assert_close(head.eval()(x), logits)
 
 
 def test_the_mean_readout_sees_every_state() -> None:

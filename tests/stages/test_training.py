@@ -170,7 +170,7 @@ def test_the_average_of_weights_that_stand_still_is_the_weights() -> None:
     average = WeightAverage(head, 0.99)
     torch.nn.init.ones_(head.linear.weight)
     for _ in range(2000):
-        average.update(head)
+        average.update()
     torch.testing.assert_close(average.head.linear.weight, head.linear.weight)
 
 
@@ -353,3 +353,22 @@ def test_a_training_killed_after_its_last_epoch_is_only_written_down(
 def test_plateaus_are_counted_again_after_each_halving() -> None:
     settings = TrainSettings(lr=1.0, schedule="plateau", epochs=100)
     assert learning_rate(settings, 20.0, [1.0] + [0.0] * 12) == pytest.approx(math.pow(0.5, 4))
+
+
+@pytest.mark.parametrize(("tokens", "batch_size"), [(1, 32), (9, 32), (9, 128)])
+def test_the_number_of_threads_changes_no_bit(tokens: int, batch_size: int) -> None:
+    """What heads that are trained side by side rely on: each of them has fewer threads than it would have alone."""
+    rng = np.random.default_rng(0)
+    x = np.abs(rng.standard_normal((200, 1, tokens, 256), dtype=np.float32)).astype(np.float16)
+    y, before, weights = rng.integers(4, size=200), torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            fitted = fit_head(
+                x, y, train=np.arange(160), val=np.arange(160, 200), classes=4, head_settings=HeadSettings(),
+                settings=TrainSettings(epochs=1, batch_size=batch_size), device=CPU,
+            )  # fmt: skip
+            weights.append(b"".join(value.numpy().tobytes() for value in fitted.head.state_dict().values()))
+    finally:
+        torch.set_num_threads(before)
+    assert weights[0] == weights[1]
