@@ -21,6 +21,7 @@ from stages.ingest.settings import DatasetSettings
 from stages.outliers.settings import OutlierSettings
 from stages.parallel import ParallelSettings
 from stages.report.settings import ReportSettings
+from stages.review.settings import ReviewSettings
 from stages.settings import Settings
 from stages.split.settings import SplitSettings
 from stages.train.settings import HeadSettings, TrainSettings
@@ -62,6 +63,7 @@ class Params(Settings):
     evaluate: EvaluateSettings = EvaluateSettings()
     outliers: OutlierSettings = OutlierSettings()
     report: ReportSettings = ReportSettings()
+    review: ReviewSettings = ReviewSettings()
     parallel: ParallelSettings = ParallelSettings()
 
 
