@@ -1,7 +1,7 @@
 """A person's decisions about suspects: read from `data/review.csv`, checked row by row, applied to the manifest.
 
-In: the file that `pipeline review` writes, and the manifest as the source gives it. Out: the manifest with labels mended
-and bad images left out. A row that cannot be applied is noted with its reason. Writing the file is left to `review`.
+In: the file that `pipeline review` writes, and the manifest as the source gives it. Out: the manifest with labels
+mended and bad images left out. A row that cannot be applied is noted; writing the file is left to `stages/review`.
 """
 
 import csv

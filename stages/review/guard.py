@@ -1,7 +1,7 @@
 """Who may speak to the review server: this machine's browser, from the page whose address holds the token.
 
-In: a request. Out: nothing, or 403. Any other site that a person has open may send requests here as well; it cannot know
-the token, and neither a name that it lets point to this machine nor its own origin passes.
+In: a request. Out: nothing, or 403. Any other site that a person has open may send requests here as well; it cannot
+know the token, and neither a name that it lets point to this machine nor its own origin passes.
 """
 
 import hmac

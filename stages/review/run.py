@@ -113,5 +113,9 @@ def _open(url: str) -> None:
 def _summary(collection: Collection, decisions: DecisionFile, *, changed: bool) -> str:
     made = decisions.decisions()
     looked_at = len(collection.decided(made))
-    first = f"{looked_at} of {len(collection.suspects)} images looked at; {decisions.path} has {len(made)} decisions"
+    first = f"{looked_at} of {len(collection.suspects)} images looked at; {decisions.path} has {_counted(len(made))}"
     return f"{first}. Next: `dvc repro` trains on them." if made or changed else f"{first}."
+
+
+def _counted(decisions: int) -> str:
+    return "1 decision" if decisions == 1 else f"{decisions:,} decisions"

@@ -1,7 +1,7 @@
 """What there is to decide about: the outliers of a target, each image once with all that was found about it.
 
-In: `reports/TARGET/outliers.csv` and `data/splits.csv`. Out: a frozen `Collection`. Images have numbers, and a number is
-all that a browser may ask for.
+In: `reports/TARGET/outliers.csv` and `data/splits.csv`. Out: a frozen `Collection`. Images have numbers, and a number
+is all that a browser may ask for.
 """
 
 from collections.abc import Mapping
