@@ -11,7 +11,7 @@ import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from stages.errors import StageError
 from stages.review.app import make_app
@@ -74,11 +74,14 @@ def review_suspects(
         )
         server = make_server(HOST, port, app, threaded=True, request_handler=QuietHandler, fd=listener.fileno())
         url = f"http://{HOST}:{port}/{token}/"
-        announce(f"{len(collection.suspects):,} images of {target} to review, until Ctrl-C: {url}")
-        if open_browser:
-            # A thread: some systems' openers wait until the browser is closed.
-            threading.Thread(target=_open, args=(url,), daemon=True).start()
-        _serve(server)
+        # Answers until someone ends it politely.
+        with contextlib.suppress(KeyboardInterrupt):
+            announce(f"{len(collection.suspects):,} images of {target} to review, until Ctrl-C: {url}")
+            if open_browser:
+                # A thread: some systems' openers wait until the browser is closed.
+                threading.Thread(target=_open, args=(url,), daemon=True).start()
+            server.serve_forever()
+        server.server_close()
     return _summary(collection, decisions, changed=decisions.decisions() != before)
 
 
@@ -96,13 +99,6 @@ def _listening(port: int) -> socket.socket:
         raise StageError(
             f"cannot listen on port {port} of {HOST}: {error.strerror}: leave out --port to take a free one"
         ) from None
-
-
-def _serve(server: BaseWSGIServer) -> None:
-    """Answer requests until someone ends it politely; whoever is being answered then has been written to the disk."""
-    with contextlib.suppress(KeyboardInterrupt):
-        server.serve_forever()
-    server.server_close()
 
 
 def _open(url: str) -> None:

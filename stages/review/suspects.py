@@ -4,9 +4,11 @@ In: `reports/TARGET/outliers.csv` and `data/splits.csv`. Out: a frozen `Collecti
 is all that a browser may ask for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -61,6 +63,8 @@ class Collection:
         The names that labels have, ascending.
     kinds
         Title by kind, for the kinds that there are.
+    labels
+        Label by image; empty for none.
     digests
         SHA-256 by image, as `clean` found it: of the files that the heads and the outliers were made from.
     """
@@ -70,6 +74,7 @@ class Collection:
     images: list[str]
     classes: list[str]
     kinds: dict[str, str]
+    labels: dict[str, str]
     digests: dict[str, str]
 
     def of_kind(self, kind: str) -> list[Suspect]:
@@ -113,17 +118,18 @@ def read_suspects(target: str, *, results: Path, splits: Path) -> Collection:
     kinds = _kinds(outliers)
     order = {kind: place for place, kind in enumerate(kinds)}
     outliers = outliers.assign(order=outliers["kind"].map(order)).sort_values(["order", "rank"], kind="stable")
-    names = list(dict.fromkeys(outliers["image"]))
-    images = list(dict.fromkeys([*names, *(image for row in outliers["neighbours"] for image in row)]))
+    rows: dict[str, list[Any]] = {}
+    for row in outliers.itertuples():
+        rows.setdefault(row.image, []).append(row)
+    images = list(dict.fromkeys([*rows, *(image for row in outliers["neighbours"] for image in row)]))
     numbers = {image: number for number, image in enumerate(images)}
-    rows = outliers.groupby("image", sort=False)
-    suspects = [_suspect(numbers[image], part, kinds, numbers) for image, part in rows]
     return Collection(
         target=target,
-        suspects=suspects,
+        suspects=[_suspect(of_image, kinds, numbers) for of_image in rows.values()],
         images=images,
         classes=sorted(set(table[target]) - {""}),
         kinds=kinds,
+        labels=dict(zip(table["image"], table[target], strict=True)),
         digests=dict(zip(table["image"], table["sha256"], strict=True)),
     )
 
@@ -135,19 +141,16 @@ def _kinds(outliers: pd.DataFrame) -> dict[str, str]:
     return known | {kind: kind.replace("_", " ").capitalize() for kind in found if kind not in KINDS}
 
 
-def _suspect(number: int, rows: pd.DataFrame, kinds: dict[str, str], numbers: dict[str, int]) -> Suspect:
-    first = rows.iloc[0]
-    ranks = rows["rank"].fillna(0).astype(int)
+def _suspect(rows: Sequence[Any], kinds: dict[str, str], numbers: dict[str, int]) -> Suspect:
+    """One image of all its rows of the table, those of the first kind first."""
+    first = rows[0]
     return Suspect(
-        number=number,
-        image=first["image"],
-        y_true=first["y_true"],
-        y_pred=first["y_pred"],
-        confidence=first["confidence"],
-        suggested=next(filter(None, rows["suggested"]), ""),
-        findings=[
-            Finding(kind, kinds[kind], rank, reason)
-            for kind, rank, reason in zip(rows["kind"], ranks, rows["reason"], strict=True)
-        ],
-        neighbours=[numbers[image] for image in first["neighbours"]],
+        number=numbers[first.image],
+        image=first.image,
+        y_true=first.y_true,
+        y_pred=first.y_pred,
+        confidence=first.confidence,
+        suggested=next((row.suggested for row in rows if row.suggested), ""),
+        findings=[Finding(r.kind, kinds[r.kind], 0 if isnan(r.rank) else int(r.rank), r.reason) for r in rows],
+        neighbours=[numbers[image] for image in first.neighbours],
     )
