@@ -241,6 +241,22 @@ def test_rows_of_other_targets_and_by_hand_are_kept(serve: Serve, project: Proje
     assert project.review.read_text(encoding="utf-8") == f"{','.join(COLUMNS)}\n{by_hand}"
 
 
+def test_decisions_on_an_earlier_file_count_as_none_and_bad_images_are_bad_for_every_target(
+    serve: Serve, project: Project
+) -> None:
+    first, _, third = project.names[:3]
+    rows = f"{first},{'0' * 64},genre,fine,,\n{third},{project.sha256(third)},style,image_bad,,\n"
+    project.review.write_text(f"{','.join(COLUMNS)}\n{rows}", encoding="utf-8")
+    served = serve()
+    page = served.request()[1]
+    assert b"1</span> of 8 looked at" in page
+    assert b'id="image-0"' in page
+    assert page.count(b"Decided before its file changed") == 1
+    assert b"Image bad (decided under style)" in served.request("?show=decided")[1]
+    served.decide(2, "undo")
+    assert [row["image"] for row in project.decisions()] == [first]
+
+
 @pytest.mark.parametrize(
     "content", ["image,label\n", "image,sha256,target,decision,label,when,note\n", "\x00\n", "a,\xff\n"]
 )
