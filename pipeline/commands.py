@@ -48,6 +48,7 @@ def ingest(params: Params, allow_missing: bool) -> None:
         manifest=PATHS.manifest,
         problems=PATHS.ingest_problems,
         demo=PATHS.demo,
+        review=PATHS.review,
         n_jobs=params.parallel.n_jobs,
     )
     click.echo(summary)
@@ -259,6 +260,33 @@ def report(params: Params, pages: tuple[str, ...], only_index: bool) -> None:
     write_all = write_index if only_index else partial(write_report, heads=PATHS.heads)
     index = write_all(**of_collection, **shared)
     click.echo(f"Open {index} in a browser.")
+
+
+@cli.command()
+@target_option
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; by default a free one.")
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+@with_params
+def review(params: Params, target: str, port: int, no_browser: bool) -> None:
+    """Mark suspects as wrong, bad or fine, in a browser.
+
+    The pages are served to this machine only, until Ctrl-C. Decisions are kept in data/review.csv, and ingest applies
+    them: run `dvc repro` afterwards.
+    """
+    from stages.review.run import review_suspects
+
+    summary = review_suspects(
+        target=_checked(target),
+        settings=params.review,
+        results=PATHS.reports,
+        splits=PATHS.splits,
+        images=Path(params.dataset.images),
+        review=PATHS.review,
+        port=port,
+        open_browser=not no_browser,
+        announce=click.echo,
+    )
+    click.echo(summary)
 
 
 @cli.command()

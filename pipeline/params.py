@@ -22,6 +22,7 @@ from stages.ingest.settings import DatasetSettings
 from stages.outliers.settings import OutlierSettings
 from stages.parallel import ParallelSettings
 from stages.report.settings import ReportSettings
+from stages.review.settings import ReviewSettings
 from stages.settings import Settings
 from stages.split.settings import SplitSettings
 from stages.train.settings import HeadSettings, TrainSettings
@@ -65,6 +66,7 @@ class Params(Settings):
     outliers: OutlierSettings = OutlierSettings()
     tune: TuneSettings = TuneSettings()
     report: ReportSettings = ReportSettings()
+    review: ReviewSettings = ReviewSettings()
     parallel: ParallelSettings = ParallelSettings()
 
 

@@ -25,6 +25,11 @@ class Paths:
         return self.root / "data" / "ingest_problems.csv"
 
     @property
+    def review(self) -> Path:
+        """What a person decided about suspects; the one file under data/ that is in git, not in DVC."""
+        return self.root / "data" / "review.csv"
+
+    @property
     def clean(self) -> Path:
         return self.root / "data" / "clean.csv"
 

@@ -1,7 +1,7 @@
 """The ingest stage: labels from the source named in the settings, checked, merged per image, written as the manifest.
 
-In: label files or folders. Out: `data/manifest.csv`, sorted by image, `data/ingest_problems.csv` with file and row of
-whatever is wrong, and for `demo` the painted collection.
+In: label files or folders, and `data/review.csv`. Out: `data/manifest.csv`, sorted by image, `data/ingest_problems.csv`
+with file and row of whatever is wrong, and for `demo` the painted collection.
 """
 
 import logging
@@ -17,6 +17,7 @@ from stages.ingest.disk import files_under, match_names
 from stages.ingest.folder import read_folders
 from stages.ingest.huggingface import read_huggingface
 from stages.ingest.problems import Problems
+from stages.ingest.review import apply_decisions
 from stages.ingest.settings import DatasetSettings
 from stages.ingest.table import read_label_table
 from stages.tables import is_own_split, write_table
@@ -26,7 +27,15 @@ NOT_PAINTED = "Empty because dataset.source in params.yaml is not `demo`.\n"
 log = logging.getLogger(__name__)
 
 
-def ingest_labels(*, settings: DatasetSettings, manifest: Path, problems: Path, demo: Path, n_jobs: int = -1) -> str:
+def ingest_labels(
+    *,
+    settings: DatasetSettings,
+    manifest: Path,
+    problems: Path,
+    demo: Path,
+    review: Path | None = None,
+    n_jobs: int = -1,
+) -> str:
     """Read the labels of a collection into one manifest.
 
     Parameters
@@ -40,13 +49,15 @@ def ingest_labels(*, settings: DatasetSettings, manifest: Path, problems: Path, 
         The table to write of what was wrong: `file`, `row`, `problem`, `detail`.
     demo
         The folder that the demo collection is painted into; for other sources it only says why it is empty.
+    review
+        Decisions of `pipeline review`, which win over the source; a file that is not there holds none.
     n_jobs
         Workers that paint.
 
     Returns
     -------
     str
-        A table of labels and classes per attribute, and how many problems of each kind there are.
+        A table of labels and classes per attribute, what review changed, and how many problems of each kind there are.
 
     Raises
     ------
@@ -63,9 +74,14 @@ def ingest_labels(*, settings: DatasetSettings, manifest: Path, problems: Path, 
         raise StageError(
             f"no images found: dataset.source is {settings.source}, check dataset.images and dataset.labels"
         )
+    reviewed = ""
+    if review is not None:
+        table, reviewed = apply_decisions(
+            table, attributes, review=review, images=Path(settings.images), problems=found
+        )
     write_table(table, manifest)
     found.write(problems)
-    return "\n".join([*_summary(table), *_problem_lines(found, problems)])
+    return "\n".join([*_summary(table), *filter(None, [reviewed]), *_problem_lines(found, problems)])
 
 
 def _read_source(

@@ -1,0 +1,67 @@
+"""Pictures for the browser: made small and encoded anew, never the file itself.
+
+In: an image of the list and a size. Out: WebP, or a drawn placeholder that says why there is no picture.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from markupsafe import escape
+
+from stages.report.thumbnails import make_thumbnail
+from stages.review.settings import ReviewSettings
+
+KEPT = 1000
+PLACEHOLDER = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 160 120" width="160" height="120">'
+    '<rect x="1" y="1" width="158" height="118" fill="none" stroke="#888" stroke-dasharray="6 4"/>'
+    '<text x="80" y="64" text-anchor="middle" font-family="sans-serif" font-size="13" fill="#888">{}</text></svg>'
+)
+
+
+class Pictures:
+    """The pictures of a list of images, the last ones used kept in memory.
+
+    Parameters
+    ----------
+    root
+        The image root; what leads out of it is not read.
+    images
+        Paths relative to it.
+    settings
+        How large pictures are.
+    """
+
+    def __init__(self, root: Path, images: Sequence[str], settings: ReviewSettings) -> None:
+        self._root, self._images = root, images
+        self._px = {
+            "tiny": settings.thumbnail_px // 2,
+            "card": settings.thumbnail_px,
+            "large": settings.large_px,
+        }
+        self._small = lru_cache(KEPT)(self._make)
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """The names of the sizes."""
+        return tuple(self._px)
+
+    def get(self, number: int, size: str) -> tuple[bytes, str]:
+        """The content and its media type.
+
+        Raises
+        ------
+        LookupError
+            If there is no image of that number, or no such size.
+        """
+        if not 0 <= number < len(self._images):
+            raise LookupError(f"no image {number}")
+        px = self._px[size]
+        return (self._make if size == "large" else self._small)(number, px)
+
+    def _make(self, number: int, px: int) -> tuple[bytes, str]:
+        made = make_thumbnail(self._root, self._images[number], px, "")
+        if made.webp:
+            return made.webp, "image/webp"
+        return PLACEHOLDER.format(escape(made.problem)).encode("utf-8"), "image/svg+xml"
