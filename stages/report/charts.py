@@ -148,10 +148,16 @@ def reliability(bins: pd.DataFrame) -> Chart:
     """
     names = {"before": "before scaling", "after": "after scaling"}
     values = bins.assign(stage=bins["scaling"].map(names))[["stage", "confidence", "accuracy", "n"]]
-    unit = {"domain": [0, 1], "nice": False}
+    unit, ticks = {"domain": [0, 1], "nice": False}, {"values": [0, 0.2, 0.4, 0.6, 0.8, 1]}
     axes = {
-        "x": {"field": "confidence", "type": "quantitative", "title": "confidence", "scale": unit},
-        "y": {"field": "accuracy", "type": "quantitative", "title": "share that is right", "scale": unit},
+        "x": {"field": "confidence", "type": "quantitative", "title": "confidence", "scale": unit, "axis": ticks},
+        "y": {
+            "field": "accuracy",
+            "type": "quantitative",
+            "title": "share that is right",
+            "scale": unit,
+            "axis": ticks,
+        },
     }
     diagonal = {
         "data": {"values": [{"confidence": 0, "accuracy": 0}, {"confidence": 1, "accuracy": 1}]},
@@ -159,7 +165,8 @@ def reliability(bins: pd.DataFrame) -> Chart:
         "encoding": axes,
     }
     stage = {"field": "stage", "type": "nominal"}
-    colour = {"color": stage | {"scale": {"domain": list(names.values()), "range": [TRAIN, VAL]}}}
+    line = {"symbolType": "stroke", "symbolSize": 260}
+    colour = {"color": stage | {"scale": {"domain": list(names.values()), "range": [TRAIN, VAL]}, "legend": line}}
     dash = {"strokeDash": stage | {"scale": {"domain": list(names.values()), "range": [[4, 3], [1, 0]]}}}
     size = {"size": {"field": "n", "type": "quantitative", "legend": None, "scale": {"range": [12, 160]}}}
     lines = {"mark": {"type": "line", "strokeWidth": 2}, "encoding": axes | colour | dash}
@@ -209,7 +216,7 @@ def forest(traits: pd.DataFrame) -> Chart:
         "labelPadding": 8,
     }}  # fmt: skip
     scale = {"type": "log", "nice": False, "domain": _ratio_domain(traits)}
-    ratio = {"field": "ratio", "type": "quantitative", "scale": scale, "title": "odds of being misclassified, ×",
+    ratio = {"field": "ratio", "type": "quantitative", "scale": scale, "title": "odds of being misclassified, times",
              "axis": {"tickCount": 5, "format": "~g"}}  # fmt: skip
     colour = {"color": {"field": "side", "type": "nominal", "legend": None,
                         "scale": {"domain": ["more", "less"], "range": [TRAIN, VAL]}}}  # fmt: skip

@@ -117,9 +117,10 @@ def planar(components: np.ndarray, random_state: int) -> np.ndarray:
         places = np.zeros((len(components), 2), dtype=np.float32)
         places[:, : components.shape[1]] = components[:, :2]
         return _unit_square(places)
+    for name, level in (("faiss", logging.WARNING), ("pacmap", logging.ERROR)):  # they tell of every import and seed
+        logging.getLogger(name).setLevel(level)
     import pacmap  # takes seconds: it compiles
 
-    logging.getLogger("pacmap").setLevel(logging.ERROR)  # it warns of every seed
     reducer = pacmap.PaCMAP(n_components=2, n_neighbors=None, random_state=random_state, apply_pca=False)
     return _unit_square(reducer.fit_transform(components, init="pca"))
 

@@ -1,7 +1,7 @@
 """The map of the collection: every image at its place on a plane, to pan, zoom and colour by what is known of it.
 
 In: coordinates, the splits, and per target the predictions and outliers. Out: `reports/map.html`. Drawing and moving
-is done by `templates/map.js`; what it reads is packed here.
+is done by `templates/map*.js`; what it reads is packed here.
 """
 
 import base64
@@ -26,8 +26,8 @@ MOST_POINTS = 150_000
 
 
 @dataclass(frozen=True)
-class Point:
-    """What the map knows of the images, all by row: `table` has image, sha256, split, x, y and a column per target."""
+class Points:
+    """What the map knows of the images, by row: `table` has image, split, x and y; `left_out` counts the others."""
 
     table: pd.DataFrame
     left_out: int
@@ -103,7 +103,7 @@ def write_map(
     pictures, shown = packed_pictures(points.table["image"], thumbnails, budget)
     html = render(
         "map.html",
-        script="map.js",
+        script=("map_points.js", "map.js"),
         target="",
         page="map",
         targets=targets,
@@ -150,13 +150,13 @@ def spread(images: Sequence[str], first: Sequence[str], most: int) -> list[str]:
     return chosen + [rest[place] for place in np.random.default_rng(0).permutation(places)]
 
 
-def placed(table: pd.DataFrame, first: Sequence[str], most: int) -> Point:
+def placed(table: pd.DataFrame, first: Sequence[str], most: int) -> Points:
     """Keep at most so many points: the outliers and an even spread."""
     if len(table) <= most:
-        return Point(table.reset_index(drop=True), 0)
+        return Points(table.reset_index(drop=True), 0)
     kept = set(spread(table["image"].tolist(), first, most))
     chosen = table[table["image"].isin(kept)]
-    return Point(chosen.reset_index(drop=True), len(table) - len(chosen))
+    return Points(chosen.reset_index(drop=True), len(table) - len(chosen))
 
 
 def target_layer(table: pd.DataFrame, target: str, results: Path) -> TargetLayer:

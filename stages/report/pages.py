@@ -7,7 +7,7 @@ script but our own, whatever a class or file is called.
 import base64
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 NOTHING = "\N{EN DASH}"
 
 
-def render(template: str, *, thumbnails: Mapping[str, Thumbnail], script: str = "page.js", **values: Any) -> str:
+def render(
+    template: str, *, thumbnails: Mapping[str, Thumbnail], script: Sequence[str] = ("page.js",), **values: Any
+) -> str:
     """Fill one template.
 
     Parameters
@@ -32,11 +34,11 @@ def render(template: str, *, thumbnails: Mapping[str, Thumbnail], script: str = 
     thumbnails
         The pictures of the page by image path.
     script
-        The one script of the page, a file of `templates/`.
+        Files of `templates/` that make up the one script of the page.
     **values
         What the template names.
     """
-    source = (TEMPLATES / script).read_text(encoding="utf-8")
+    source = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in script)
     return environment().get_template(template).render(
         thumbnails=thumbnails,
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),

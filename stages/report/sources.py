@@ -178,8 +178,12 @@ def read_results(target: str, *, heads: Path, results: Path) -> Results:
         If a file is missing or unreadable; learning curves may be missing.
     """
     folder, head, evaluate = results / target, heads / target, f"pipeline evaluate --target {target}"
-    predictions = read_text_table(folder / "predictions.csv", ["image", "split", "y_true", "y_pred", "confidence"], evaluate)
-    per_class = read_text_table(folder / "per_class.csv", ["class", "precision", "recall", "f1", "support", "train_n"], evaluate)
+    predictions = read_text_table(
+        folder / "predictions.csv", ["image", "split", "y_true", "y_pred", "confidence"], evaluate
+    )
+    per_class = read_text_table(
+        folder / "per_class.csv", ["class", "precision", "recall", "f1", "support", "train_n"], evaluate
+    )
     logs = head / "log" / "plots" / "metrics"
     files = [folder / name for name in FILES]
     files += [head / "head.json", *sorted(logs.glob("*/*.tsv"))]

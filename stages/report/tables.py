@@ -24,7 +24,18 @@ MEASURES = (
     ("Calibration error (lower is better)", "ece", True),
 )
 HEADLINES = {"accuracy", "f1_macro", "log_loss"}
-PACKAGES = ("torch", "torchvision", "h5py", "numpy", "pillow", "pandas", "scikit-learn", "dvc", "vl-convert-python", "pacmap")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "h5py",
+    "numpy",
+    "pillow",
+    "pandas",
+    "scikit-learn",
+    "dvc",
+    "vl-convert-python",
+    "pacmap",
+)
 
 
 @dataclass(frozen=True)

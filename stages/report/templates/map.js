@@ -1,30 +1,14 @@
-// Draws the map of the collection and moves in it. In: the JSON in #map-data. Out: pixels, a legend, a list of neighbours.
+// Draws the map of the collection and moves in it. In: `points`. Out: pixels, a legend, a list of neighbours.
 //
 // Points are written into an ImageData, not by a WebGL library: 81,446 points take 2 to 3 ms a frame this way, on any
 // machine. deck.gl took two seconds a frame where there is no graphics card; regl-based ones need `unsafe-eval`.
-"use strict";
 (() => {
   const element = (id) => document.getElementById(id);
-  const data = JSON.parse(element("map-data").textContent);
+  const { data, count, xs, ys, splits, targets, pictures, pictureOf, text, facts, show } = points;
   const canvas = element("canvas");
   const context = canvas.getContext("2d");
   const form = element("controls");
-  const count = data.images.length;
   if (!context || !count) return;
-
-  // --- Unpacking: base64 of little-endian integers ---
-  const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  const wide = (text) => new Uint16Array(bytes(text).buffer);
-  const places = wide(data.places);
-  const xs = Float32Array.from({ length: count }, (_, i) => places[2 * i] / 65535);
-  const ys = Float32Array.from({ length: count }, (_, i) => 1 - places[2 * i + 1] / 65535);
-  const splits = bytes(data.split);
-  const targets = data.targets.map((target) => ({
-    name: target.name, classes: target.classes,
-    true: wide(target.true), predicted: wide(target.predicted), score: bytes(target.score),
-  }));
-  const pictures = new Map(data.pictures.row.map((row, i) => [row, data.pictures.webp[i]]));
-  const pictureOf = (row) => (pictures.has(row) ? `data:image/webp;base64,${pictures.get(row)}` : "");
 
   // --- What is shown ---
   const view = { x: 0.5, y: 0.5, scale: 1, fit: 1, width: 1, height: 1, ratio: 1 };
@@ -40,27 +24,6 @@
   const target = () => targets[form.elements.target ? Number(form.elements.target.value) : 0];
   const mode = () => form.elements.colour.value;
 
-  // --- Colours: ABGR, as a little-endian ImageData has it ---
-  const FIRST = ["4e79a7", "f28e2b", "3f9a5f", "d6494f", "9467bd", "b08a1e", "17a2b8", "d66aa8", "8a6d5a", "7f8c3a"];
-  const abgr = (r, g, b) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
-  const css = (c) => `rgb(${c & 255} ${(c >> 8) & 255} ${(c >> 16) & 255})`;
-  const GREY = abgr(140, 136, 130);
-
-  function classColour(number) {
-    if (number < FIRST.length) return abgr(...FIRST[number].match(/../g).map((part) => parseInt(part, 16)));
-    const hue = (number * 137.508) % 360, light = [0.42, 0.55, 0.66][number % 3], part = 0.55 * Math.min(light, 1 - light);
-    const channel = (n) => {
-      const k = (n + hue / 30) % 12;
-      return Math.round(255 * (light - part * Math.max(-1, Math.min(k - 3, 9 - k, 1))));
-    };
-    return abgr(channel(0), channel(8), channel(4));
-  }
-
-  function scoreColour(score) { // from the grey of the wall to a strong red
-    const t = score / 255;
-    return abgr(...[[150, 214], [160, 58], [158, 22]].map(([from, to]) => Math.round(from + (to - from) * t)));
-  }
-
   const SCORE_STEPS = ["0 to 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8", "0.8 to 1"];
   const stepOf = (score) => Math.min(4, Math.floor(score / 51.01));
 
@@ -72,20 +35,20 @@
     if (mode() === "split" || !targets.length) {
       names = data.splits;
       groups = Uint16Array.from(splits);
-      colourOf = classColour;
+      colourOf = points.classColour;
     } else if (mode() === "score") {
       names = SCORE_STEPS;
       groups = Uint16Array.from(layer.score, stepOf);
-      colourOf = (step) => scoreColour(step * 51 + 51);
+      colourOf = (step) => points.scoreColour(step * 51 + 51);
     } else {
       names = classes;
       groups = layer[mode()];
-      colourOf = classColour;
+      colourOf = points.classColour;
     }
     const palette = names.map((_, number) => colourOf(number));
-    for (let i = 0; i < count; i++) colours[i] = palette[groups[i]] ?? GREY;
+    for (let i = 0; i < count; i++) colours[i] = palette[groups[i]] ?? points.GREY;
     if (mode() === "score" && targets.length) {
-      for (let i = 0; i < count; i++) colours[i] = scoreColour(layer.score[i]);
+      for (let i = 0; i < count; i++) colours[i] = points.scoreColour(layer.score[i]);
       order.sort((a, b) => layer.score[a] - layer.score[b]); // what stands out is drawn last
     } else order.sort((a, b) => a - b);
     legend(names, palette);
@@ -102,7 +65,7 @@
       button.disabled = !sizes[number];
       const swatch = document.createElement("span");
       swatch.className = "swatch";
-      swatch.style.background = css(palette[number]);
+      swatch.style.background = points.css(palette[number]);
       button.append(swatch, text("bdi", name), text("span", sizes[number].toLocaleString("en"), "quiet"));
       button.addEventListener("click", () => choose(number));
       const item = document.createElement("li");
@@ -120,13 +83,6 @@
     redraw();
   }
 
-  function text(tag, content, name = "") {
-    const made = document.createElement(tag);
-    made.className = name;
-    made.textContent = content;
-    return made;
-  }
-
   // --- Places on the screen ---
   const screenX = (i) => (xs[i] - view.x) * view.scale + view.width / 2;
   const screenY = (i) => (ys[i] - view.y) * view.scale + view.height / 2;
@@ -141,7 +97,7 @@
     canvas.height = Math.max(1, Math.round(box.height * view.ratio));
     image = context.createImageData(canvas.width, canvas.height);
     pixels = new Uint32Array(image.data.buffer);
-    view.fit = 0.94 * Math.min(box.width, box.height);
+    view.fit = 0.88 * Math.min(box.width, box.height);
     if (whole) view.scale = view.fit;
     redraw();
   }
@@ -167,7 +123,7 @@
   function disc(size) {
     return Array.from({ length: 2 * size + 1 }, (_, row) => {
       const down = row - size;
-      return [down, size === 1 ? 1 : Math.floor(Math.sqrt(size * size + 1 - down * down))];
+      return [down, size === 1 ? 1 : Math.floor(Math.sqrt(size * size + size - down * down))];
     });
   }
 
@@ -225,11 +181,17 @@
       inView.push(row);
       if (inView.length > MANY) return;
     }
-    const taken = new Set();
+    const taken = new Map(); // field of the grid to the picture in it
     for (const row of inView) {
-      const field = `${Math.round(screenX(row) / FIELD)} ${Math.round(screenY(row) / FIELD)}`;
-      if (taken.has(field) || taken.size >= MOST_PICTURES) continue;
-      taken.add(field);
+      const x = screenX(row), y = screenY(row), across = Math.floor(x / FIELD), down = Math.floor(y / FIELD);
+      if (taken.size >= MOST_PICTURES) break;
+      let free = true;
+      for (let k = 0; free && k < 9; k++) {
+        const other = taken.get(`${across + (k % 3) - 1} ${down + Math.floor(k / 3) - 1}`);
+        free = !other || Math.max(Math.abs(other[0] - x), Math.abs(other[1] - y)) >= 52;
+      }
+      if (!free) continue;
+      taken.set(`${across} ${down}`, [x, y]);
       drawPicture(row);
     }
   }
@@ -246,62 +208,18 @@
     const shrink = (44 * view.ratio) / Math.max(picture.naturalWidth, picture.naturalHeight);
     const width = picture.naturalWidth * shrink, height = picture.naturalHeight * shrink;
     const x = screenX(row) * view.ratio - width / 2, y = screenY(row) * view.ratio - height / 2;
-    context.fillStyle = css(colours[row]);
+    context.fillStyle = points.css(colours[row]);
     context.fillRect(x - 2 * view.ratio, y - 2 * view.ratio, width + 4 * view.ratio, height + 4 * view.ratio);
     context.drawImage(picture, x, y, width, height);
   }
 
-  // --- Finding: points sorted into a grid once ---
-  const GRID = 256;
-  const cellOf = (value) => Math.max(0, Math.min(GRID - 1, Math.floor(value * GRID)));
-  const starts = new Uint32Array(GRID * GRID + 1);
-  const sorted = new Uint32Array(count);
-  for (let i = 0; i < count; i++) starts[cellOf(ys[i]) * GRID + cellOf(xs[i]) + 1]++;
-  for (let cell = 0; cell < GRID * GRID; cell++) starts[cell + 1] += starts[cell];
-  const next = starts.slice();
-  for (let i = 0; i < count; i++) sorted[next[cellOf(ys[i]) * GRID + cellOf(xs[i])]++] = i;
-
+  // --- Finding ---
   function nearest(left, top, reach) {
     const x = (left - view.width / 2) / view.scale + view.x, y = (top - view.height / 2) / view.scale + view.y;
-    const far = reach / view.scale;
-    let best = NOBODY, least = far * far;
-    for (let row = cellOf(y - far); row <= cellOf(y + far); row++) {
-      const end = starts[row * GRID + cellOf(x + far) + 1];
-      for (let k = starts[row * GRID + cellOf(x - far)]; k < end; k++) {
-        const i = sorted[k], distance = (xs[i] - x) ** 2 + (ys[i] - y) ** 2;
-        if (distance < least && (chosen === NOBODY || groups[i] === chosen)) [best, least] = [i, distance];
-      }
-    }
-    return best;
+    return points.nearest(x, y, reach / view.scale, (i) => chosen === NOBODY || groups[i] === chosen);
   }
 
   // --- What is said of an image ---
-  function facts(i) {
-    const rows = [text("bdi", data.images[i], "map-name")];
-    const pairs = [["split", data.splits[splits[i]] ?? "–"]];
-    for (const layer of targets) {
-      const own = layer.classes[layer.true[i]] ?? "unlabelled", other = layer.classes[layer.predicted[i]] ?? "–";
-      const score = layer === target() ? ` · outlier score ${(layer.score[i] / 255).toFixed(2)}` : "";
-      pairs.push([layer.name.replaceAll("_", " "), (own === other ? own : `${own} → ${other}`) + score]);
-    }
-    const list = document.createElement("dl");
-    for (const [name, value] of pairs) {
-      const pair = document.createElement("div");
-      const said = document.createElement("dd");
-      said.append(text("bdi", value));
-      pair.append(text("dt", name), said);
-      list.append(pair);
-    }
-    return [...rows, list];
-  }
-
-  function show(picture, row) {
-    const source = pictureOf(row);
-    picture.style.backgroundImage = source ? `url("${source}")` : "";
-    picture.textContent = source ? "" : "no picture on this page";
-    picture.classList.toggle("none", !source);
-  }
-
   function point(row, left, top) {
     if (row === pointed && row === NOBODY) return;
     const tip = element("tip");
