@@ -6,7 +6,7 @@
   const element = (id) => document.getElementById(id);
   const { data, count, xs, ys, splits, targets, pictures, pictureOf, text, facts, show } = points;
   const canvas = element("canvas");
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { willReadFrequently: true }); // pixels come from here, not from a GPU
   const form = element("controls");
   if (!context || !count) return;
 
@@ -18,8 +18,7 @@
   let colours = new Uint32Array(count);
   let order = Uint32Array.from({ length: count }, (_, i) => i);
   let groups = new Uint16Array(count);
-  let image = null;
-  let pixels = null;
+  let image = null, pixels = null;
 
   const target = () => targets[form.elements.target ? Number(form.elements.target.value) : 0];
   const mode = () => form.elements.colour.value;
@@ -30,8 +29,7 @@
   // Group number, name of each group, and its colour, for the mode at hand.
   function recolour() {
     const { classes, ...layer } = targets.length ? target() : { classes: [] };
-    let names;
-    let colourOf;
+    let names, colourOf;
     if (mode() === "split" || !targets.length) {
       names = data.splits;
       groups = Uint16Array.from(splits);
@@ -225,7 +223,7 @@
     const tip = element("tip");
     if (row !== pointed && row !== NOBODY) {
       show(element("tip-picture"), row);
-      element("tip-facts").replaceChildren(...facts(row));
+      element("tip-facts").replaceChildren(...facts(row, target()));
     }
     tip.hidden = row === NOBODY;
     tip.style.left = `${Math.max(4, Math.min(left + 16, view.width - tip.offsetWidth - 4))}px`;
@@ -238,13 +236,12 @@
 
   // --- The list: a map for those who cannot see or point ---
   const LISTED = 12;
-  let timer = 0;
+  let timer = 0, listed = "";
   function settle() {
     clearTimeout(timer);
     timer = setTimeout(list, 250);
   }
 
-  let listed = "";
   function list() {
     const best = [];
     for (let i = 0; i < count; i++) {
@@ -268,7 +265,7 @@
     item.dataset.image = data.images[i];
     const picture = text("span", "", "map-picture");
     show(picture, i);
-    item.append(picture, ...facts(i));
+    item.append(picture, ...facts(i, target()));
     return item;
   }
 
