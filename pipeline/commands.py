@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -231,35 +230,54 @@ def find_outliers(params: Params, target: str) -> None:
 
 @cli.command()
 @click.option("--page", "pages", multiple=True, metavar="COLUMN", help="Only this label column's page; repeatable.")
-@click.option("--index", "only_index", is_flag=True, help="Only the front page.")
+@click.option("--index", "only", flag_value="index", help="Only the front page.")
+@click.option("--data", "only", flag_value="data", help="Only the page about the data.")
+@click.option("--coordinates", "only", flag_value="coordinates", help="Only where each image lies on the map.")
+@click.option("--map", "only", flag_value="map", help="Only the map, from the coordinates that there are.")
 @with_params
-def report(params: Params, pages: tuple[str, ...], only_index: bool) -> None:
+def report(params: Params, pages: tuple[str, ...], only: str | None) -> None:
     """Write the pages to look at."""
-    from stages.report.run import write_index, write_page, write_report
+    from stages.report.run import write_data_page, write_index, write_map, write_page, write_report
 
+    if only in (None, "coordinates") and not pages:
+        click.echo(_place_images(params))
     shared = {
         "settings": params.report,
         "images": Path(params.dataset.images),
-        "backbone": PATHS.backbone.with_suffix(".json"),
-        "features": PATHS.features,
-        "results": PATHS.reports,
         "destination": PATHS.reports,
         "n_jobs": params.parallel.n_jobs,
     }
-    of_collection = {
-        "targets": params.targets,
-        "manifest": PATHS.manifest,
-        "rejected": PATHS.rejected,
-        "splits": PATHS.splits,
-        "answer_key": PATHS.demo / "answer_key.csv" if params.dataset.source == "demo" else None,
+    cards = {"backbone": PATHS.backbone.with_suffix(".json"), "features": PATHS.features}
+    results = {"results": PATHS.reports}
+    of_targets = {"targets": params.targets, "splits": PATHS.splits}
+    tables = {"manifest": PATHS.manifest, "rejected": PATHS.rejected}
+    findings = {
+        "conflicts": PATHS.conflicts,
+        "ingest_problems": PATHS.ingest_problems,
+        "split_report": PATHS.split_report,
     }
-    if pages:
-        for target in pages:
-            click.echo(write_page(target=_checked(target), heads=PATHS.heads, **shared))
-        return
-    write_all = write_index if only_index else partial(write_report, heads=PATHS.heads)
-    index = write_all(**of_collection, **shared)
-    click.echo(f"Open {index} in a browser.")
+    place = {"coordinates": PATHS.coordinates}
+    key = {"answer_key": PATHS.demo / "answer_key.csv" if params.dataset.source == "demo" else None}
+    heads = {"heads": PATHS.heads}
+    for target in pages:
+        click.echo(write_page(target=_checked(target), **heads, **results, **cards, **shared))
+    if only == "data":
+        click.echo(write_data_page(**of_targets, **tables, **findings, **cards, **shared))
+    elif only == "map":
+        click.echo(write_map(**of_targets, **place, **results, **shared))
+    elif only == "index":
+        click.echo(write_index(**of_targets, **tables, **key, **results, **cards, **shared))
+    elif only is None and not pages:
+        everything = of_targets | tables | findings | place | key | heads | results | cards | shared
+        click.echo(f"Open {write_report(**everything)} in a browser.")
+
+
+def _place_images(params: Params) -> str:
+    from stages.report.coordinates import write_coordinates
+
+    return write_coordinates(
+        random_state=params.report.map_random_state, features=PATHS.features, destination=PATHS.coordinates
+    )
 
 
 @cli.command()

@@ -86,3 +86,8 @@ class Paths:
     @property
     def reports(self) -> Path:
         return self.root / "reports"
+
+    @property
+    def coordinates(self) -> Path:
+        """Where each image lies on the map."""
+        return self.reports / "coordinates.csv"

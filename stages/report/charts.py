@@ -138,6 +138,116 @@ def class_bars(per_class: pd.DataFrame) -> Chart:
     return Chart("F1 per class", summary, draw(spec, f"F1 per class on the test split. {summary}"), table)
 
 
+def reliability(bins: pd.DataFrame) -> Chart:
+    """Draw accuracy against confidence, before and after temperature scaling; on the diagonal, confidence is honest.
+
+    Parameters
+    ----------
+    bins
+        Columns scaling (before, after), n, confidence, accuracy; a row for each bin that holds predictions.
+    """
+    names = {"before": "before scaling", "after": "after scaling"}
+    values = bins.assign(stage=bins["scaling"].map(names))[["stage", "confidence", "accuracy", "n"]]
+    unit, ticks = {"domain": [0, 1], "nice": False}, {"values": [0, 0.2, 0.4, 0.6, 0.8, 1]}
+    axes = {
+        "x": {"field": "confidence", "type": "quantitative", "title": "confidence", "scale": unit, "axis": ticks},
+        "y": {
+            "field": "accuracy",
+            "type": "quantitative",
+            "title": "share that is right",
+            "scale": unit,
+            "axis": ticks,
+        },
+    }
+    diagonal = {
+        "data": {"values": [{"confidence": 0, "accuracy": 0}, {"confidence": 1, "accuracy": 1}]},
+        "mark": {"type": "line", "color": MUTED, "strokeDash": [2, 3], "strokeWidth": 1},
+        "encoding": axes,
+    }
+    stage = {"field": "stage", "type": "nominal"}
+    line = {"symbolType": "stroke", "symbolSize": 260}
+    colour = {"color": stage | {"scale": {"domain": list(names.values()), "range": [TRAIN, VAL]}, "legend": line}}
+    dash = {"strokeDash": stage | {"scale": {"domain": list(names.values()), "range": [[4, 3], [1, 0]]}}}
+    size = {"size": {"field": "n", "type": "quantitative", "legend": None, "scale": {"range": [12, 160]}}}
+    lines = {"mark": {"type": "line", "strokeWidth": 2}, "encoding": axes | colour | dash}
+    points = {"mark": {"type": "point", "filled": True, "opacity": 1}, "encoding": axes | colour | size}
+    spec = {
+        "width": WIDTH_PX,
+        "height": 300,
+        "autosize": {"type": "fit", "contains": "padding"},
+        "data": {"values": values.to_dict("records")},
+        "layer": [diagonal, lines, points],
+    }
+    summary = _reliability_summary(bins)
+    drawn = draw(spec, f"Accuracy by confidence on the test split. {summary}")
+    return Chart("Reliability", summary, drawn, values.reset_index(drop=True))
+
+
+def _reliability_summary(bins: pd.DataFrame) -> str:
+    """By how much confidence exceeds accuracy on the whole, after scaling."""
+    after = bins[bins["scaling"] == "after"]
+    if after.empty:
+        return "A point per bin of confidence; larger points stand for more images."
+    means = [float((after[column] * after["n"]).sum() / after["n"].sum()) for column in ("confidence", "accuracy")]
+    word = "above" if means[0] > means[1] else "below"
+    points = abs(means[0] - means[1]) * 100
+    return (
+        f"Mean confidence after scaling is {means[0]:.0%}, {points:.1f} points {word} the share that is right. "
+        "Larger points stand for more images."
+    )
+
+
+def forest(traits: pd.DataFrame) -> Chart:
+    """Draw odds ratios with their intervals, on a logarithmic axis, in the order given.
+
+    Parameters
+    ----------
+    traits
+        Columns property, level, odds_ratio, ci_low, ci_high, all ratios above 0.
+    """
+    values = [
+        {"row": row, "ratio": trait.odds_ratio, "low": trait.ci_low, "high": trait.ci_high,
+         "side": "more" if trait.odds_ratio > 1 else "less"}
+        for row, trait in enumerate(traits.itertuples())
+    ]  # fmt: skip
+    names = [f"{trait.property.replace('_', ' ')}: {trait.level}" for trait in traits.itertuples()]
+    rows = {"field": "row", "type": "ordinal", "title": None, "axis": {
+        "labelExpr": "names[datum.value]", "labelLimit": 210, "labelColor": INK, "domain": False, "ticks": False,
+        "labelPadding": 8,
+    }}  # fmt: skip
+    scale = {"type": "log", "nice": False, "domain": _ratio_domain(traits)}
+    ratio = {"field": "ratio", "type": "quantitative", "scale": scale, "title": "odds of being misclassified, times",
+             "axis": {"tickCount": 5, "format": "~g"}}  # fmt: skip
+    colour = {"color": {"field": "side", "type": "nominal", "legend": None,
+                        "scale": {"domain": ["more", "less"], "range": [TRAIN, VAL]}}}  # fmt: skip
+    spec = {
+        "width": 210,
+        "height": {"step": 24},
+        "params": [{"name": "names", "value": names}],
+        "data": {"values": values},
+        "layer": [
+            {"data": {"values": [{"ratio": 1}]}, "mark": {"type": "rule", "color": MUTED, "strokeDash": [2, 3]},
+             "encoding": {"x": ratio}},
+            {"mark": {"type": "rule", "strokeWidth": 2},
+             "encoding": {"y": rows, "x": ratio | {"field": "low"}, "x2": {"field": "high"}} | colour},
+            {"mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
+             "encoding": {"y": rows, "x": ratio} | colour},
+        ],
+    }  # fmt: skip
+    table = traits[["property", "level", "odds_ratio", "ci_low", "ci_high"]]
+    summary = (
+        f"Strongest is {names[0]} with {traits.iloc[0]['odds_ratio']:.1f} times the odds. Bars are 95 % intervals; "
+        "right of the line, mistakes are more frequent."
+    )
+    return Chart("Odds of being misclassified", summary, draw(spec, f"Odds ratios per property. {summary}"), table)
+
+
+def _ratio_domain(traits: pd.DataFrame) -> list[float]:
+    """From the lowest to the highest end of an interval, at least a factor of 2 to both sides of 1, at most 100."""
+    low, high = float(traits["ci_low"].min()), float(traits["ci_high"].max())
+    return [max(min(low, 0.5), 0.01), min(max(high, 2.0), 100.0)]
+
+
 def draw(spec: dict[str, Any], label: str) -> Markup:
     """Draw a Vega-Lite specification as SVG that is safe to place in a page.
 

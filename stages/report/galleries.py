@@ -97,6 +97,8 @@ class Outlier:
     reason: str
     neighbours: list[str]
     labels: str
+    margin: float = math.nan
+    entropy: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,8 @@ def _gallery(kind: str, table: pd.DataFrame, size: int, numbers: dict[str, str])
             suggested=row.suggested,
             reason=row.reason,
             neighbours=row.neighbours,
+            margin=getattr(row, "margin", math.nan),
+            entropy=getattr(row, "entropy", math.nan),
             labels=" ".join(
                 numbers[name] for name in {row.y_true: 0, row.y_pred: 0, row.suggested: 0} if name in numbers
             ),

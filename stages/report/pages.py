@@ -7,7 +7,7 @@ script but our own, whatever a class or file is called.
 import base64
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 NOTHING = "\N{EN DASH}"
 
 
-def render(template: str, *, thumbnails: Mapping[str, Thumbnail], **values: Any) -> str:
+def render(
+    template: str, *, thumbnails: Mapping[str, Thumbnail], script: Sequence[str] = ("page.js",), **values: Any
+) -> str:
     """Fill one template.
 
     Parameters
@@ -31,16 +33,18 @@ def render(template: str, *, thumbnails: Mapping[str, Thumbnail], **values: Any)
         A file of `templates/`.
     thumbnails
         The pictures of the page by image path.
+    script
+        Files of `templates/` that make up the one script of the page.
     **values
         What the template names.
     """
-    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    source = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in script)
     return environment().get_template(template).render(
         thumbnails=thumbnails,
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         thumbnail_style=style_rules(thumbnails.values()),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
+        script=Markup(source),
+        script_hash=base64.b64encode(hashlib.sha256(source.encode("utf-8")).digest()).decode("ascii"),
         **values,
     )  # fmt: skip
 
@@ -62,7 +66,9 @@ def environment() -> Environment:
         "css": css,
         "model_name": model_name,
         "spoken": spoken,
+        "small": small,
     }
+    made.tests["known"] = known
     return made
 
 
@@ -89,3 +95,15 @@ def css(value: float | None) -> str:
 def spoken(name: str) -> str:
     """A name from a file as words."""
     return name.replace("_", " ")
+
+
+def small(value: float | None) -> str:
+    """A probability with two significant digits, or a dash."""
+    if not known(value):
+        return NOTHING
+    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def known(value: float | None) -> bool:
+    """Whether there is a number."""
+    return value is not None and not math.isnan(value)

@@ -19,3 +19,11 @@ class ReportSettings(Settings):
     """Images that all cells of a page open together at most: it bounds the page's size when classes are many."""
     thumbnail_px: int = Field(160, ge=32, le=640)
     """Longest side of a thumbnail; pictures shown only as neighbours get half of it."""
+    map_thumbnails: int = Field(8000, ge=0, le=100_000)
+    """Pictures that the map holds at most: outliers first, then evenly spread."""
+    map_thumbnail_px: int = Field(64, ge=16, le=256)
+    """Longest side of the map's pictures."""
+    map_mib: int = Field(24, ge=1, le=200)
+    """Size that the map's page has at most, in MiB; pictures beyond it are left out."""
+    map_random_state: int = Field(0, ge=0, le=2**32 - 1)
+    """Seed of the map's coordinates."""

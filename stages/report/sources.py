@@ -21,6 +21,17 @@ SPLITS = ("train", "val", "test")
 CURVES = ("loss", "accuracy", "f1_macro")
 # Columns of the tables that are not label columns.
 RESERVED_COLUMNS = {"image", "sha256", "width", "height", "mode", "group", "split"}
+FILES = (
+    "metrics.json",
+    "predictions.csv",
+    "confusion.csv",
+    "per_class.csv",
+    "reliability.csv",
+    "outliers.csv",
+    "out_of_sample.csv",
+    "traits.csv",
+    "clusters.csv",
+)
 OUTLIER_COLUMNS = [
     "image",
     "kind",
@@ -85,6 +96,8 @@ class Results:
         The test split's confusion matrix.
     digests
         SHA-256 of every file read, by its name relative to the project: two pages with equal digests are equal.
+    training_s
+        Seconds that all epochs took together, by the training log; None where it does not say.
     """
 
     target: str
@@ -96,6 +109,7 @@ class Results:
     confusion: Confusion
     outliers: pd.DataFrame
     digests: dict[str, str]
+    training_s: float | None
 
 
 def read_collection(*, manifest: Path, rejected: Path, splits: Path, backbone: Path, features: Path) -> Collection:
@@ -107,9 +121,9 @@ def read_collection(*, manifest: Path, rejected: Path, splits: Path, backbone: P
         If one is missing or unreadable.
     """
     return Collection(
-        manifest=_table(manifest, ["image"], "pipeline ingest"),
-        rejected=_table(rejected, ["image", "reason", "detail"], "pipeline clean"),
-        splits=_table(splits, ["image", "sha256", "group", "split"], "pipeline split"),
+        manifest=read_text_table(manifest, ["image"], "pipeline ingest"),
+        rejected=read_text_table(rejected, ["image", "reason", "detail"], "pipeline clean"),
+        splits=read_text_table(splits, ["image", "sha256", "group", "split"], "pipeline split"),
         backbone=read_backbone(backbone),
         features=read_fingerprint(features),
     )
@@ -131,9 +145,14 @@ def read_metrics(target: str, results: Path) -> dict[str, Any]:
 
 
 def read_outliers(target: str, results: Path) -> pd.DataFrame:
-    """Read one target's outliers, ranked within each kind; `neighbours` becomes a list of image paths per row."""
+    """Read one target's outliers, ranked within each kind; `neighbours` becomes a list of image paths per row.
+
+    The numbers `margin` and `entropy` are NaN where the table has no such column.
+    """
     path, command = results / target / "outliers.csv", f"pipeline find-outliers --target {target}"
-    table = _with_numbers(_table(path, OUTLIER_COLUMNS, command), ["rank", "score", "confidence"])
+    table = read_text_table(path, OUTLIER_COLUMNS, command)
+    table = table.assign(**{column: "" for column in ("margin", "entropy") if column not in table})
+    table = with_numbers(table, ["rank", "score", "confidence", "margin", "entropy"])
     try:
         neighbours = [[str(image) for image in json.loads(text or "[]")] for text in table["neighbours"]]
     except (ValueError, TypeError):
@@ -159,24 +178,33 @@ def read_results(target: str, *, heads: Path, results: Path) -> Results:
         If a file is missing or unreadable; learning curves may be missing.
     """
     folder, head, evaluate = results / target, heads / target, f"pipeline evaluate --target {target}"
-    predictions = _table(folder / "predictions.csv", ["image", "split", "y_true", "y_pred", "confidence"], evaluate)
-    per_class = _table(folder / "per_class.csv", ["class", "precision", "recall", "f1", "support", "train_n"], evaluate)
+    predictions = read_text_table(
+        folder / "predictions.csv", ["image", "split", "y_true", "y_pred", "confidence"], evaluate
+    )
+    per_class = read_text_table(
+        folder / "per_class.csv", ["class", "precision", "recall", "f1", "support", "train_n"], evaluate
+    )
     logs = head / "log" / "plots" / "metrics"
-    files = [
-        folder / name for name in ("metrics.json", "predictions.csv", "confusion.csv", "per_class.csv", "outliers.csv")
-    ]
+    files = [folder / name for name in FILES]
     files += [head / "head.json", *sorted(logs.glob("*/*.tsv"))]
     return Results(
         target=target,
         metrics=read_metrics(target, results),
         head=_json(head / "head.json", f"pipeline train-head --target {target}"),
         curves={metric: _curve(logs, metric) for metric in CURVES},
-        predictions=_with_numbers(predictions, ["confidence"]),
-        per_class=_with_numbers(per_class, ["precision", "recall", "f1", "support", "train_n"]),
+        predictions=with_numbers(predictions, ["confidence"]),
+        per_class=with_numbers(per_class, ["precision", "recall", "f1", "support", "train_n"]),
         confusion=_confusion(folder / "confusion.csv", evaluate),
         outliers=read_outliers(target, results),
         digests={_short_name(path): _sha256(path) for path in files if path.is_file()},
+        training_s=_training_seconds(logs / "seconds.tsv"),
     )
+
+
+def _training_seconds(path: Path) -> float | None:
+    if not path.is_file():
+        return None
+    return float(pd.read_csv(path, sep="\t")["seconds"].sum())
 
 
 def _curve(logs: Path, metric: str) -> pd.DataFrame:
@@ -195,14 +223,14 @@ def _curve(logs: Path, metric: str) -> pd.DataFrame:
 
 def _confusion(path: Path, command: str) -> Confusion:
     """Read by position, because a class may be called anything, `y_true` too."""
-    cells = _table(path, [], command, header=None)
+    cells = read_text_table(path, [], command, header=None)
     classes = cells.iloc[1:, 0].tolist()
     if classes != cells.iloc[0, 1:].tolist():
         raise StageError(f"{path}: rows and columns name different classes: run `{command}` again")
     return Confusion(classes, cells.iloc[1:, 1:].to_numpy().astype(float).astype(int))
 
 
-def _table(path: Path, required: Sequence[str], command: str, header: int | None = 0) -> pd.DataFrame:
+def read_text_table(path: Path, required: Sequence[str], command: str, header: int | None = 0) -> pd.DataFrame:
     """Read a CSV table as text; unlike `stages.tables.read_table` it may have no rows, as when nothing was rejected."""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", header=header)
@@ -228,7 +256,7 @@ def _missing(path: Path, command: str) -> StageError:
     return StageError(f"{path} does not exist: run `{command}` first")
 
 
-def _with_numbers(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+def with_numbers(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return table.assign(**{column: pd.to_numeric(table[column], errors="coerce") for column in columns})
 
 

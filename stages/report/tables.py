@@ -21,18 +21,35 @@ MEASURES = (
     ("Weighted F1", "f1_weighted", False),
     ("Top-3 accuracy", "top3_accuracy", False),
     ("Log-loss (lower is better)", "log_loss", True),
+    ("Calibration error (lower is better)", "ece", True),
 )
 HEADLINES = {"accuracy", "f1_macro", "log_loss"}
-PACKAGES = ("torch", "torchvision", "h5py", "numpy", "pillow", "pandas", "scikit-learn", "dvc", "vl-convert-python")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "h5py",
+    "numpy",
+    "pillow",
+    "pandas",
+    "scikit-learn",
+    "dvc",
+    "vl-convert-python",
+    "pacmap",
+)
 
 
 @dataclass(frozen=True)
 class Score:
-    """One measure of one model; `best` where no other model of its row does better."""
+    """One measure of one model, with its 95 % interval where one is known.
+
+    `best` where no other model of its row does better.
+    """
 
     model: str
     value: float | None
     best: bool
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -92,11 +109,16 @@ def score_rows(
     wanted = [measure for measure in MEASURES if keys is None or measure[1] in keys]
     rows = []
     for name, key, lower_is_better in wanted:
-        values = {model: by_model.get(model, {}).get(split, {}).get(key) for model in models}
-        known = [value for value in values.values() if value is not None]
+        found = {model: by_model.get(model, {}).get(split, {}) for model in models}
+        known = [scores[key] for scores in found.values() if scores.get(key) is not None]
         best = (min if lower_is_better else max)(known, default=None)
-        rows.append(ScoreRow(name, [Score(m, v, v is not None and v == best) for m, v in values.items()]))
-    return rows
+        rows.append(ScoreRow(name, [_score(model, scores, key, best) for model, scores in found.items()]))
+    return [row for row in rows if any(score.value is not None for score in row.scores)]
+
+
+def _score(model: str, scores: Mapping[str, Any], key: str, best: float | None) -> Score:
+    value = scores.get(key)
+    return Score(model, value, value is not None and value == best, scores.get(f"{key}_low"), scores.get(f"{key}_high"))
 
 
 def attributes(collection: Collection) -> list[Attribute]:

@@ -22,7 +22,7 @@ def test_one_command_makes_every_artefact(built: Path) -> None:
     expected = [
         "data/manifest.csv", "data/clean.csv", "data/rejected.csv", "data/splits.csv", "data/demo/answer_key.csv",
         "models/backbone.safetensors", "models/backbone.json", "data/features/features.h5",
-        "data/features/fingerprint.json", "reports/index.html",
+        "data/features/fingerprint.json", "reports/index.html", "reports/data.html", "reports/map.html",
     ]  # fmt: skip
     for target in TARGETS:
         expected += [f"models/heads/{target}/{name}" for name in ("head.safetensors", "head.json")]
@@ -80,7 +80,7 @@ def test_a_change_reaches_its_own_stages_only(project: Path) -> None:
 def test_a_further_target_adds_only_its_stages(project: Path) -> None:
     edit_params(project, {"targets": ["style", "genre", "artist"]})
     stages = ("train", "evaluate", "outliers", "page")
-    assert changed_stages(project) == {f"{stage}@artist" for stage in stages} | {"report"}
+    assert changed_stages(project) == {f"{stage}@artist" for stage in stages} | {"data_page", "map", "report"}
 
 
 def test_code_of_a_stage_belongs_to_that_stage(project: Path) -> None:

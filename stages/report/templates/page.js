@@ -9,6 +9,8 @@
     rank: (a, b) => number(a, "rank") - number(b, "rank"),
     "confidence-down": (a, b) => number(b, "confidence") - number(a, "confidence"),
     "confidence-up": (a, b) => number(a, "confidence") - number(b, "confidence"),
+    margin: (a, b) => number(a, "margin") - number(b, "margin"),
+    entropy: (a, b) => number(b, "entropy") - number(a, "entropy"),
     name: (a, b) => a.dataset.name.localeCompare(b.dataset.name, undefined, { numeric: true }),
   };
 

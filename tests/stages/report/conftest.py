@@ -48,6 +48,10 @@ class Project:
             "features": root / "data/features",
             "heads": root / "models/heads",
             "results": root / "reports",
+            "conflicts": root / "data/conflicts.csv",
+            "ingest_problems": root / "data/ingest_problems.csv",
+            "split_report": root / "data/split_report.json",
+            "coordinates": root / "reports/coordinates.csv",
             "destination": root / "reports",
             "answer_key": root / "data/answer_key.csv",
             "n_jobs": 2,
@@ -95,7 +99,44 @@ def make_project(root: Path) -> Project:
         _write_head(root / "models/heads" / target, target, classes)
         _write_results(root / "reports" / target, splits, target, classes, rng)
     _csv(_answer_key(splits), root / "data/answer_key.csv")
+    _write_findings(splits, root / "data")
+    _write_study(root / "reports/style", pd.read_csv(root / "reports/style/predictions.csv", keep_default_na=False))
+    places = rng.random((IMAGES, 2))
+    _csv(splits[["sha256"]].assign(x=places[:, 0], y=places[:, 1]), root / "reports/coordinates.csv")
     return Project(root)
+
+
+def _write_findings(splits: pd.DataFrame, data: Path) -> None:
+    """What ingest, clean and split found beside their main tables."""
+    image = splits["image"]
+    conflicts = [("artist", "g10", image[10], SCRIPT), ("artist", "g10", image[11], ARABIC)]
+    _csv(pd.DataFrame(conflicts, columns=["attribute", "group", "image", "label"]), data / "conflicts.csv")
+    problems = [("labels.csv", 7, "unknown class", "<b>dot</b>")]
+    _csv(pd.DataFrame(problems, columns=["file", "row", "problem", "detail"]), data / "ingest_problems.csv")
+    small = {"attribute": "style", "class": "dots", "images": 9, "deviation": 2.5, "allowed": 1.0}
+    leaks = {"cross_attribute": {"style > artist": [HOSTILE_IMAGE]}, "duplicate_groups": {"style": [["a", "b"]]}}
+    settings = {"source": "own", "method": "stratified", "random_state": 0}
+    _json({"groups": 39, "settings": settings, "classes": [small], "leaks": leaks}, data / "split_report.json")
+
+
+def _write_study(folder: Path, predictions: pd.DataFrame) -> None:
+    """The files that only one of the targets has: the study of its outliers, and its reliability."""
+    right = predictions["y_true"] == predictions["y_pred"]
+    p_true = predictions["confidence"].where(right, (1 - predictions["confidence"]) / 2)
+    _csv(predictions.assign(p_true=p_true, cluster=""), folder / "out_of_sample.csv")
+    traits = [
+        ("greyscale", "yes", 9, 0.5, 3.1, 2.4, 3.9, 0.0001, 0.0004, "pictures in grey <b>are</b> often misclassified"),
+        ("aspect_ratio", "wide", 9, 0.2, 1.1, 0.9, 1.4, 0.4, 0.5, "wide pictures are misclassified as often"),
+    ]
+    columns = ["property", "level", "n", "misclassified_share", "odds_ratio", "ci_low", "ci_high", "p_value", "q_value"]
+    _csv(pd.DataFrame(traits, columns=[*columns, "sentence"]), folder / "traits.csv")
+    clusters = [("0", 3, json.dumps([HOSTILE_IMAGE, "plain/021.jpg"]), "mostly dark pictures")]
+    _csv(pd.DataFrame(clusters, columns=["cluster", "size", "examples", "sentence"]), folder / "clusters.csv")
+    bins = [("test", stage, n, at, at - 0.1) for stage in ("before", "after") for n, at in ((5, 0.4), (3, 0.8))]
+    _csv(pd.DataFrame(bins, columns=["split", "scaling", "n", "confidence", "accuracy"]), folder / "reliability.csv")
+    outliers = pd.read_csv(folder / "outliers.csv", keep_default_na=False)
+    steps = np.linspace(0.9, 0.1, len(outliers))
+    _csv(outliers.assign(margin=steps, entropy=1 - steps), folder / "outliers.csv")
 
 
 def _splits(images: Path) -> pd.DataFrame:
@@ -150,10 +191,15 @@ def _write_results(
 def _metrics() -> dict[str, object]:
     def scores(accuracy: float) -> dict[str, float]:
         parts = dict.fromkeys(("f1_macro", "f1_weighted", "top3_accuracy"), accuracy)
-        return {"accuracy": accuracy, **parts, "log_loss": 1 - accuracy, "n": 8}
+        interval = {"accuracy_low": accuracy - 0.1, "accuracy_high": accuracy + 0.1}
+        return {"accuracy": accuracy, **interval, **parts, "log_loss": 1 - accuracy, "ece": 0.05, "n": 8}
 
     baselines = {"majority": {"test": scores(0.321)}, "logistic_regression": {"test": scores(0.543), "C": 0.01}}
-    return {"test": scores(0.654), "val": scores(0.7), "train": scores(0.9), "baselines": baselines}
+    splits = {"test": scores(0.654), "val": scores(0.7), "train": scores(0.9)}
+    errors = {"ece_before": 0.123, "ece_after": 0.045}
+    calibration = {"temperature": 1.3, "val": errors, "test": errors}
+    comparison = {"test": {"words": "the head is better than the baseline."}}
+    return splits | {"baselines": baselines, "calibration": calibration, "comparison": comparison}
 
 
 def _outliers(predictions: pd.DataFrame) -> pd.DataFrame:

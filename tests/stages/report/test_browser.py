@@ -4,16 +4,17 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.stages.report.conftest import CLASSES, Project
+from tests.stages.report.conftest import BROKEN_IMAGE, CLASSES, HOSTILE_IMAGE, IMAGES, SCRIPT, Project
 
 EXECUTABLE = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--no-first-run",
 ]  # fmt: skip
-PAGES = ["index.html", *(f"pages/{target}.html" for target in CLASSES)]
+PAGES = ["index.html", "data.html", "map.html", *(f"pages/{target}.html" for target in CLASSES)]
 
 pytestmark = pytest.mark.skipif(EXECUTABLE is None, reason="no Chromium is installed (apt-get install chromium)")
 
@@ -53,6 +54,17 @@ def test_a_page_never_scrolls_sideways(page: Page, report: Project, name: str, w
     open_page(page, report, name)
     page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
+def test_axe_finds_nothing_serious(page: Page, report: Project, name: str, scheme: str, width: int) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 900})
+    open_page(page, report, name)
+    page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+    found = Axe().run(page).response["violations"]
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")] == []
 
 
 def test_links_lead_from_the_index_to_a_target_and_back(page: Page, report: Project) -> None:
@@ -104,6 +116,95 @@ def test_cards_are_sorted_by_confidence(page: Page, report: Project) -> None:
         "cards => cards.map(c => +c.dataset.confidence)"
     )
     assert shown == sorted(shown)
+
+
+def test_cards_are_sorted_by_margin_where_it_is_known(page: Page, report: Project) -> None:
+    open_page(page, report, "pages/style.html")
+    page.get_by_label("Order", exact=True).select_option("margin")
+    shown = page.locator("[data-kind=suspect_label] .card").evaluate_all("cards => cards.map(c => +c.dataset.margin)")
+    assert shown == sorted(shown)
+    assert shown[0] < shown[-1]
+
+
+def test_every_card_names_its_image(page: Page, report: Project) -> None:
+    open_page(page, report, "pages/style.html")
+    named = page.locator(".gallery .card").evaluate_all("cards => cards.map(card => card.dataset.image)")
+    assert HOSTILE_IMAGE in named
+    assert all(named)
+
+
+def open_map(page: Page, report: Project) -> None:
+    open_page(page, report, "map.html")
+    page.locator("#nearest-list .card").first.wait_for()
+
+
+def drawn_pixels(page: Page) -> int:
+    """Pixels of the map that are not empty."""
+    return page.evaluate("""() => {
+      const canvas = document.querySelector("canvas");
+      const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+      return pixels.filter((value, i) => i % 4 === 3 && value > 0).length;
+    }""")
+
+
+def test_the_map_draws_a_point_or_a_picture_for_every_image(page: Page, report: Project) -> None:
+    open_map(page, report)
+    page.get_by_role("checkbox", name="Pictures when near").uncheck(force=True)
+    page.wait_for_timeout(100)
+    points = drawn_pixels(page)
+    assert IMAGES * 20 < points <= IMAGES * 69  # discs of 61 pixels, some over others
+    page.get_by_role("checkbox", name="Pictures when near").check(force=True)
+    page.wait_for_timeout(300)
+    assert drawn_pixels(page) > 2 * points
+
+
+def test_pointing_at_the_map_shows_the_thumbnail_and_the_labels(page: Page, report: Project) -> None:
+    open_map(page, report)
+    box, tip = page.locator("canvas").bounding_box(), page.locator("#tip")
+    places = ((x, y) for y in range(10, int(box["height"]), 9) for x in range(10, int(box["width"]), 60))
+    for x, y in places:
+        page.mouse.move(box["x"] + x, box["y"] + y)
+        if tip.is_visible():
+            break
+    assert tip.locator("dl").inner_text().startswith("outlier score")
+    assert "style" in tip.locator("dl").inner_text()
+    picture = tip.locator(".map-picture").evaluate("e => e.style.backgroundImage")
+    assert picture.startswith('url("data:image/webp') or tip.locator(".map-name").inner_text() == BROKEN_IMAGE
+
+
+def test_the_map_is_coloured_by_label_prediction_score_and_split(page: Page, report: Project) -> None:
+    open_map(page, report)
+    legends = {}
+    for choice in ("True label", "Predicted label", "Outlier score", "Split"):
+        page.get_by_role("radio", name=choice).check(force=True)
+        legends[choice] = page.locator("#legend bdi").all_inner_texts()
+    assert legends["True label"] == legends["Predicted label"] == CLASSES["style"]
+    assert legends["Outlier score"][-1] == "0.8 to 1"
+    assert legends["Split"] == ["train", "val", "test"]
+
+
+def test_the_map_shows_hostile_class_names_of_another_target_as_text(page: Page, report: Project) -> None:
+    open_map(page, report)
+    page.get_by_label("Label", exact=True).select_option("artist")
+    assert SCRIPT in page.locator("#legend bdi").all_inner_texts()
+
+
+def test_the_list_beside_the_map_follows_the_keyboard_and_the_chosen_class(page: Page, report: Project) -> None:
+    open_map(page, report)
+    images = "cards => cards.map(card => card.dataset.image)"
+    before = page.locator("#nearest-list .card").evaluate_all(images)
+    page.locator("canvas").focus()
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(400)
+    after = page.locator("#nearest-list .card").evaluate_all(images)
+    assert len(before) == len(after) == 12
+    assert set(before) != set(after)
+    page.locator("#legend button", has_text="dots").press("Enter")
+    page.wait_for_timeout(400)
+    labels = page.locator("#nearest-list .card dl").all_inner_texts()
+    assert labels
+    assert all("dots" in label for label in labels)
 
 
 def test_without_javascript_galleries_and_cells_still_show_their_images(browser: Browser, report: Project) -> None:

@@ -20,7 +20,8 @@ from tests.stages.report.conftest import (
 )
 from tests.stages.report.html_page import Page
 
-PAGES = ["index.html", "pages/style.html", "pages/artist.html"]
+PAGES = ["index.html", "data.html", "map.html", "pages/style.html", "pages/artist.html"]
+SCORED = ["index.html", "pages/style.html", "pages/artist.html"]
 LOADING_ATTRIBUTES = {"src", "srcset", "href", "data", "action", "poster", "background", "formaction"}
 
 
@@ -30,14 +31,14 @@ def test_a_page_loads_nothing_from_elsewhere(report: Project, name: str) -> None
     for tag, attributes in Page(html).elements:
         for attribute in LOADING_ATTRIBUTES & attributes.keys():
             assert re.fullmatch(r"#.*|data:.*|(\.\./)?[\w/-]+\.html", attributes[attribute]), (tag, attributes)
-    assert not re.search(r"@import|url\((?!\"data:)", html)
+    assert not re.search(r"@import|url\((?!\"(data:|\$\{source))", html)
     assert "default-src 'none'" in html
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_has_one_script_and_it_is_ours(report: Project, name: str) -> None:
     page = Page(report.text(name))
-    assert len(page.all("script")) == 1
+    assert len([script for script in page.all("script") if script.get("type") != "application/json"]) == 1
     assert not [attributes for _, attributes in page.elements if any(key.startswith("on") for key in attributes)]
     assert not page.all("img")
 
@@ -51,7 +52,8 @@ def test_hostile_class_names_are_shown_as_text(report: Project) -> None:
 
 def test_hostile_file_names_are_shown_as_text(report: Project) -> None:
     assert HOSTILE_IMAGE in Page(report.text("pages/style.html")).texts
-    assert "bad/<b>empty</b>.jpg" in Page(report.text("index.html")).texts
+    assert HOSTILE_IMAGE in Page(report.text("data.html")).texts
+    assert "bad/<b>empty</b>.jpg" in Page(report.text("data.html")).texts
 
 
 def test_the_index_links_every_target_and_each_page_links_back(report: Project) -> None:
@@ -61,11 +63,56 @@ def test_the_index_links_every_target_and_each_page_links_back(report: Project) 
 
 
 def test_the_scores_stand_beside_the_baselines_and_the_best_is_marked(report: Project) -> None:
-    for name in PAGES:
+    for name in SCORED:
         page = Page(report.text(name))
         for text in ("LSTM head", "Logistic regression", "Majority class", "0.654", "0.543", "0.321"):
             assert text in page.texts
-        assert re.search(r"Accuracy 0\.654 ★ \(best\) 0\.543 0\.321", page.text)
+        assert re.search(
+            r"Accuracy 0\.654 ★ \(best\) 95 % interval 0\.554.0\.754 0\.543 95 % interval 0\.443.0\.643 0\.321",
+            page.text,
+        )
+
+
+def test_the_paired_comparison_is_told_in_words(report: Project) -> None:
+    for name in SCORED:
+        assert "the head is better than the baseline." in Page(report.text(name)).texts
+
+
+def test_the_calibration_error_is_shown_before_and_after_scaling(report: Project) -> None:
+    assert "Test 0.123 0.045" in Page(report.text("pages/style.html")).text
+    assert len(Page(report.text("pages/style.html")).all("svg", role="img")) == 6  # curves, reliability, bars, odds
+
+
+def test_traits_are_sentences_and_only_those_beyond_chance(report: Project) -> None:
+    text = Page(report.text("pages/style.html")).text
+    assert "1 of 2 that were looked at are unlikely to be chance" in text
+    assert "pictures in grey <b>are</b> often misclassified 9 images, q = 0.0004" in text
+    assert "wide pictures are misclassified as often" not in text
+    assert "aspect ratio wide 9 20 % 1.10 0.90\N{EN DASH}1.40 0.5" in text  # in the table of all
+
+
+def test_clusters_show_their_examples_and_what_marks_them(report: Project) -> None:
+    page = Page(report.text("pages/style.html"))
+    assert "mostly dark pictures" in page.texts
+    assert {picture["title"] for picture in page.all("span", class_="square")} == {HOSTILE_IMAGE, "plain/021.jpg"}
+
+
+def test_a_page_does_without_the_files_of_the_study(report: Project) -> None:
+    page = Page(report.text("pages/artist.html"))
+    for heading in ("What the misclassified have in common", "Clusters of the misclassified", "Reliability"):
+        assert heading not in page.texts
+    assert not page.all("option", value="margin")
+    assert page.all("li", class_="card")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("traits.csv", "property\nx\n"), ("clusters.csv", "cluster,size,examples,sentence\n0,3,not JSON,x\n")],
+)
+def test_a_damaged_file_of_the_study_is_one_line(project: Project, name: str, content: str) -> None:
+    (project.root / "reports/style" / name).write_text(content)
+    with pytest.raises(StageError, match=rf"{name}.* run `pipeline find-outliers --target style` again"):
+        project.write()
 
 
 def test_the_lowest_log_loss_is_the_best(report: Project) -> None:
@@ -74,7 +121,7 @@ def test_the_lowest_log_loss_is_the_best(report: Project) -> None:
     )
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", SCORED)
 def test_the_warning_of_the_backbone_is_shown(report: Project, name: str) -> None:
     page = Page(report.text(name))
     assert page.all("aside", class_="warning")
@@ -90,8 +137,8 @@ def test_no_warning_is_shown_where_there_is_none(project: Project) -> None:
     assert "IMAGENET1K_V2" in page.text
 
 
-def test_the_data_section_counts_images_labels_splits_and_duplicates(report: Project) -> None:
-    text = Page(report.text("index.html")).text
+def test_the_data_page_counts_images_labels_splits_and_duplicates(report: Project) -> None:
+    text = Page(report.text("data.html")).text
     assert "42 files were listed, 2 were rejected, 40 are used." in text
     assert "style 3 39 1" in text  # classes, labelled, unlabelled
     assert "val 8 20 % 8" in text
@@ -99,12 +146,29 @@ def test_the_data_section_counts_images_labels_splits_and_duplicates(report: Pro
     assert "not an image 1" in text
 
 
+def test_the_data_page_names_conflicts_leaks_and_problems_of_the_source(report: Project) -> None:
+    page = Page(report.text("data.html"))
+    assert {SCRIPT, ARABIC} <= set(page.texts)
+    assert "cross attribute, style > artist : 1" in page.text
+    assert "dots style 9 2.5" in page.text  # a class that keeps its shares badly
+    assert "labels.csv 7 unknown class <b>dot</b>" in page.text
+
+
+def test_the_data_page_does_without_what_was_not_found(project: Project) -> None:
+    for name in ("conflicts.csv", "ingest_problems.csv", "split_report.json"):
+        (project.root / "data" / name).unlink()
+    project.write()
+    assert "Conflicting labels" not in project.text("data.html")
+    assert "Leaks" not in Page(project.text("data.html")).texts
+
+
 def test_every_confusion_cell_opens_as_many_images_as_it_counts(report: Project) -> None:
     page = Page(report.text("pages/style.html"))
     cells = {attributes["id"]: attributes for attributes in page.all("div", class_="cell-images")}
     opened = {attributes["popovertarget"] for attributes in page.all("button") if "popovertarget" in attributes}
     assert opened == set(cells)
-    counts = [int(b["aria-label"].partition(":")[0]) for b in page.all("button") if "aria-label" in b]
+    buttons = page.all("button")
+    counts = [int(button["aria-label"].partition(":")[0]) for button in buttons if "aria-label" in button]
     confidences = [text for text in page.texts if text.startswith("confidence ")]
     assert sum(counts) == len(confidences) == 8
 
@@ -155,7 +219,7 @@ def test_provenance_names_backbone_features_settings_and_versions(report: Projec
     text = Page(report.text("index.html")).text
     for part in ("ab" * 32, "cd" * 32, "[2, 9, 2048]", "thumbnail_px 64", "torchvision"):
         assert part in text
-    assert "settings.train.lr 0.001" in Page(report.text("pages/style.html")).text
+    assert "train.lr 0.001" in Page(report.text("pages/style.html")).text
 
 
 def test_the_selfcheck_is_shown_and_written(report: Project) -> None:
@@ -179,7 +243,7 @@ def test_nothing_rejected_and_no_outliers_is_no_error(project: Project) -> None:
     for path in (project.root / "data/rejected.csv", project.root / "reports/style/outliers.csv"):
         path.write_text(path.read_text().partition("\n")[0] + "\n")
     project.write()
-    assert "No file was rejected." in project.text("index.html")
+    assert "No file was rejected." in project.text("data.html")
     assert "None were found." in project.text("pages/style.html")
 
 
@@ -192,6 +256,7 @@ def test_nothing_rejected_and_no_outliers_is_no_error(project: Project) -> None:
         ("models/backbone.json", "pipeline prepare-backbone"),
         ("data/features/fingerprint.json", "pipeline extract-features"),
         ("data/splits.csv", "pipeline split"),
+        ("reports/coordinates.csv", "pipeline report --coordinates"),
     ],
 )
 def test_a_missing_file_names_the_command_that_writes_it(project: Project, path: str, command: str) -> None:
