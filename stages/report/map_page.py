@@ -21,6 +21,8 @@ from stages.report.study import read_out_of_sample
 from stages.report.thumbnails import Thumbnail, make_thumbnails
 
 NO_CLASS = 65535
+# Style, script and text of the page, and the quotes and commas of its data.
+FRAME_BYTES = 400_000
 # Points beyond this would make the page's names and numbers alone outgrow its budget.
 MOST_POINTS = 150_000
 
@@ -99,7 +101,7 @@ def write_map(
     data = packed(points.table, layers)
     chosen = spread(points.table["image"].tolist(), first, settings.map_thumbnails)
     thumbnails = make_thumbnails(images, dict.fromkeys(chosen, settings.map_thumbnail_px), n_jobs=n_jobs)
-    budget = settings.map_mib * 2**20 - sum(len(str(part)) for part in _parts(data))
+    budget = settings.map_mib * 2**20 - FRAME_BYTES - sum(len(str(part)) for part in _parts(data))
     pictures, shown = packed_pictures(points.table["image"], thumbnails, budget)
     html = render(
         "map.html",
