@@ -35,7 +35,7 @@ VARIANTS: dict[str, tuple[dict, dict, int | None]] = {
     "default": ({}, {}, None),
     "1 token": ({}, {}, 1),
     "no skip path": ({"skip": "none"}, {}, None),
-    "skip path solved beforehand": ({"skip": "probe"}, {}, None),
+    "skip path learned along": ({"skip": "learned"}, {}, None),
     "no square root": ({"input_power": 1.0}, {}, None),
     "last state": ({"readout": "last"}, {}, None),
     "attention": ({"readout": "attention"}, {}, None),

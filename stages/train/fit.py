@@ -12,18 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 from sklearn.metrics import accuracy_score, f1_score
 
 from stages.device import has_bf16
 from stages.errors import StageError
 from stages.train.average import WeightAverage
+from stages.train.calibration import negative_log_likelihood
 from stages.train.checkpoint import Checkpoint, Progress
 from stages.train.head import LSTMHead, predict_rows
 from stages.train.losses import Loss, make_loss, mixed
 from stages.train.placement import CachedFeatures, FeatureArray, blocks, mean_and_std, read_ahead
-from stages.train.probe import solve_skip_path
+from stages.train.probe import blend_with_probe
 from stages.train.schedules import learning_rate
 from stages.train.settings import HeadSettings, TrainSettings
 
@@ -105,8 +104,6 @@ def fit_head(
     torch.manual_seed(settings.random_state)
     head = LSTMHead(channels=features.shape[-1], classes=classes, **head_settings.model_dump())
     head.set_input_statistics(*mean_and_std(features, train, head.flattened))
-    if head_settings.skip == "probe":
-        solve_skip_path(head, features, labels, train, val)
     head.to(device)
     average = WeightAverage(head, settings.ema) if settings.ema else None
     loss = make_loss(labels[train], classes, settings, device)
@@ -138,7 +135,11 @@ def fit_head(
 
     if state.best_weights:
         state.scored.load_state_dict(state.best_weights)
-    return Fit(state.scored, state.best_epoch, state.best_logits, state.epochs)
+    val_logits = state.best_logits
+    if head_settings.skip == "probe":
+        blend_with_probe(state.scored, features, labels, train, val)
+        val_logits = val_logits if val is None else predict_rows(state.scored, features, val)
+    return Fit(state.scored, state.best_epoch, val_logits, state.epochs)
 
 
 def _finished(state: Progress, settings: TrainSettings, *, selects: bool) -> bool:
@@ -234,20 +235,3 @@ def _refuse_not_finite(features: FeatureArray, rows: np.ndarray) -> None:
         finite = torch.as_tensor(features[block]).flatten(1).isfinite().all(dim=1)
         if not finite.all():
             raise NotFiniteError(int(block[int(finite.int().argmin())]))
-
-
-def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean negative log-likelihood, in nats: logits `(n, classes)`, labels `(n,)`."""
-    return float(-log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels].mean())
-
-
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Find the temperature that makes the confidence of validation predictions match their accuracy.
-
-    Temperature scaling (Guo et al., "On Calibration of Modern Neural Networks", 2017): one number that divides the
-    logits, chosen by the negative log-likelihood; it changes no prediction.
-    """
-    result = minimize_scalar(
-        lambda log_t: negative_log_likelihood(logits / np.exp(log_t), labels), bounds=(-3.0, 3.0), method="bounded"
-    )
-    return float(np.exp(result.x))

@@ -72,10 +72,12 @@ class LSTMHead(nn.Module):
         self.linear = nn.Linear(states, classes)
         self.skip = nn.Linear(channels, classes) if skip != "none" else None
         if self.skip is not None:
-            # Both paths start silent: random weights along directions without data would stay in the logits as noise.
-            for layer in (self.skip, self.linear):
+            # Learned together, both paths start silent: random weights along directions without data would stay in the
+            # logits as noise. The probe is silent until the LSTM has learned.
+            for layer in (self.skip,) if skip == "probe" else (self.skip, self.linear):
                 nn.init.zeros_(layer.weight)
                 nn.init.zeros_(layer.bias)
+            self.skip.requires_grad_(skip != "probe")
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Map `(n, tokens, channels)` of any float dtype to logits `(n, classes)`, float32."""

@@ -1,8 +1,8 @@
-"""The linear path of a head, solved before training: a logistic regression on what the path will see.
+"""The linear path of a head: a logistic regression solved by itself, which the trained LSTM is averaged with.
 
-In: a head with a skip path, features, labels. Out: the path's weights, in place. Training then leaves them as they are
-and the LSTM learns what they lack. Linear probing before fine-tuning is from Kumar et al., "Fine-tuning can distort
-pretrained features and underperform out-of-distribution" (2022).
+In: a head whose LSTM has learned, features, labels. Out: the head's weights, in place: the logits are then the mean of
+the two paths' calibrated ones, a geometric mean of probabilities. Two models that err in different images are better
+together than either (Hinton, "Training products of experts by minimizing contrastive divergence", 2002).
 """
 
 import warnings
@@ -13,56 +13,77 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from stages.train.head import LSTMHead
+from stages.train.calibration import fit_temperature
+from stages.train.head import LSTMHead, predict_rows
 from stages.train.placement import FeatureArray, blocks
 
-# Inverse strengths of the regularisation (scikit-learn's C) to try; without a val split the middle one is taken.
-STRENGTHS = (0.001, 0.01, 0.1)
-MAX_ITERATIONS = 200
+# Inverse strengths of the regularisation (scikit-learn's C) to try, ascending; without val the middle one is taken.
+STRENGTHS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.1)
+STRENGTH_WITHOUT_VAL = 0.001
+MAX_ITERATIONS = 300
 
 
 @torch.no_grad()
-def solve_skip_path(
+def blend_with_probe(
     head: LSTMHead, features: FeatureArray, labels: np.ndarray, train: np.ndarray, val: np.ndarray | None
 ) -> None:
-    """Set the skip path to the logistic regression that does best on val, and freeze it.
+    """Set the skip path to a logistic regression, and scale both paths so that their sum is the calibrated mean.
 
     Parameters
     ----------
     head
-        A head with a skip path and its input statistics set, on the CPU.
+        A trained head whose skip path is silent so far.
     features
         Shape `(n, views, tokens, channels)`; view 0 is used.
     labels
         Shape `(n,)`; every class occurs in `train`.
     train, val
-        Row indices; val decides the strength of the regularisation by macro F1.
+        Row indices; val decides the strength of the regularisation by macro F1, and both temperatures.
     """
     x = _path_inputs(head, features, train)
     std = x.std(axis=0)
     std[std < 1e-6] = 1.0
-    strengths = (STRENGTHS[1],) if val is None else STRENGTHS
-    fits = [_fit(x / std, labels[train], strength) for strength in strengths]
-    best = 0
-    if val is not None:
+    x /= std
+    if val is None:
+        weights, biases = _solve(x, labels[train], (STRENGTH_WITHOUT_VAL,))[0]
+        of_lstm = of_probe = 1.0
+    else:
         z = _path_inputs(head, features, val) / std
-        best = int(np.argmax([f1_score(labels[val], fit.predict(z), average="macro", zero_division=0) for fit in fits]))
-    weights, biases = fits[best].coef_, fits[best].intercept_
-    if len(weights) == 1:  # of two classes scikit-learn gives the second one's log-odds
-        weights, biases = np.concatenate([-weights, weights]) / 2, np.concatenate([-biases, biases]) / 2
-    head.skip.weight.copy_(torch.from_numpy(weights / std))
-    head.skip.bias.copy_(torch.from_numpy(biases))
-    head.skip.requires_grad_(False)
+        weights, biases = _best(_solve(x, labels[train], STRENGTHS), z, labels[val])
+        of_lstm = fit_temperature(predict_rows(head, features, val), labels[val])
+        of_probe = fit_temperature(z @ weights.T + biases, labels[val])
+    for parameter in (head.linear.weight, head.linear.bias):
+        parameter.div_(2 * of_lstm)
+    head.skip.weight.copy_(torch.from_numpy(weights / std / (2 * of_probe)))
+    head.skip.bias.copy_(torch.from_numpy(biases / (2 * of_probe)))
 
 
-def _fit(x: np.ndarray, y: np.ndarray, strength: float) -> LogisticRegression:
-    with warnings.catch_warnings():
-        # On a weakly regularised fit the last digits of the optimum change no prediction.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return LogisticRegression(C=strength, max_iter=MAX_ITERATIONS).fit(x, y)
+def _solve(x: np.ndarray, y: np.ndarray, strengths: tuple[float, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Weights `(classes, channels)` and biases `(classes,)` per strength, each begun where the one before it ended."""
+    model, found = LogisticRegression(max_iter=MAX_ITERATIONS, warm_start=True), []
+    for strength in strengths:
+        with warnings.catch_warnings():
+            # On a weakly regularised fit the last digits of the optimum change no prediction.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.set_params(C=strength).fit(x, y)
+        weights, biases = model.coef_.copy(), model.intercept_.copy()
+        if len(weights) == 1:  # of two classes scikit-learn gives the second one's log-odds
+            weights, biases = np.concatenate([-weights, weights]) / 2, np.concatenate([-biases, biases]) / 2
+        found.append((weights, biases))
+    return found
+
+
+def _best(fits: list[tuple[np.ndarray, np.ndarray]], x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The fit with the highest macro F1."""
+    predicted = [(x @ weights.T + biases).argmax(axis=1) for weights, biases in fits]
+    return fits[int(np.argmax([f1_score(y, p, average="macro", zero_division=0) for p in predicted]))]
 
 
 def _path_inputs(head: LSTMHead, features: FeatureArray, rows: np.ndarray) -> np.ndarray:
     """The mean of the normalised tokens, `(rows, channels)`, float32."""
-    parts = [head.normalised(torch.as_tensor(features[block, 0]).cpu()).mean(dim=1) for block in blocks(features, rows)]
+    device = head.input_mean.device
+    parts = [
+        head.normalised(torch.as_tensor(features[block, 0]).to(device)).mean(dim=1).cpu()
+        for block in blocks(features, rows)
+    ]
     return torch.cat(parts).numpy()

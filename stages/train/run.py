@@ -14,6 +14,7 @@ import torch
 
 from stages.device import choose_device
 from stages.errors import StageError
+from stages.train.calibration import fit_temperature
 from stages.train.checkpoint import Checkpoint
 from stages.train.curves import learning_curves
 from stages.train.data import (
@@ -24,7 +25,7 @@ from stages.train.data import (
     not_finite_message,
     refuse_stale_labels,
 )
-from stages.train.fit import Fit, NotFiniteError, fit_head, fit_temperature
+from stages.train.fit import Fit, NotFiniteError, fit_head
 from stages.train.head import save_head
 from stages.train.placement import FeatureArray, place
 from stages.train.settings import HeadSettings, TrainSettings

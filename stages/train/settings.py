@@ -24,9 +24,9 @@ class HeadSettings(Settings):
     """Factor on the normalised features."""
     projection: int = Field(128, ge=0, le=8192)
     """Size that a linear layer brings each token to before the LSTM; 0: the LSTM reads the tokens themselves."""
-    skip: Literal["none", "learned", "probe"] = "learned"
-    """Add the logits of a linear layer on the mean token to the LSTM's: learned along with it, or solved beforehand
-    as a logistic regression, its strength chosen on val, whose mistakes the LSTM then learns to mend."""
+    skip: Literal["none", "learned", "probe"] = "probe"
+    """Add the logits of a linear layer on the mean token to the LSTM's: learned along with it, or a probe: a logistic
+    regression solved by itself, the two calibrated on val and averaged."""
     feature_dropout: float = Field(0.5, ge=0, lt=1)
     """Share of channels dropped per image, the same ones in each of its tokens, in training."""
     dropout: float = Field(0.5, ge=0, lt=1)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 from sklearn.metrics import f1_score, log_loss
 
 from cache import FeatureStore, publish
@@ -17,7 +18,7 @@ from stages.evaluate.run import backbone_of, evaluate_head
 from stages.evaluate.settings import EvaluateSettings
 from stages.outliers.run import find_outliers
 from stages.outliers.settings import OutlierSettings
-from stages.train.fit import fit_temperature, negative_log_likelihood
+from stages.train.calibration import fit_temperature, negative_log_likelihood
 from stages.train.head import LSTMHead
 from stages.train.run import train_head
 from stages.train.settings import HeadSettings, TrainSettings
@@ -29,10 +30,10 @@ TRAIN = TrainSettings(epochs=30, batch_size=16, lr=0.01)
 CLASSES = ["dabs", "dots", "glaze"]
 
 
-def train(project: Project, target: str = "style", **settings: object) -> str:
+def train(project: Project, target: str = "style", head: HeadSettings = HEAD, **settings: object) -> str:
     return train_head(
         target=target,
-        head_settings=HEAD,
+        head_settings=head,
         train_settings=TRAIN.model_copy(update=settings),
         features=project.features,
         splits=project.splits,
@@ -109,9 +110,24 @@ def test_the_test_split_has_no_part_in_training(make_project: MakeProject) -> No
     assert (project.head / "head.safetensors").read_bytes() == before
 
 
+def test_the_probes_path_and_the_lstms_are_averaged_after_calibration(make_project: MakeProject) -> None:
+    project = make_project(CLASSES * 30, noise=4.0)
+    weights = {}
+    for skip in ("none", "probe"):
+        train(project, head=HEAD.model_copy(update={"skip": skip}))
+        weights[skip] = load_file(project.head / "head.safetensors")
+        card = json.loads((project.head / "head.json").read_text())
+    alone, both = weights["none"]["linear.weight"], weights["probe"]["linear.weight"]
+    ratio = both / alone  # the LSTM learns by itself, then its logits are halved and divided by their temperature
+    torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio))
+    assert torch.equal(weights["none"]["lstm.weight_hh_l0"], weights["probe"]["lstm.weight_hh_l0"])
+    assert weights["probe"]["skip.weight"].abs().max() > 0
+    assert card["temperature"] == pytest.approx(1, abs=0.5)  # two calibrated models' mean is nearly calibrated
+
+
 def test_the_best_epoch_on_validation_is_the_one_kept(make_project: MakeProject) -> None:
     project = make_project(CLASSES * 30, noise=4.0)
-    train(project, patience=3)
+    train(project, head=HEAD.model_copy(update={"skip": "none"}), patience=3)
     curve = pd.read_csv(project.head / "log" / "plots" / "metrics" / "val" / "f1_macro.tsv", sep="\t")["f1_macro"]
     card = json.loads((project.head / "head.json").read_text())
     assert card["epoch"] == int(curve.argmax()) + 1
