@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 REPOSITORY = Path(__file__).parents[1]
+# Before torch is imported: the tests run side by side already, a core each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)

@@ -124,6 +124,8 @@ def _fit(job: Job, values: dict[str, Any], trial: Trial, study: Study, epochs: l
             raise _PrunedError
 
     head_settings, train_settings = with_values(job.head_settings, job.train_settings, values)
+    if head_settings.skip == "probe":  # joins after the last epoch, whose scores are those of the LSTM alone
+        head_settings = head_settings.model_copy(update={"skip": "none"})
     fit_head(
         job.features,
         job.labels,
