@@ -223,7 +223,8 @@ def find_outliers(params: Params, target: str) -> None:
         features=PATHS.features,
         splits=PATHS.splits,
         head=PATHS.heads / target,
-        destination=PATHS.reports / target / "outliers.csv",
+        destination=PATHS.reports / target,
+        n_jobs=params.parallel.n_jobs,
     )
     click.echo(summary)
 
