@@ -14,36 +14,8 @@ import pandas as pd
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
 from scipy.special import entr
-from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import StandardScaler
 
 from stages.train.data import UNLABELLED, LabelledFeatures
-
-
-def nearest_neighbours(data: LabelledFeatures, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find each image's nearest neighbours by Euclidean distance of standardised pooled features.
-
-    Not by cosine: a stranger's features are often not turned elsewhere but larger (of ten planted in the demo
-    collection, nine are among the first tenth by Euclidean distance, one by cosine).
-
-    Duplicates of an image are no neighbours of it: they would make every stranger with a copy look at home.
-
-    Returns
-    -------
-    distances : ndarray
-        Shape `(n, count)`, ascending; `inf` where a small collection has fewer neighbours.
-    neighbours : ndarray
-        Row indices, shape `(n, count)`; -1 where there are fewer.
-    """
-    pooled = StandardScaler().fit_transform(data.pooled())
-    groups = pd.factorize(data.table["group"])[0]
-    largest_group = int(np.bincount(groups).max())
-    wanted = min(count + largest_group, len(pooled))
-    distances, neighbours = NearestNeighbors(n_neighbors=wanted, metric="euclidean").fit(pooled).kneighbors(pooled)
-    distances = np.where(groups[neighbours] == groups[:, None], np.inf, distances)
-    order = np.argsort(distances, axis=1, kind="stable")[:, :count]
-    distances, neighbours = np.take_along_axis(distances, order, 1), np.take_along_axis(neighbours, order, 1)
-    return distances, np.where(np.isfinite(distances), neighbours, -1)
 
 
 def sureness(probabilities: np.ndarray) -> pd.DataFrame:

@@ -1,31 +1,38 @@
 """The outliers stage: an out-of-sample prediction for every image, and from it the images that do not fit.
 
-In: the feature cache, the splits, and the target's head (for its settings). Out: `reports/TARGET/outliers.csv` (those
-listed, by kind) and `out_of_sample.csv` (all).
+In: the feature cache, the splits, the target's head (for its settings), the images. Out, in `reports/TARGET/`:
+`outliers.csv` (those listed, by kind), `out_of_sample.csv` (all), and what the misclassified have in common:
+`traits.csv` and `clusters.csv`.
 """
 
+import logging
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from stages.evaluate.run import check_same_data
+from stages.outliers.clusters import find_clusters
 from stages.outliers.folds import out_of_sample_probabilities
 from stages.outliers.kinds import (
     conflicting_labels,
     listed,
     low_confidence,
-    nearest_neighbours,
     neighbour_names,
     sureness,
     suspect_label,
     unlike_anything,
 )
+from stages.outliers.levels import divide
+from stages.outliers.neighbours import nearest_neighbours, standardised
+from stages.outliers.properties import measure_images
 from stages.outliers.settings import OutlierSettings
+from stages.outliers.traits import SIGNIFICANT, find_traits
 from stages.tables import write_table
 from stages.train.data import UNLABELLED, LabelledFeatures, load_labelled_features
 from stages.train.head import load_head
 
+MAX_PIXELS = 100_000_000
 COLUMNS = [
     "image",
     "kind",
@@ -41,6 +48,8 @@ COLUMNS = [
     "entropy",
 ]
 
+log = logging.getLogger(__name__)
+
 
 def find_outliers(
     *,
@@ -50,6 +59,9 @@ def find_outliers(
     splits: Path,
     head: Path,
     destination: Path,
+    images: Path | None = None,
+    measures: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
     n_jobs: int = 1,
 ) -> str:
     """List the artworks that do not fit their label or the collection.
@@ -66,13 +78,19 @@ def find_outliers(
         The folder of the trained head: its settings and number of epochs are used for the folds.
     destination
         The folder to write: `reports/TARGET`.
+    images
+        The image root; without it, nothing is said of how the misclassified pictures look.
+    measures
+        The database of how pictures look, as earlier runs measured it; None keeps nothing.
+    max_pixels
+        Larger images are not measured.
     n_jobs
         Folds side by side, sharing the cores; -1: as many as there are cores.
 
     Returns
     -------
     str
-        Images listed per kind.
+        Images listed per kind, and the strongest trait.
 
     Raises
     ------
@@ -83,7 +101,8 @@ def find_outliers(
     _, card = load_head(head)
     check_same_data(card, data)
     probabilities = out_of_sample_probabilities(data, card, settings, features=features, n_jobs=n_jobs)
-    distances, neighbours = nearest_neighbours(data, settings.neighbours)
+    pooled = standardised(data)
+    distances, neighbours = nearest_neighbours(pooled, data.table["group"].to_numpy(), settings.neighbours)
     most = max(1, round(settings.list_share * len(data.table)))
     kinds = [
         low_confidence(data, probabilities),
@@ -91,16 +110,44 @@ def find_outliers(
         unlike_anything(data, distances),
         conflicting_labels(data),
     ]
+    found = pd.concat([listed(kind, most) for kind in kinds], ignore_index=True)
+    predicted = probabilities.argmax(axis=1)
+    properties = divide(data, _measures(data, images, max_pixels, measures))
+    clusters, cluster = find_clusters(
+        data, predicted, pooled, properties, most=settings.clusters, random_state=settings.random_state
+    )
+    traits = find_traits(data, predicted, properties, min_images=settings.trait_min_images)
     sure = sureness(probabilities)
-    everyone = _all_predictions(data, probabilities, sure)
-    listed_kinds = pd.concat([listed(kind, most) for kind in kinds], ignore_index=True)
-    write_table(_described(listed_kinds, everyone, sure, neighbours), destination / "outliers.csv")
+    everyone = _all_predictions(data, probabilities, sure, cluster)
+    write_table(_described(found, everyone, sure, neighbours), destination / "outliers.csv")
     write_table(everyone, destination / "out_of_sample.csv")
-    counts = listed_kinds["kind"].value_counts(sort=False)
-    return f"{target}: " + (", ".join(f"{count} {kind}" for kind, count in counts.items()) or "no outliers")
+    write_table(traits, destination / "traits.csv")
+    write_table(clusters, destination / "clusters.csv")
+    return _summary(target, found, traits)
 
 
-def _all_predictions(data: LabelledFeatures, probabilities: np.ndarray, sure: pd.DataFrame) -> pd.DataFrame:
+def _measures(data: LabelledFeatures, images: Path | None, max_pixels: int, kept: Path | None) -> pd.DataFrame | None:
+    if images is None:
+        return None
+    if not images.is_dir():
+        log.warning("%s is not a folder: what the misclassified have in common is said without their looks", images)
+        return None
+    return measure_images(data.table, images, max_pixels=max_pixels, kept=kept)
+
+
+def _summary(target: str, found: pd.DataFrame, traits: pd.DataFrame) -> str:
+    """Images per kind, and the strongest trait of the misclassified."""
+    counts = found["kind"].value_counts(sort=False)
+    lines = [f"{target}: " + (", ".join(f"{count} {kind}" for kind, count in counts.items()) or "no outliers")]
+    raising = traits[(traits["q_value"] <= SIGNIFICANT) & (traits["odds_ratio"] > 1)]
+    if len(raising):
+        lines.append(f"{len(raising)} traits go with being misclassified, first: {raising['sentence'].iloc[0]}")
+    return "\n".join(lines)
+
+
+def _all_predictions(
+    data: LabelledFeatures, probabilities: np.ndarray, sure: pd.DataFrame, cluster: np.ndarray
+) -> pd.DataFrame:
     """Every image's prediction by a head that has not seen it; `p_true` is its own label's probability."""
     names = np.array(data.classes, dtype=object)
     labelled = data.labels != UNLABELLED
@@ -110,7 +157,7 @@ def _all_predictions(data: LabelledFeatures, probabilities: np.ndarray, sure: pd
         y_pred=names[probabilities.argmax(axis=1)],
         confidence=sure["confidence"],
         p_true=np.where(labelled, of_label, np.nan),
-        cluster="",
+        cluster=np.where(cluster < 0, "", cluster.astype(str)),
     )
 
 
