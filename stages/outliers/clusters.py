@@ -119,4 +119,4 @@ def _marks(ways: list[Property], members: np.ndarray, others: np.ndarray) -> str
 
 
 def _share(count: int, rest: int) -> str:
-    return f"{count / max(count + rest, 1):.0%}"
+    return f"{100 * count / max(count + rest, 1):.0f} %"

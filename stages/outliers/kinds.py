@@ -54,13 +54,14 @@ def suspect_label(data: LabelledFeatures, probabilities: np.ndarray) -> pd.DataF
     """Images that the head confidently puts elsewhere, with the class that it suggests.
 
     Confident learning (Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels",
-    2021) through cleanlab: the score is one minus its label quality, the normalised margin between the label's
-    probability and the highest other one. The reason says which of them the confident joint counts as wrong.
+    2021) through cleanlab: the score is one minus its label quality, the self-confidence, which is how probable the
+    label is out of sample; of cleanlab's scores the one that ranked flipped labels best (docs/outliers.md). The reason
+    says which of them the confident joint counts as wrong.
     """
     predicted = probabilities.argmax(axis=1)
     labelled = np.flatnonzero(data.labels != UNLABELLED)
     labels, of_labelled = data.labels[labelled], probabilities[labelled]
-    quality = get_label_quality_scores(labels, of_labelled, method="normalized_margin")
+    quality = get_label_quality_scores(labels, of_labelled, method="self_confidence")
     counted = confident_errors(labels, of_labelled)
     elsewhere = predicted[labelled] != labels
     rows = labelled[elsewhere]

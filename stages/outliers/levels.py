@@ -21,7 +21,7 @@ GREY_CHROMA = 16
 SMALL_CLASS = 0.5
 SHAPES = (0.5, 0.8, 1.25, 2.0)
 SHAPE_NAMES = (
-    "very tall (aspect ratio below 0.5)",
+    "very tall (below 0.5)",
     "tall (0.5 to 0.8)",
     "nearly square (0.8 to 1.25)",
     "wide (1.25 to 2)",
@@ -123,7 +123,7 @@ def _by_size(table: pd.DataFrame) -> Iterator[Property]:
     known = ((width > 0) & (height > 0)).to_numpy()
     ratios = np.where(known, width / height.where(known), 1.0)
     shapes = np.where(known, np.searchsorted(SHAPES, ratios, side="right"), UNKNOWN)
-    phrases = [f"{name[0].upper()}{name[1:].replace(' (', ' images (', 1)}" for name in SHAPE_NAMES]
+    phrases = [f"{name[0].upper()}{name[1:].replace(' (', ' images (width to height ', 1)}" for name in SHAPE_NAMES]
     yield Property("aspect_ratio", list(SHAPE_NAMES), phrases, shapes, list(range(len(SHAPE_NAMES))))
     yield _parts("resolution", (width * height / 1e6).where(known), unit=" megapixels")
 
@@ -157,4 +157,4 @@ def _parts(name: str, values: pd.Series, unit: str = "") -> Property:
 
 
 def _number(value: float, name: str) -> str:
-    return f"{value:.0f}" if name == "year" else f"{value:.2g}"
+    return f"{value:.0f}" if name == "year" or value >= 100 else f"{value:.2g}"

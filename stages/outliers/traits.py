@@ -48,9 +48,9 @@ def find_traits(
     Returns
     -------
     DataFrame
-        The columns of traits.csv. First what raises or lowers the odds significantly (q at most 0.05), strongest
-        first, then confusions of two classes that are significant, then the rest by p-value. Strength is the end of
-        the interval nearer to 1.
+        The columns of traits.csv. First what raises the odds of being misclassified significantly (q at most 0.05),
+        then confusions of two classes that are significant, then what lowers the odds significantly, each strongest
+        first, then the rest by p-value. Strength is the end of the interval nearer to 1.
     """
     rows = data.labels != UNLABELLED
     labels, predicted = data.labels[rows], predicted[rows]
@@ -170,7 +170,7 @@ def _sentence(row: tuple) -> str:
     """One line for a person, in odds as the columns are, with the shares that they come from."""
     others = row.others_wrong / (row.others_wrong + row.others_right)
     interval = f"95 %: {_figure(row.ci_low)} to {_figure(row.ci_high)}"
-    shares = f"{row.misclassified_share:.0%} of {row.n}, against {others:.0%} of {row.beside}"
+    shares = f"{100 * row.misclassified_share:.0f} % of {row.n}, against {100 * others:.0f} % of {row.beside}"
     return f"{row.phrase} have {_figure(row.odds_ratio)} times the odds of being {row.outcome} ({interval}): {shares}"
 
 
@@ -179,9 +179,9 @@ def _figure(value: float) -> str:
 
 
 def _ranked(table: pd.DataFrame) -> pd.DataFrame:
+    raising, confusion = table["odds_ratio"] > 1, table["property"] == "confusion"
     significant = table["q_value"] <= SIGNIFICANT
-    confusion = table["property"] == "confusion"
-    nearer = np.where(table["odds_ratio"] > 1, np.log(table["ci_low"]), -np.log(table["ci_high"]))
-    place = np.where(~significant, 2, np.where(confusion, 1, 0))
-    table = table.assign(place=place, order=np.where(significant, -nearer, table["p_value"]))
+    strength = np.where(raising, np.log(table["ci_low"]), -np.log(table["ci_high"]))
+    place = np.select([~significant, ~raising, confusion], [3, 2, 1], default=0)
+    table = table.assign(place=place, order=np.where(significant, -strength, table["p_value"]))
     return table.sort_values(["place", "order", "property", "level"], ignore_index=True)
