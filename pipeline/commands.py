@@ -214,7 +214,7 @@ def evaluate(params: Params, target: str) -> None:
 @target_option
 @with_params
 def find_outliers(params: Params, target: str) -> None:
-    """List the artworks that do not fit."""
+    """List the artworks that do not fit, and what the misclassified have in common."""
     from stages.outliers.run import find_outliers
 
     summary = find_outliers(
@@ -223,7 +223,11 @@ def find_outliers(params: Params, target: str) -> None:
         features=PATHS.features,
         splits=PATHS.splits,
         head=PATHS.heads / target,
-        destination=PATHS.reports / target / "outliers.csv",
+        destination=PATHS.reports / target,
+        images=Path(params.dataset.images),
+        measures=PATHS.measures,
+        max_pixels=params.clean.max_pixels,
+        n_jobs=params.parallel.n_jobs,
     )
     click.echo(summary)
 

@@ -47,6 +47,11 @@ class Paths:
         return self.root / ".scan" / "clean.sqlite"
 
     @property
+    def measures(self) -> Path:
+        """How bright, colourful and sharp each picture is; in neither git nor DVC."""
+        return self.root / ".scan" / "measures.sqlite"
+
+    @property
     def splits(self) -> Path:
         return self.root / "data" / "splits.csv"
 

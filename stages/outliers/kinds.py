@@ -3,68 +3,97 @@
 In: out-of-sample probabilities, labels, features. Out: rows of `outliers.csv`.
 """
 
+import contextlib
+import io
 import json
+import warnings
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import StandardScaler
+from cleanlab.filter import find_label_issues
+from cleanlab.rank import get_label_quality_scores
+from scipy.special import entr
 
 from stages.train.data import UNLABELLED, LabelledFeatures
 
 
-def nearest_neighbours(data: LabelledFeatures, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find each image's nearest neighbours by Euclidean distance of standardised pooled features.
+def sureness(probabilities: np.ndarray) -> pd.DataFrame:
+    """How sure each prediction is.
 
-    Not by cosine: a stranger's features are often not turned elsewhere but larger (of ten planted in the demo
-    collection, nine are among the first tenth by Euclidean distance, one by cosine).
-
-    Duplicates of an image are no neighbours of it: they would make every stranger with a copy look at home.
+    Parameters
+    ----------
+    probabilities
+        Shape `(n, classes)`, two classes or more.
 
     Returns
     -------
-    distances : ndarray
-        Shape `(n, count)`, ascending; `inf` where a small collection has fewer neighbours.
-    neighbours : ndarray
-        Row indices, shape `(n, count)`; -1 where there are fewer.
+    DataFrame
+        A row per image: `confidence` (the highest probability), `margin` (by how much it leads the second) and
+        `entropy` (1 where all classes are as probable, 0 where one is certain).
     """
-    pooled = StandardScaler().fit_transform(data.pooled())
-    groups = pd.factorize(data.table["group"])[0]
-    largest_group = int(np.bincount(groups).max())
-    wanted = min(count + largest_group, len(pooled))
-    distances, neighbours = NearestNeighbors(n_neighbors=wanted, metric="euclidean").fit(pooled).kneighbors(pooled)
-    distances = np.where(groups[neighbours] == groups[:, None], np.inf, distances)
-    order = np.argsort(distances, axis=1, kind="stable")[:, :count]
-    distances, neighbours = np.take_along_axis(distances, order, 1), np.take_along_axis(neighbours, order, 1)
-    return distances, np.where(np.isfinite(distances), neighbours, -1)
+    top = -np.partition(-probabilities, 1, axis=1)[:, :2]
+    entropy = entr(probabilities).sum(axis=1) / np.log(probabilities.shape[1])
+    return pd.DataFrame({"confidence": top[:, 0], "margin": top[:, 0] - top[:, 1], "entropy": entropy.clip(0, 1)})
 
 
 def low_confidence(data: LabelledFeatures, probabilities: np.ndarray) -> pd.DataFrame:
     """Images that the head is least sure about; the score is one minus the highest probability."""
     rows = np.flatnonzero(data.labels != UNLABELLED)
-    top = np.sort(probabilities[rows], axis=1)
-    order = np.argsort(-probabilities[rows], axis=1, kind="stable")
+    order = np.argsort(-probabilities[rows], axis=1, kind="stable")[:, :2]
+    top = np.take_along_axis(probabilities[rows], order, axis=1)
     names = np.array(data.classes, dtype=object)
     reasons = [
-        f"{names[first]} at {p[-1]:.2f}, {names[second]} at {p[-2]:.2f}"
-        for (first, second), p in zip(order[:, :2], top, strict=True)
+        f"{names[first]} at {p_first:.2f}, {names[second]} at {p_second:.2f}"
+        for (first, second), (p_first, p_second) in zip(order, top, strict=True)
     ]
-    return _table("low_confidence", rows, 1 - top[:, -1], reasons)
+    return _table("low_confidence", rows, 1 - top[:, 0], reasons)
 
 
 def suspect_label(data: LabelledFeatures, probabilities: np.ndarray) -> pd.DataFrame:
-    """Images that the head confidently puts elsewhere; the score is how much more probable that class is."""
+    """Images that the head confidently puts elsewhere, with the class that it suggests.
+
+    Confident learning (Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels",
+    2021) through cleanlab: the score is one minus its label quality, the self-confidence, which is how probable the
+    label is out of sample; of cleanlab's scores the one that ranked flipped labels best (docs/outliers.md). The reason
+    says which of them the confident joint counts as wrong.
+    """
     predicted = probabilities.argmax(axis=1)
-    rows = np.flatnonzero((data.labels != UNLABELLED) & (predicted != data.labels))
-    of_label = probabilities[rows, data.labels[rows]]
-    of_other = probabilities[rows, predicted[rows]]
+    labelled = np.flatnonzero(data.labels != UNLABELLED)
+    labels, of_labelled = data.labels[labelled], probabilities[labelled]
+    quality = get_label_quality_scores(labels, of_labelled, method="self_confidence")
+    counted = confident_errors(labels, of_labelled)
+    elsewhere = predicted[labelled] != labels
+    rows = labelled[elsewhere]
     names = np.array(data.classes, dtype=object)
     reasons = [
-        f"labelled {names[label]} ({p_label:.2f}), looks like {names[other]} ({p_other:.2f})"
-        for label, other, p_label, p_other in zip(data.labels[rows], predicted[rows], of_label, of_other, strict=True)
+        f"labelled {names[label]} ({p[label]:.2f}), looks like {names[other]} ({p[other]:.2f})"
+        + (": counted as wrong by confident learning" if wrong else "")
+        for label, other, p, wrong in zip(
+            data.labels[rows], predicted[rows], probabilities[rows], counted[elsewhere], strict=True
+        )
     ]
-    return _table("suspect_label", rows, of_other - of_label, reasons, suggested=names[predicted[rows]])
+    return _table("suspect_label", rows, 1 - quality[elsewhere], reasons, suggested=names[predicted[rows]])
+
+
+def confident_errors(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Which labels the confident joint counts as wrong: probable members of another class, each by its own threshold.
+
+    Parameters
+    ----------
+    labels
+        Shape `(n,)`, int64, indices of classes.
+    probabilities
+        Shape `(n, classes)`, out of sample.
+
+    Returns
+    -------
+    ndarray
+        Shape `(n,)`, bool.
+    """
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # it speaks of classes without an error, which is no fault
+        return find_label_issues(labels, probabilities, filter_by="confident_learning", n_jobs=1)
 
 
 def unlike_anything(data: LabelledFeatures, distances: np.ndarray) -> pd.DataFrame:

@@ -1,40 +1,68 @@
 """The outliers stage: an out-of-sample prediction for every image, and from it the images that do not fit.
 
-In: the feature cache, the splits, and the target's head (for its settings). Out: `reports/TARGET/outliers.csv`.
+In: the feature cache, the splits, the target's head (for its settings), the images. Out, in `reports/TARGET/`:
+`outliers.csv` (those listed, by kind), `out_of_sample.csv` (all), and what the misclassified have in common:
+`traits.csv` and `clusters.csv`.
 """
 
+import logging
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
-from sklearn.model_selection import StratifiedGroupKFold
 
-from stages.device import choose_device
-from stages.errors import StageError
 from stages.evaluate.run import check_same_data
+from stages.outliers.clusters import find_clusters
+from stages.outliers.folds import out_of_sample_probabilities
 from stages.outliers.kinds import (
     conflicting_labels,
     listed,
     low_confidence,
-    nearest_neighbours,
     neighbour_names,
+    sureness,
     suspect_label,
     unlike_anything,
 )
+from stages.outliers.levels import divide
+from stages.outliers.neighbours import nearest_neighbours, standardised
+from stages.outliers.properties import measure_images
 from stages.outliers.settings import OutlierSettings
-from stages.progress import tracked
+from stages.outliers.traits import SIGNIFICANT, find_traits
 from stages.tables import write_table
-from stages.train.data import UNLABELLED, LabelledFeatures, load_labelled_features, refuse_not_finite
-from stages.train.fit import fit_head
-from stages.train.head import LSTMHead, load_head, predict_logits
-from stages.train.settings import HeadSettings, TrainSettings
+from stages.train.data import UNLABELLED, LabelledFeatures, load_labelled_features
+from stages.train.head import load_head
 
-COLUMNS = ["image", "kind", "rank", "score", "y_true", "y_pred", "confidence", "suggested", "reason", "neighbours"]
+MAX_PIXELS = 100_000_000
+COLUMNS = [
+    "image",
+    "kind",
+    "rank",
+    "score",
+    "y_true",
+    "y_pred",
+    "confidence",
+    "suggested",
+    "reason",
+    "neighbours",
+    "margin",
+    "entropy",
+]
+
+log = logging.getLogger(__name__)
 
 
 def find_outliers(
-    *, target: str, settings: OutlierSettings, features: Path, splits: Path, head: Path, destination: Path
+    *,
+    target: str,
+    settings: OutlierSettings,
+    features: Path,
+    splits: Path,
+    head: Path,
+    destination: Path,
+    images: Path | None = None,
+    measures: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+    n_jobs: int = 1,
 ) -> str:
     """List the artworks that do not fit their label or the collection.
 
@@ -47,14 +75,22 @@ def find_outliers(
     features, splits
         The published cache and the table of split.
     head
-        The folder of the trained head: its settings, number of epochs and temperature are used for the folds.
+        The folder of the trained head: its settings and number of epochs are used for the folds.
     destination
-        The table to write.
+        The folder to write: `reports/TARGET`.
+    images
+        The image root; without it, nothing is said of how the misclassified pictures look.
+    measures
+        The database of how pictures look, as earlier runs measured it; None keeps nothing.
+    max_pixels
+        Larger images are not measured.
+    n_jobs
+        Folds side by side, sharing the cores; -1: as many as there are cores.
 
     Returns
     -------
     str
-        Images listed per kind.
+        Images listed per kind, and the strongest trait.
 
     Raises
     ------
@@ -64,8 +100,9 @@ def find_outliers(
     data = load_labelled_features(target, features=features, splits=splits)
     _, card = load_head(head)
     check_same_data(card, data)
-    probabilities = _out_of_sample_probabilities(data, card, settings, features)
-    distances, neighbours = nearest_neighbours(data, settings.neighbours)
+    probabilities = out_of_sample_probabilities(data, card, settings, features=features, n_jobs=n_jobs)
+    pooled = standardised(data)
+    distances, neighbours = nearest_neighbours(pooled, data.table["group"].to_numpy(), settings.neighbours)
     most = max(1, round(settings.list_share * len(data.table)))
     kinds = [
         low_confidence(data, probabilities),
@@ -73,67 +110,61 @@ def find_outliers(
         unlike_anything(data, distances),
         conflicting_labels(data),
     ]
-    table = pd.concat([listed(kind, most) for kind in kinds], ignore_index=True)
-    table = _described(table, data, probabilities, neighbours)
-    write_table(table, destination)
-    counts = table["kind"].value_counts(sort=False)
-    return f"{target}: " + (", ".join(f"{count} {kind}" for kind, count in counts.items()) or "no outliers")
+    found = pd.concat([listed(kind, most) for kind in kinds], ignore_index=True)
+    predicted = probabilities.argmax(axis=1)
+    properties = divide(data, _measures(data, images, max_pixels, measures))
+    clusters, cluster = find_clusters(
+        data, predicted, pooled, properties, most=settings.clusters, random_state=settings.random_state
+    )
+    traits = find_traits(data, predicted, properties, min_images=settings.trait_min_images)
+    sure = sureness(probabilities)
+    everyone = _all_predictions(data, probabilities, sure, cluster)
+    write_table(_described(found, everyone, sure, neighbours), destination / "outliers.csv")
+    write_table(everyone, destination / "out_of_sample.csv")
+    write_table(traits, destination / "traits.csv")
+    write_table(clusters, destination / "clusters.csv")
+    return _summary(target, found, traits)
 
 
-def _out_of_sample_probabilities(
-    data: LabelledFeatures, card: dict, settings: OutlierSettings, features: Path
-) -> np.ndarray:
-    """Predict every image by a head that has seen neither it nor a duplicate of it, shape `(n, classes)`.
-
-    Each fold's head trains for as many epochs as the target's own head took to its best one, so that nothing is chosen
-    by looking at the images held out. It reads the mean over the tokens, a sequence of one: a third of the time of
-    nine tokens, for no worse a ranking of planted wrong labels. Unlabelled images get the mean over the folds' heads.
-    """
-    pooled = data.pooled_views()
-    refuse_not_finite(data, pooled, features)
-    labelled = np.flatnonzero(data.labels != UNLABELLED)
-    unlabelled = np.flatnonzero(data.labels == UNLABELLED)
-    groups = data.table["group"].to_numpy()[labelled]
-    if len(set(groups)) < settings.folds:
-        raise StageError(f"{data.target}: {len(set(groups))} labelled pictures are fewer than outliers.folds")
-    folds = StratifiedGroupKFold(settings.folds, shuffle=True, random_state=settings.random_state)
-    splits = list(folds.split(labelled, data.labels[labelled], groups))
-    probabilities = np.zeros((len(data.labels), len(data.classes)))
-    for train, held_out in tracked(splits, len(splits), f"Cross-validating {data.target}", "folds"):
-        head = _fit_fold(pooled, data, labelled[train], card)
-        for rows, share in ((labelled[held_out], 1.0), (unlabelled, 1 / len(splits))):
-            if len(rows):
-                logits = predict_logits(head, pooled[rows, 0])
-                probabilities[rows] += share * softmax(logits / card["temperature"], axis=1)
-    return probabilities
+def _measures(data: LabelledFeatures, images: Path | None, max_pixels: int, kept: Path | None) -> pd.DataFrame | None:
+    if images is None:
+        return None
+    if not images.is_dir():
+        log.warning("%s is not a folder: what the misclassified have in common is said without their looks", images)
+        return None
+    return measure_images(data.table, images, max_pixels=max_pixels, kept=kept)
 
 
-def _fit_fold(features: np.ndarray, data: LabelledFeatures, train: np.ndarray, card: dict) -> LSTMHead:
-    head_settings = HeadSettings(**card["settings"]["head"])
-    train_settings = TrainSettings(**card["settings"]["train"]).model_copy(update={"epochs": card["epoch"]})
-    return fit_head(
-        features,
-        data.labels,
-        train=train,
-        val=None,
-        classes=len(data.classes),
-        head_settings=head_settings,
-        settings=train_settings,
-        device=choose_device(),
-    ).head
+def _summary(target: str, found: pd.DataFrame, traits: pd.DataFrame) -> str:
+    """Images per kind, and the strongest trait of the misclassified."""
+    counts = found["kind"].value_counts(sort=False)
+    lines = [f"{target}: " + (", ".join(f"{count} {kind}" for kind, count in counts.items()) or "no outliers")]
+    raising = traits[(traits["q_value"] <= SIGNIFICANT) & (traits["odds_ratio"] > 1)]
+    if len(raising):
+        lines.append(f"{len(raising)} traits go with being misclassified, first: {raising['sentence'].iloc[0]}")
+    return "\n".join(lines)
 
 
-def _described(
-    table: pd.DataFrame, data: LabelledFeatures, probabilities: np.ndarray, neighbours: np.ndarray
+def _all_predictions(
+    data: LabelledFeatures, probabilities: np.ndarray, sure: pd.DataFrame, cluster: np.ndarray
 ) -> pd.DataFrame:
+    """Every image's prediction by a head that has not seen it; `p_true` is its own label's probability."""
+    names = np.array(data.classes, dtype=object)
+    labelled = data.labels != UNLABELLED
+    of_label = probabilities[np.arange(len(data.labels)), np.where(labelled, data.labels, 0)]
+    return data.table[["image", "sha256", "split"]].assign(
+        y_true=data.table[data.target],
+        y_pred=names[probabilities.argmax(axis=1)],
+        confidence=sure["confidence"],
+        p_true=np.where(labelled, of_label, np.nan),
+        cluster=np.where(cluster < 0, "", cluster.astype(str)),
+    )
+
+
+def _described(table: pd.DataFrame, everyone: pd.DataFrame, sure: pd.DataFrame, neighbours: np.ndarray) -> pd.DataFrame:
     """Add what a person wants to know of each listed image."""
     rows = table["row"].to_numpy(dtype=np.int64)
-    names = np.array(data.classes, dtype=object)
-    images = data.table["image"].tolist()
-    return table.assign(
-        image=data.table["image"].to_numpy()[rows],
-        y_true=data.table[data.target].to_numpy()[rows],
-        y_pred=names[probabilities[rows].argmax(axis=1)],
-        confidence=probabilities[rows].max(axis=1),
-        neighbours=[neighbour_names(images, neighbours)(row) for row in rows],
-    )[COLUMNS]
+    names = neighbour_names(everyone["image"].tolist(), neighbours)
+    said = everyone.iloc[rows][["image", "y_true", "y_pred"]].reset_index(drop=True)
+    table = pd.concat([table, said, sure.iloc[rows].reset_index(drop=True)], axis=1)
+    return table.assign(neighbours=[names(row) for row in rows])[COLUMNS]

@@ -112,7 +112,7 @@ def test_a_head_of_an_older_version_is_refused_by_all_who_use_one(project: Proje
     with pytest.raises(StageError, match=said):
         evaluate_head(target="style", settings=EvaluateSettings(), destination=project.reports, **paths)
     with pytest.raises(StageError, match=said):
-        find_outliers(target="style", settings=OutlierSettings(), destination=project.reports / "o.csv", **paths)
+        find_outliers(target="style", settings=OutlierSettings(), destination=project.reports, **paths)
     with pytest.raises(StageError, match=said):
         _load_heads(project.head.parent, ["genre"], fingerprint)
 
@@ -126,6 +126,6 @@ def test_a_head_of_other_features_is_refused_by_all_who_use_one(project: Project
     with pytest.raises(StageError, match=said):
         evaluate_head(target="style", settings=EvaluateSettings(), destination=project.reports, **paths)
     with pytest.raises(StageError, match=said):
-        find_outliers(target="style", settings=OutlierSettings(), destination=project.reports / "o.csv", **paths)
+        find_outliers(target="style", settings=OutlierSettings(), destination=project.reports, **paths)
     with pytest.raises(StageError, match=said):
         _load_heads(project.head.parent, ["genre"], card["fingerprint"])

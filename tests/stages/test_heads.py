@@ -70,7 +70,7 @@ def outliers(project: Project, **settings: object) -> pd.DataFrame:
         features=project.features,
         splits=project.splits,
         head=project.head,
-        destination=project.reports / "outliers.csv",
+        destination=project.reports,
     )
     return pd.read_csv(project.reports / "outliers.csv", dtype=str, keep_default_na=False)
 

@@ -1,0 +1,212 @@
+"""What a picture looks like as a whole: how bright, colourful and sharp it is.
+
+In: image files. Out: four numbers per image, kept by the file's SHA-256 in a database outside DVC's outputs, so that
+every picture is decoded once for all targets. What they say about mistakes is left to `traits`.
+"""
+
+import contextlib
+import hashlib
+import logging
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageStat
+from scipy.ndimage import laplace
+
+from stages.images import UnusableImage, load_pixels, open_image, read_image_bytes, to_rgb
+from stages.progress import Progress
+
+# Raised when a measure changes: what was kept under another number is measured again.
+FORMAT_VERSION = 1
+MEASURES = ["brightness", "saturation", "chroma", "sharpness"]
+# About what a network sees of an image; JPEG files are decoded at the smallest scale that is no smaller.
+SIDE_PX = 256
+# The chroma that nearly all pixels of a greyscale picture stay below: a scan's tint and JPEG's rounding are no colour.
+CHROMA_PERCENTILE = 99
+BATCH_SIZE = 32
+
+log = logging.getLogger(__name__)
+
+
+def measure_images(table: pd.DataFrame, root: Path, *, max_pixels: int, kept: Path | None = None) -> pd.DataFrame:
+    """Measure every picture that no earlier run has measured.
+
+    Parameters
+    ----------
+    table
+        With the columns `image` and `sha256`.
+    root
+        The folder that names are relative to.
+    max_pixels
+        Larger images are not decoded.
+    kept
+        The database of what earlier runs measured; without it, all are measured.
+
+    Returns
+    -------
+    DataFrame
+        A row per row of the table, columns `MEASURES` as in `measure`; NaN where the file cannot be read (any more).
+    """
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(MeasureStore(kept)) if kept else None
+        found = store.known(table["sha256"]) if store else {}
+        waiting = table[~table["sha256"].isin(found)].drop_duplicates("sha256")
+        problems = []
+        for measured, problem in _measure_all(waiting, root, max_pixels):
+            found |= measured
+            problems += problem
+            if store:
+                store.remember(measured)
+    if problems:
+        message = "%d of %d images cannot be measured (brightness, colour, sharpness), the first is %r: %s"
+        log.warning(message, len(problems), len(table), *problems[0])
+    nothing = (np.nan,) * len(MEASURES)
+    rows = [found.get(key, nothing) for key in table["sha256"]]
+    return pd.DataFrame(np.array(rows, dtype=float).reshape(len(table), -1), columns=MEASURES, index=table.index)
+
+
+def measure(image: Image.Image) -> tuple[float, ...]:
+    """Measure a decoded picture, at `SIDE_PX` on its longer side where it has as many.
+
+    Returns
+    -------
+    tuple
+        brightness: mean luma, 0 to 1; saturation: mean S of HSV, 0 to 1; chroma: what the difference between the
+        strongest and the weakest of red, green and blue stays below in 99 % of the pixels, 0 to 255; sharpness:
+        variance of the Laplacian of the luma, in squared grey levels (Pech-Pacheco et al., "Diatom autofocusing in
+        brightfield microscopy: a comparative study", 2000).
+    """
+    small = to_rgb(image)
+    small.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR)
+    luma = small.convert("L")
+    pixels = np.asarray(small)
+    chroma = pixels.max(axis=2) - pixels.min(axis=2)
+    return (
+        ImageStat.Stat(luma).mean[0] / 255,
+        ImageStat.Stat(small.convert("HSV")).mean[1] / 255,
+        float(np.percentile(chroma, CHROMA_PERCENTILE)),
+        float(laplace(np.asarray(luma, dtype=np.float32)).var()),
+    )
+
+
+Measured = dict[str, tuple[float, ...]]
+Problems = list[tuple[str, str]]
+
+
+def _measure_all(waiting: pd.DataFrame, root: Path, max_pixels: int) -> Iterator[tuple[Measured, Problems]]:
+    """Batch by batch: measures by SHA-256, and the images that have none, with the reason."""
+    rows = list(zip(waiting["image"], waiting["sha256"], strict=True))
+    batches = [rows[start : start + BATCH_SIZE] for start in range(0, len(rows), BATCH_SIZE)]
+    results = joblib.Parallel(return_as="generator")(
+        joblib.delayed(_measure_batch)(root, batch, max_pixels) for batch in batches
+    )
+    with Progress(len(rows), "Measuring") as progress:
+        for batch, result in zip(batches, results, strict=True):
+            yield result
+            progress.advance(len(batch))
+
+
+def _measure_batch(root: Path, batch: list[tuple[str, str]], max_pixels: int) -> tuple[Measured, Problems]:
+    measured, problems = {}, []
+    for image, key in batch:
+        try:
+            measured[key] = _measure_file(root, image, key, max_pixels)
+        except UnusableImage as problem:
+            problems.append((image, str(problem)))
+    return measured, problems
+
+
+def _measure_file(root: Path, image: str, key: str, max_pixels: int) -> tuple[float, ...]:
+    encoded = read_image_bytes(root, image)
+    if hashlib.sha256(encoded).hexdigest() != key:
+        raise UnusableImage("changed", "another file than the one that `pipeline clean` saw: run it again")
+    opened = open_image(encoded, max_pixels=max_pixels)
+    opened.draft("RGB", (SIDE_PX, SIDE_PX))
+    loaded = load_pixels(opened)
+    try:
+        return measure(loaded)
+    except Exception as error:  # damaged EXIF, a mode that cannot be converted
+        raise UnusableImage("decode_error", f"{type(error).__name__}: {error}") from None
+
+
+class MeasureStore:
+    """Measures by SHA-256 in a SQLite file; a context manager.
+
+    A damaged file is started anew, and one that cannot be written is done without: it only saves time.
+
+    Parameters
+    ----------
+    path
+        The database; its folder is created.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.database: sqlite3.Connection | None = None
+        for attempt in (1, 2):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self.database = self._open()
+                return
+            except sqlite3.OperationalError as error:
+                return self._give_up(error)
+            except sqlite3.DatabaseError as error:
+                log.warning("%s cannot be read (%s): every image is measured again", path, error)
+                path.unlink(missing_ok=True)
+                if attempt == 2:
+                    self._give_up(error)
+
+    def _open(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self.path)
+        try:
+            if database.execute("PRAGMA user_version").fetchone() != (FORMAT_VERSION,):
+                database.execute("DROP TABLE IF EXISTS measured")
+                database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+            columns = ", ".join(f"{name} REAL NOT NULL" for name in MEASURES)
+            database.execute(f"CREATE TABLE IF NOT EXISTS measured (sha256 TEXT PRIMARY KEY, {columns}) WITHOUT ROWID")
+            database.commit()
+        except sqlite3.DatabaseError:
+            database.close()
+            raise
+        return database
+
+    def __enter__(self) -> "MeasureStore":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.database:
+            self.database.close()
+
+    def known(self, keys: pd.Series) -> Measured:
+        """The measures of those keys that there are."""
+        if not self.database:
+            return {}
+        wanted = set(keys)
+        try:
+            rows = self.database.execute(f"SELECT sha256, {', '.join(MEASURES)} FROM measured")
+            return {row[0]: row[1:] for row in rows if row[0] in wanted}
+        except sqlite3.DatabaseError as error:
+            self._give_up(error)
+            return {}
+
+    def remember(self, measured: Measured) -> None:
+        """Keep measures; they are on disk when this returns."""
+        if not self.database:
+            return
+        marks = ", ".join("?" * (len(MEASURES) + 1))
+        try:
+            with self.database:
+                rows = ((key, *values) for key, values in measured.items())
+                self.database.executemany(f"INSERT OR REPLACE INTO measured VALUES ({marks})", rows)
+        except sqlite3.DatabaseError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: sqlite3.DatabaseError) -> None:
+        log.warning("%s cannot be used (%s): the next run measures these images again", self.path, error)
+        if self.database:
+            self.database.close()
+        self.database = None
