@@ -46,6 +46,13 @@ def limited(limit_bytes: int, work: Callable[[], None]) -> Callable[[], None]:
     return run
 
 
+def open_to_all(folder: Path) -> None:
+    """Let another user reach the folder: pytest's temporary folders are closed to all but their owner."""
+    for path in (folder, *folder.parents):
+        if not path.stat().st_mode & 0o001:
+            path.chmod(0o755)
+
+
 def assert_clean_and_goes_on(root: Path, message: str, kept: set[str]) -> None:
     """One line; no half file; the old rows; and the next run, with room, completes."""
     assert "\n" not in message
@@ -141,8 +148,7 @@ def test_a_refused_shard_is_not_tried_again_when_the_block_ends(tmp_path):
 def test_no_permission_is_said_and_the_store_stays_readable(tmp_path):
     extract(tmp_path, KEYS[:3], shape=LARGE)
     folder = store_at(tmp_path, LARGE).folder
-    for path in folder.parents[:3]:
-        path.chmod(0o755)
+    open_to_all(folder.parent)
     folder.chmod(0o555)
 
     def work() -> None:
@@ -161,8 +167,7 @@ def test_no_permission_is_said_and_the_store_stays_readable(tmp_path):
 def test_a_shard_that_may_not_be_read_is_an_error_and_not_damage(tmp_path):
     extract(tmp_path, KEYS[:3], shape=LARGE)
     (shard,) = store_at(tmp_path, LARGE).shards()
-    for path in shard.path.parents[1:4]:
-        path.chmod(0o755)
+    open_to_all(shard.path.parents[1])
     shard.path.parent.chmod(0o777)  # setting it aside would be possible
     shard.path.chmod(0)
 
@@ -178,8 +183,7 @@ def test_a_shard_that_may_not_be_read_is_an_error_and_not_damage(tmp_path):
 def test_a_folder_that_may_not_be_listed_is_an_error_and_not_an_empty_store(tmp_path):
     extract(tmp_path, KEYS[:3], shape=LARGE)
     folder = store_at(tmp_path, LARGE).folder
-    for path in folder.parents[:3]:
-        path.chmod(0o755)
+    open_to_all(folder.parent)
     folder.chmod(0)
 
     def work() -> None:

@@ -176,6 +176,7 @@ def test_pictures_are_shown_and_open_large(page: Page) -> None:
 def test_filters_and_the_next_page(page: Page) -> None:
     expect(page.locator(".suspect")).to_have_count(5)
     page.get_by_role("link", name="Later").click()
+    page.wait_for_url("**from=5", wait_until="load")
     expect(page.locator(".suspect")).to_have_count(3)
     page.get_by_label("Kind").select_option("Low confidence")
     expect(page.locator(".suspect")).to_have_count(4)
