@@ -7,8 +7,6 @@ Which colours go together is left to the artists' palettes.
 import numpy as np
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-WHITE = np.ones(3, dtype=np.float32)
-BLACK = np.zeros(3, dtype=np.float32)
 
 
 def from_hex(text: str) -> np.ndarray:

@@ -5,7 +5,7 @@ In: sizes and rasters. Out: arrays with one entry per mark, or changed rasters.
 
 import numpy as np
 
-from stages.ingest.demo.colours import luminance, saturated
+from stages.ingest.demo.colours import saturated
 from stages.ingest.demo.scene import Raster
 
 
@@ -38,8 +38,3 @@ def bytes_of(colour: np.ndarray) -> np.ndarray:
 def brush_angle(raster: Raster, rows: np.ndarray, columns: np.ndarray, swirl: np.ndarray) -> np.ndarray:
     """Direction of each stroke: the shape's own, bent by a smooth field so that a wall is not ruled."""
     return raster.angle[rows, columns] + swirl[rows, columns]
-
-
-def shadow_weight(colour: np.ndarray) -> np.ndarray:
-    """How dark colours are, 0 to 1; shape `(..., 3)` to `(...)`."""
-    return 1 - luminance(colour)
