@@ -214,7 +214,7 @@ def evaluate(params: Params, target: str) -> None:
 @target_option
 @with_params
 def find_outliers(params: Params, target: str) -> None:
-    """List the artworks that do not fit, and what the misclassified have in common."""
+    """List the artworks that do not fit, and what they share."""
     from stages.outliers.run import find_outliers
 
     summary = find_outliers(

@@ -1,6 +1,7 @@
 """What several test modules share: small image folders, and a project in an empty folder to run commands in."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,9 @@ from PIL import Image
 REPOSITORY = Path(__file__).parents[1]
 # Before torch is imported: the tests run side by side already, a core each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell's background job ignores Ctrl-C, and so would every command that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -170,9 +170,12 @@ def test_an_interrupted_run_goes_on_where_it_stopped(pipeline: Run, project: Pat
     known = set((project / ".features").rglob("shard-*.h5"))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     process = subprocess.Popen(
-        ["pipeline", "extract-features", *options], cwd=project, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PATH": path}, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+        ["pipeline", "extract-features", *options],
+        cwd=project,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PATH": path},
+    )
     deadline = time.monotonic() + 120
     while len(set((project / ".features").rglob("shard-*.h5")) - known) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
