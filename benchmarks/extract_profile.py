@@ -27,7 +27,7 @@ PARTS = [
     (stages.views, "to_rgb", "decode"),
     (stages.views, "cut_view", "transform: resize and crop"),
     (stages.extract.compute, "load_views", "transform: SHA-256 and the rest"),
-    (stages.backbone.network, "normalise", "forward: normalise"),
+    (stages.backbone.network, "scaled", "forward: normalise"),
     (stages.backbone.network, "as_map", "forward: pool"),
     (stages.extract.forward.ForwardPass, "__call__", "forward: cast, pool, pad"),
     (cache.writer.ShardWriter, "append", "write: gather and checksum"),

@@ -11,6 +11,7 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from stages.backbone.architectures import Backbone, Transform
 from stages.backbone.fused import can_fuse, fuse_residual_blocks
@@ -79,6 +80,22 @@ def test_other_networks_and_precisions_are_left_alone():
     extractor = extractor_of(torch.float16)
     extractor.prepare_for((2, 3, 32, 32))
     assert type(extractor.network.conv1) is nn.Conv2d
+
+
+def test_a_pass_makes_no_tensor_on_the_host():
+    """A CUDA graph cannot record a copy from the host to the device: all that a pass needs must be there before."""
+    made = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, operation, types, arguments=(), options=None):
+            made.append(operation.name())
+            return operation(*arguments, **(options or {}))
+
+    extractor = FeatureExtractor(Backbone("resnet18", calibrated(), Transform()), tokens=4, pooled_token=True)
+    with Watch():
+        extractor(torch.zeros((2, 3, 64, 64), dtype=torch.uint8))
+    assert "aten::conv2d" in made
+    assert "aten::lift_fresh" not in made  # what torch.tensor, and nothing else, calls
 
 
 def test_every_pass_has_one_shape_and_the_padding_is_cut_off():
