@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -47,16 +48,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = gather(arguments, folder / "images")
-        pipelines = end_to_end(folder, paths, device)
         contenders = {
-            title: run
-            for title, run in itertools.chain(networks(device), pipelines.items())
+            title: make()
+            for title, make in {**networks(device), **end_to_end(folder, paths, device)}.items()
             if not any(word in title for word in arguments.skip)
         }
         rates = measure(contenders, len(paths), arguments.rounds)
         print(f"\n{describe(device, paths)}\n")
         report(rates)
-        print_profile(lambda: pipelines[PIPELINE](len(paths)), len(paths), os.cpu_count())
+        print_profile(lambda: contenders[PIPELINE](len(paths)), len(paths), os.cpu_count())
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -104,7 +104,7 @@ def describe(device: torch.device, paths: list[Path]) -> str:
 def measure(contenders: dict[str, Rate], count: int, rounds: int) -> dict[str, list[float]]:
     rates: dict[str, list[float]] = {title: [] for title in contenders}
     for run in contenders.values():
-        run(FEW)
+        run(min(FEW, count))
     for _ in range(rounds):
         for title, run in contenders.items():
             rates[title].append(run(count))
@@ -125,15 +125,13 @@ def report(rates: dict[str, list[float]]) -> None:
 # End to end: from the files to features on the disk
 
 
-def end_to_end(folder: Path, paths: list[Path], device: torch.device) -> dict[str, Rate]:
-    contenders = {
-        PIPELINE: our_pipeline(folder, paths, "auto"),
-        f"{PIPELINE}, fp32": our_pipeline(folder, paths, "fp32"),
-        "usual script (DataLoader, PIL, fp32, h5py)": usual_script(folder, paths, device),
+def end_to_end(folder: Path, paths: list[Path], device: torch.device) -> dict[str, Callable[[], Rate]]:
+    return {
+        PIPELINE: lambda: our_pipeline(folder, paths, "auto"),
+        f"{PIPELINE}, fp32": lambda: our_pipeline(folder, paths, "fp32"),
+        "usual script (DataLoader, PIL, fp32, h5py)": lambda: usual_script(folder, paths, device),
+        "thingsvision 2.7.3": lambda: thingsvision(folder, paths, device),
     }
-    if device.type == "cpu":
-        contenders["thingsvision 2.7.3"] = thingsvision(folder, paths)
-    return contenders
 
 
 def our_pipeline(folder: Path, paths: list[Path], precision: str) -> Rate:
@@ -206,7 +204,7 @@ def usual_script(folder: Path, paths: list[Path], device: torch.device) -> Rate:
     return run
 
 
-def thingsvision(folder: Path, paths: list[Path]) -> Rate:
+def thingsvision(folder: Path, paths: list[Path], device: torch.device) -> Rate:
     """In an environment of its own; its clock starts when the network is built."""
     command = ["uv", "run", "--no-project", "--python", "3.11", "--with", "thingsvision==2.7.3", "python"]
     script = Path(__file__).with_name("thingsvision_extract.py")
@@ -217,7 +215,7 @@ def thingsvision(folder: Path, paths: list[Path]) -> Rate:
         for path in paths[:count]:
             if not (images / path.name).exists():
                 os.link(path, images / path.name)
-        arguments = [*command, str(script), str(images), str(folder / "thingsvision"), "cpu"]
+        arguments = [*command, str(script), str(images), str(folder / "thingsvision"), device.type]
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         answer = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
         if answer.returncode:

@@ -1,12 +1,12 @@
 """The network alone, by every engine at hand: the yardsticks of `extract.py`.
 
-In: crops that lie in memory. Out: a name and a function that runs so many of them and answers with crops per second.
+In: crops that lie in memory. Out: functions that run so many of them and answer with crops per second.
 """
 
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,24 +22,27 @@ Rate = Callable[[int], float]  # runs the first so many images and answers with 
 OURS = "network, as the pipeline runs it"
 
 
-def contenders(device: torch.device) -> Iterator[tuple[str, Rate]]:
-    """Every way to run ResNet-101, each after its own preparation; what that costs is printed."""
+def contenders(device: torch.device) -> dict[str, Callable[[], Rate]]:
+    """Every way to run ResNet-101, as a function that prepares it; what that costs is printed where it is much."""
     count, batch = (64, 32) if device.type == "cpu" else (4096, 256)
     crops = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (64, 3, 224, 224), dtype=np.uint8)).to(device)
     crops = crops.repeat(count // 64, 1, 1, 1)
-    precision = choose_precision("auto", device)
-    yield "network, eager fp32", plain(crops, batch, torch.float32, torch.contiguous_format)
-    yield "network, eager fp32 channels-last", plain(crops, batch, torch.float32, torch.channels_last)
-    if precision != "fp32":
-        name = f"network, eager {precision} channels-last"
-        yield name, plain(crops, batch, DTYPES[precision], torch.channels_last)
-    name = f"network, torch.compile {precision} channels-last, folded"
-    yield name, compiled(crops, batch, DTYPES[precision])
-    yield OURS, our_forward(crops, precision)
+    auto = choose_precision("auto", device)
+    low = DTYPES[auto]
+    found = {
+        "network, eager fp32": lambda: plain(crops, batch, torch.float32, torch.contiguous_format),
+        "network, eager fp32 channels-last": lambda: plain(crops, batch, torch.float32, torch.channels_last),
+        f"network, eager {auto} channels-last": lambda: plain(crops, batch, low, torch.channels_last),
+        f"network, torch.compile {auto} channels-last, folded": lambda: compiled(crops, batch, low),
+        OURS: lambda: our_forward(crops, auto),
+    }
     if device.type == "cpu":
-        inputs = normalise(crops, build("resnet101").transform)
-        yield from openvino_networks(inputs, batch)
-        yield "network, onnxruntime fp32", onnxruntime_network(inputs, batch)
+        found |= {
+            "network, OpenVINO bf16 (all cores on a batch)": lambda: openvino_together(crops, batch),
+            "network, OpenVINO bf16 (a batch on each core)": lambda: openvino_each(crops, batch // 4),
+            "network, onnxruntime fp32": lambda: onnxruntime_network(crops, batch),
+        }
+    return found
 
 
 def resnet() -> torch.nn.Module:
@@ -122,39 +125,48 @@ class Pooled(torch.nn.Module):
         return self.trunk(x).mean(dim=(2, 3))
 
 
-def openvino_networks(inputs: torch.Tensor, batch: int) -> Iterator[tuple[str, Rate]]:
-    """All cores on one batch, and a batch on each core: its two ways to be quick."""
+def openvino_together(crops: torch.Tensor, batch: int) -> Rate:
+    network = openvino_network(crops, batch, "LATENCY")
+    return engine(lambda parts: [network(part) for part in parts], crops, batch)
+
+
+def openvino_each(crops: torch.Tensor, batch: int) -> Rate:
     import openvino
 
-    def compile_for(size: int, hint: str) -> "openvino.CompiledModel":
-        model = openvino.convert_model(Pooled(), example_input=inputs[:size], input=[size, 3, 224, 224])
-        options = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": hint}
-        return openvino.Core().compile_model(model, "CPU", options)
+    network = openvino_network(crops, batch, "THROUGHPUT")
 
-    together, each = compile_for(batch, "LATENCY"), compile_for(batch // 4, "THROUGHPUT")
-
-    def run_each(parts: list[np.ndarray]) -> None:
-        queue = openvino.AsyncInferQueue(each)
+    def run_all(parts: list[np.ndarray]) -> None:
+        queue = openvino.AsyncInferQueue(network)
         for part in parts:
             queue.start_async([part])
         queue.wait_all()
 
-    run_together = engine(lambda parts: [together(part) for part in parts], inputs, batch)
-    yield "network, OpenVINO bf16 (all cores on a batch)", run_together
-    yield "network, OpenVINO bf16 (a batch on each core)", engine(run_each, inputs, batch // 4)
+    return engine(run_all, crops, batch)
 
 
-def onnxruntime_network(inputs: torch.Tensor, batch: int) -> Rate:
+def openvino_network(crops: torch.Tensor, batch: int, hint: str) -> "openvino.CompiledModel":  # noqa: F821
+    import openvino
+
+    example = prepared(crops[:batch], torch.float32, torch.contiguous_format)
+    model = openvino.convert_model(Pooled(), example_input=example, input=list(example.shape))
+    options = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": hint}
+    return openvino.Core().compile_model(model, "CPU", options)
+
+
+def onnxruntime_network(crops: torch.Tensor, batch: int) -> Rate:
     import onnxruntime
 
+    example = prepared(crops[:batch], torch.float32, torch.contiguous_format)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "resnet.onnx"
-        torch.onnx.export(Pooled(), (inputs[:batch],), path, dynamo=False, input_names=["x"])
+        torch.onnx.export(Pooled(), (example,), path, dynamo=False, input_names=["x"])
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return engine(lambda parts: [session.run(None, {"x": part}) for part in parts], inputs, batch)
+    return engine(lambda parts: [session.run(None, {"x": part}) for part in parts], crops, batch)
 
 
-def engine(run_all: Callable[[list[np.ndarray]], object], inputs: torch.Tensor, batch: int) -> Rate:
+def engine(run_all: Callable[[list[np.ndarray]], object], crops: torch.Tensor, batch: int) -> Rate:
+    inputs = prepared(crops, torch.float32, torch.contiguous_format)
+
     def run(count: int) -> float:
         parts = [part.numpy() for part in inputs[:count].split(batch)]
         started = time.perf_counter()
