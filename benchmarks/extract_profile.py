@@ -90,7 +90,7 @@ def print_profile(extract: Callable[[], float], count: int, cores: int) -> None:
     total = cores * count / rate
     names = list(dict.fromkeys(name for _, _, name in PARTS))
     names.insert(names.index("forward: normalise") + 1, "forward: network")
-    print(f"\n{'where the time of ' + str(cores) + ' cores goes':<48}{'ms of a core per image':>24}{'share':>10}")
+    print(f"\n{f'where the time goes, cores: {cores}':<48}{'ms of a core per image':>24}{'share':>10}")
     for name in names:
         print(f"{name:<48}{1000 * clock.seconds[name] / count:>24.2f}{clock.seconds[name] / total:>10.1%}")
     rest = total - sum(clock.seconds.values())
