@@ -22,10 +22,12 @@ def main() -> None:
     parser.add_argument("--project", type=Path, required=True, help="folder with data/features/")
     arguments = parser.parse_args()
     with h5py.File(arguments.reference) as file:
-        keys = file["sha256" if "sha256" in file else "key"].asstr()[:]
+        keys = np.asarray(file["sha256" if "sha256" in file else "key"], dtype="S64").tolist()
         theirs = dict(zip(keys, file["features"][:], strict=True))
     with FeatureCache(arguments.project / "data" / "features") as features:
-        common = [key for key in features.keys if key in theirs]
+        common = [key for key in np.asarray(features.keys).tolist() if key in theirs]
+        if not common:
+            parser.error(f"{arguments.reference} has no image of the project's")
         ours = features.get(common)[:, 0]
     similarity = cosines(ours, np.stack([theirs[key] for key in common]))
     size = f"{ours.shape[1]} tokens of {ours.shape[2]:,} channels"

@@ -4,7 +4,7 @@
 
 The whole stage runs (read, check, decode, transform, forward, store, publish) on distinct tiny images; the backbone is
 a stand-in that rearranges their pixels, so that a hundred thousand take minutes. Out: the process's own memory on the
-way, resident and not mapped from a file, in MiB.
+way, resident and not mapped from a file, in MiB. What grows is the set of keys that the store's writer has seen.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from torch import nn
 
 from stages.backbone.run import prepare_backbone
 from stages.backbone.settings import BackboneSettings
-from stages.extract.run import extract_features
+from stages.extract import run
 from stages.extract.settings import FeatureSettings
 
 SIDE = 32
@@ -57,17 +57,24 @@ def main() -> None:
             settings=BackboneSettings(arch="memory:stand_in"), features=features, weights=weights, **shared
         )
         with Watch() as watch:
-            summary = extract_features(
+            publish = run.publish
+            run.publish = lambda *arguments: watch.mark() or publish(*arguments)
+            summary = run.extract_features(
                 settings=features, backbone=weights, store=folder / "store", destination=folder / "features", **shared
             )
     print(f"{summary.partition(':')[0]}, in {watch.seconds[-1]:.0f} s\n")
-    print(f"{'part of the run':<20}{'most memory, MiB':>18}")
+    report(watch, arguments.images)
+
+
+def report(watch: "Watch", count: int) -> None:
+    end = watch.marked
+    print(f"{'part of the run':<24}{'most memory, MiB':>18}")
     for part in range(PARTS):
-        values = watch.between(part / PARTS, (part + 1) / PARTS)
-        print(f"{f'{100 * part // PARTS} to {100 * (part + 1) // PARTS} %':<20}{max(values) / 2**20:>18.0f}")
-    growth = max(watch.between(0.9, 1.0)) - max(watch.between(0.1, 0.2))
-    per_image = growth / arguments.images
-    print(f"\nfrom the second tenth to the last: {growth / 2**20:+.0f} MiB, {per_image:+.0f} bytes per image")
+        most = watch.most(end * part / PARTS, end * (part + 1) / PARTS)
+        print(f"{f'{100 * part // PARTS} to {100 * (part + 1) // PARTS} %':<24}{most / 2**20:>18.0f}")
+    print(f"{'publishing':<24}{watch.most(end, watch.seconds[-1]) / 2**20:>18.0f}")
+    growth = watch.most(0.9 * end, end) - watch.most(0.1 * end, 0.2 * end)
+    print(f"\nfrom the second tenth to the last: {growth / 2**20:+.0f} MiB, {growth / count:+.0f} bytes per image")
 
 
 def paint(count: int, folder: Path) -> None:
@@ -84,9 +91,10 @@ def paint(count: int, folder: Path) -> None:
 
 
 class Watch:
-    """Notes this process's memory every tenth of a second for the length of a block."""
+    """Notes this process's memory fifty times a second for the length of a block."""
 
     def __init__(self) -> None:
+        self.marked = 0.0
         self.seconds: list[float] = []
         self.bytes: list[int] = []
         self._done = threading.Event()
@@ -103,15 +111,18 @@ class Watch:
 
     def _look(self) -> None:
         process = psutil.Process()
-        while not self._done.wait(0.1):
+        while not self._done.wait(0.02):
             memory = process.memory_info()
             self.bytes.append(memory.rss - getattr(memory, "shared", 0))
             self.seconds.append(time.monotonic() - self._started)
 
-    def between(self, start: float, end: float) -> list[int]:
-        """The memory within a share of the whole time."""
-        whole = self.seconds[-1]
-        return [b for b, second in zip(self.bytes, self.seconds, strict=True) if start * whole <= second <= end * whole]
+    def mark(self) -> None:
+        """Note this moment."""
+        self.marked = time.monotonic() - self._started
+
+    def most(self, start: float, end: float) -> int:
+        """The most memory between two moments, in bytes."""
+        return max(b for b, second in zip(self.bytes, self.seconds, strict=True) if start <= second <= end)
 
 
 if __name__ == "__main__":
