@@ -3,7 +3,8 @@
     python benchmarks/decode.py [--images FOLDER] [--side 1400]
 
 Without a folder, photographs' statistics are imitated (noise whose spectrum falls with the frequency), in files of the
-size that WikiArt's have. All take turns within one run, after a warm-up; a figure is the median of the rounds.
+size that WikiArt's have. All take turns within one run, after a warm-up; a figure is the median of the rounds. Where
+there is a GPU, nvJPEG through torchvision takes part: it must beat all the cores together, not one.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 import torchvision
 from PIL import Image
+from torchvision.transforms import v2
 
 from stages.extract.settings import FeatureSettings
 from stages.views import load_views
@@ -27,6 +29,7 @@ from stages.views import load_views
 COUNT = 48
 # Gives 300 kB: the mean of WikiArt, 81,446 files in 25 GB.
 QUALITY = 76
+Contender = Callable[[list[Path]], None]
 SETTINGS = FeatureSettings(resize_px=256, crop_px=224, views=1)
 
 
@@ -42,11 +45,13 @@ def main() -> None:
         paths = gather(arguments, Path(name))
         keys = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
         contenders = {
-            "file to crop, decoder: fast": lambda path: crop(path, keys[path], "fast"),
-            "file to crop, decoder: exact": lambda path: crop(path, keys[path], "exact"),
-            "Pillow, decoding alone": lambda path: Image.open(path).convert("RGB"),
-            "torchvision, decoding alone": decode_by_torchvision,
+            "file to crop, decoder: fast": one_by_one(lambda path: crop(path, keys[path], "fast")),
+            "file to crop, decoder: exact": one_by_one(lambda path: crop(path, keys[path], "exact")),
+            "Pillow, decoding alone": one_by_one(lambda path: Image.open(path).convert("RGB")),
+            "torchvision, decoding alone": one_by_one(decode_by_torchvision),
         }
+        if torch.cuda.is_available():
+            contenders["file to crop, nvJPEG on the GPU"] = crop_by_nvjpeg
         sizes = [path.stat().st_size / 1000 for path in paths]
         shape = Image.open(paths[0]).size
         print(f"{len(paths)} JPEG files, the first {shape[0]} x {shape[1]}, median {statistics.median(sizes):.0f} kB\n")
@@ -92,13 +97,28 @@ def decode_by_torchvision(path: Path) -> torch.Tensor:
     return torchvision.io.decode_jpeg(torchvision.io.read_file(str(path)))
 
 
-def measure(contenders: dict[str, Callable], paths: list[Path], rounds: int) -> dict[str, list[float]]:
+def crop_by_nvjpeg(paths: list[Path]) -> None:
+    """All files in one call, as nvJPEG wants them; the crops stay on the GPU."""
+    images = torchvision.io.decode_jpeg([torchvision.io.read_file(str(path)) for path in paths], device="cuda")
+    for image in images:
+        v2.functional.center_crop(v2.functional.resize(image, [SETTINGS.resize_px]), [SETTINGS.crop_px])
+    torch.cuda.synchronize()
+
+
+def one_by_one(decode: Callable[[Path], object]) -> Contender:
+    def run(paths: list[Path]) -> None:
+        for path in paths:
+            decode(path)
+
+    return run
+
+
+def measure(contenders: dict[str, Contender], paths: list[Path], rounds: int) -> dict[str, list[float]]:
     rates: dict[str, list[float]] = {title: [] for title in contenders}
     for number in range(rounds + 1):
         for title, decode in contenders.items():
             started = time.perf_counter()
-            for path in paths:
-                decode(path)
+            decode(paths)
             if number:  # the first is the warm-up
                 rates[title].append(len(paths) / (time.perf_counter() - started))
     return rates

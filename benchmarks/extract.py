@@ -3,11 +3,13 @@
     uv run --group benchmarks python benchmarks/extract.py [--images FOLDER] [--device cuda]
 
 Without a folder, JPEGs of our own painting are made. End to end means: read, decode, transform, forward, write to the
-disk. All contenders take turns within one run, after a warm-up; a figure is the median of the rounds. Weights are
-random, which changes no speed: their batch-norm statistics are those of ImageNet-like noise, so that nothing overflows.
+disk. All contenders take turns within one run, after a warm-up; a figure is the median of the rounds, a ratio that of
+the rounds' ratios. The second table says where the pipeline's time goes. Weights are random, which changes no speed:
+their batch-norm statistics are those of the images, so that nothing overflows. A GPU wants `--count 50000`.
 """
 
 import argparse
+import hashlib
 import itertools
 import os
 import statistics
@@ -15,49 +17,64 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 import torch
 import torchvision
+from extract_networks import Rate
+from extract_networks import contenders as networks
+from extract_profile import print_profile
 from PIL import Image
 from torchvision.transforms import v2
 
-from stages.backbone.architectures import build
-from stages.backbone.network import FeatureExtractor, normalise
 from stages.backbone.run import prepare_backbone
 from stages.backbone.settings import BackboneSettings
-from stages.device import DTYPES, choose_batch_size, choose_device, choose_precision
-from stages.extract.forward import ForwardPass
+from stages.device import choose_device, choose_precision
 from stages.extract.run import extract_features
 from stages.extract.settings import FeatureSettings
 
+PIPELINE = "pipeline extract-features"
 SETTINGS = FeatureSettings(views=1, tokens=1)
-Rate = Callable[[], float]  # runs once and answers with crops per second
+FEW = 32  # images of the warm-up
 
 
 def main() -> None:
     """Run the contenders and print the tables."""
+    arguments = parse_arguments()
+    device = choose_device()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        paths = gather(arguments, folder / "images")
+        contenders = {
+            title: make()
+            for title, make in {**networks(device), **end_to_end(folder, paths, device)}.items()
+            if not any(word in title for word in arguments.skip)
+        }
+        rates = measure(contenders, len(paths), arguments.rounds)
+        print(f"\n{describe(device, paths)}\n")
+        report(rates)
+        cores = os.cpu_count() if device.type == "cpu" else 1  # beside a GPU, processes decode: they are not watched
+        print_profile(lambda: contenders[PIPELINE](len(paths)), len(paths), cores)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line; `--device cpu` hides a GPU from everything that follows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=Path, help="folder of JPEG files (default: painted ones)")
     parser.add_argument("--count", type=int, default=256, help="images per round (default: %(default)s)")
     parser.add_argument("--side", type=int, default=256, help="shorter side of painted images (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
-    parser.add_argument("--device", default=choose_device().type, choices=("cpu", "cuda"))
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: the GPU where there is one")
     parser.add_argument("--skip", nargs="*", default=[], help="contenders to leave out, by a word of their name")
     arguments = parser.parse_args()
-    device = torch.device(arguments.device)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        paths = gather(arguments, folder / "images")
-        contenders = {
-            title: make
-            for title, make in {**network_alone(device), **end_to_end(folder, paths, device)}.items()
-            if not any(word in title for word in arguments.skip)
-        }
-        report(measure(contenders, arguments.rounds), describe(device, paths))
+    if arguments.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    elif arguments.device == "cuda" and choose_device().type != "cuda":
+        parser.error("torch sees no GPU here")
+    return arguments
 
 
 def gather(arguments: argparse.Namespace, folder: Path) -> list[Path]:
@@ -85,169 +102,68 @@ def describe(device: torch.device, paths: list[Path]) -> str:
     return f"{about}; auto is {precision}"
 
 
-def measure(contenders: dict[str, Rate], rounds: int) -> dict[str, list[float]]:
+def measure(contenders: dict[str, Rate], count: int, rounds: int) -> dict[str, list[float]]:
     rates: dict[str, list[float]] = {title: [] for title in contenders}
-    for number in range(rounds + 1):
+    for run in contenders.values():
+        run(min(FEW, count))
+    for _ in range(rounds):
         for title, run in contenders.items():
-            rate = run()
-            if number:  # the first is the warm-up
-                rates[title].append(rate)
+            rates[title].append(run(count))
     return rates
 
 
-def report(rates: dict[str, list[float]], about: str) -> None:
+def report(rates: dict[str, list[float]]) -> None:
     alone = {title: values for title, values in rates.items() if title.startswith("network")}
     fastest = max(alone, key=lambda title: statistics.median(alone[title]))
-    print(f"{about}\n\n{'':<48}{'images/s':>10}{'of the fastest network':>24}{'pipeline is x times':>21}")
-    ours = rates[PIPELINE]
+    print(f"{'':<60}{'images/s':>10}{'of the fastest network':>24}{'pipeline is x times':>21}")
     for title, values in rates.items():
         of_fastest = statistics.median(a / b for a, b in zip(values, rates[fastest], strict=True))
-        times = statistics.median(a / b for a, b in zip(ours, values, strict=True))
-        print(f"{title:<48}{statistics.median(values):>10.1f}{of_fastest:>24.2f}{times:>21.2f}")
+        times = statistics.median(a / b for a, b in zip(rates[PIPELINE], values, strict=True))
+        print(f"{title:<60}{statistics.median(values):>10.1f}{of_fastest:>24.2f}{times:>21.2f}")
     print(f"\nfastest network alone: {fastest}")
-
-
-# The network alone: crops that lie in memory
-
-
-def network_alone(device: torch.device) -> dict[str, Rate]:
-    crops = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (64, 3, 224, 224), dtype=np.uint8)).to(device)
-    inputs = normalise(crops, build("resnet101").transform)
-    resnet = plain_network()
-    last = plain_network().to(memory_format=torch.channels_last)
-    contenders = {
-        "network, eager fp32": in_batches(resnet.to(device), inputs, device, 32),
-        "network, eager fp32 channels-last": in_batches(last.to(device), inputs, device, 32),
-    }
-    precision = choose_precision("auto", device)
-    if precision != "fp32":
-        low = plain_network().to(device, DTYPES[precision], memory_format=torch.channels_last)
-        contenders[f"network, eager {precision} channels-last"] = in_batches(
-            low, inputs.to(DTYPES[precision]), device, 32
-        )
-    contenders["network, as the pipeline runs it"] = our_forward(crops, device, precision)
-    if device.type == "cpu":
-        contenders |= dict(yardsticks(inputs))
-    return contenders
-
-
-def plain_network() -> torch.nn.Module:
-    return build("resnet101").network.eval().requires_grad_(False)
-
-
-def in_batches(network: Callable, inputs: torch.Tensor, device: torch.device, size: int) -> Rate:
-    def run() -> float:
-        started = time.perf_counter()
-        with torch.inference_mode():
-            for part in inputs.split(size):
-                network(part)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        return len(inputs) / (time.perf_counter() - started)
-
-    return run
-
-
-def our_forward(crops: torch.Tensor, device: torch.device, precision: str) -> Rate:
-    """The pipeline's passes without reading and writing: on a CPU every core runs its own."""
-    size = choose_batch_size("auto", device)
-    extractor = FeatureExtractor(build("resnet101"), tokens=1, dtype=DTYPES[precision]).to(device)
-    extractor.prepare_for((size, 3, 224, 224))
-    forward = ForwardPass(extractor, size)
-    if device.type == "cuda":
-        return in_batches(forward, crops.repeat(8, 1, 1, 1), device, size)
-
-    def run() -> float:
-        from concurrent.futures import ThreadPoolExecutor
-
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        with ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            started = time.perf_counter()
-            list(pool.map(forward, crops.split(size)))
-            rate = len(crops) / (time.perf_counter() - started)
-        torch.set_num_threads(threads)
-        return rate
-
-    return run
-
-
-def yardsticks(inputs: torch.Tensor) -> Iterator[tuple[str, Rate]]:
-    """Other engines, on the same network."""
-    import onnxruntime
-    import openvino
-
-    class Maps(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.trunk = plain_network()
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.trunk(x).mean(dim=(2, 3))
-
-    batch = inputs[:32]
-    model = openvino.convert_model(Maps(), example_input=batch, input=list(batch.shape))
-    for hint in ("LATENCY", "THROUGHPUT"):
-        options = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": hint}
-        compiled = openvino.Core().compile_model(model, "CPU", options)
-        yield f"network, OpenVINO bf16 ({hint.lower()})", engine(lambda x, run=compiled: run(x), inputs)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "resnet.onnx"
-        torch.onnx.export(Maps(), (batch,), path, dynamo=False, input_names=["x"])
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    yield "network, onnxruntime fp32", engine(lambda x: session.run(None, {"x": x}), inputs)
-
-
-def engine(run_one: Callable[[np.ndarray], object], inputs: torch.Tensor) -> Rate:
-    parts = [part.numpy() for part in inputs.split(32)]
-
-    def run() -> float:
-        started = time.perf_counter()
-        for part in parts:
-            run_one(part)
-        return len(inputs) / (time.perf_counter() - started)
-
-    return run
 
 
 # End to end: from the files to features on the disk
 
-PIPELINE = "pipeline extract-features"
 
-
-def end_to_end(folder: Path, paths: list[Path], device: torch.device) -> dict[str, Rate]:
-    contenders = {
-        PIPELINE: our_pipeline(folder, paths, "auto"),
-        f"{PIPELINE}, fp32": our_pipeline(folder, paths, "fp32"),
-        "usual script (DataLoader, PIL, fp32, h5py)": usual_script(folder, paths, device),
+def end_to_end(folder: Path, paths: list[Path], device: torch.device) -> dict[str, Callable[[], Rate]]:
+    return {
+        PIPELINE: lambda: our_pipeline(folder, paths, "auto"),
+        f"{PIPELINE}, fp32": lambda: our_pipeline(folder, paths, "fp32"),
+        "usual script (DataLoader, PIL, fp32, h5py)": lambda: usual_script(folder, paths, device),
+        "thingsvision 2.7.3": lambda: thingsvision(folder, paths, device),
     }
-    if device.type == "cpu":
-        contenders["thingsvision 2.7.3"] = thingsvision(folder, paths)
-    return contenders
 
 
 def our_pipeline(folder: Path, paths: list[Path], precision: str) -> Rate:
     """The stage as the command runs it, into an empty store every time."""
-    import hashlib
-
-    splits, weights, number = folder / "splits.csv", folder / "backbone.safetensors", itertools.count()
+    weights, number = folder / "backbone.safetensors", itertools.count()
     rows = [f"{path.name},{hashlib.sha256(path.read_bytes()).hexdigest()},train" for path in paths]
-    splits.write_text("\n".join(["image,sha256,split", *rows]) + "\n")
-    common = {"splits": splits, "images": paths[0].parent, "max_pixels": 10**8}
-    if not weights.exists():
-        prepare_backbone(settings=BackboneSettings(weights="random"), features=SETTINGS, weights=weights, **common)
+    shared = {"images": paths[0].parent, "max_pixels": 10**8}
 
-    def run() -> float:
-        root = folder / f"ours-{precision}-{next(number)}"
+    def listed(count: int) -> Path:
+        splits = folder / f"splits-{count}.csv"
+        splits.write_text("\n".join(["image,sha256,split", *rows[:count]]) + "\n")
+        return splits
+
+    if not weights.exists():
+        splits = listed(FEW)
+        prepare_backbone(
+            settings=BackboneSettings(weights="random"), features=SETTINGS, splits=splits, weights=weights, **shared
+        )
+
+    def run(count: int) -> float:
+        root, splits = folder / f"ours-{precision}-{next(number)}", listed(count)
         started = time.perf_counter()
         extract_features(
             settings=SETTINGS.model_copy(update={"precision": precision}),
+            splits=splits,
             backbone=weights,
             store=root / "store",
             destination=root / "features",
-            **common,
+            **shared,
         )
-        return len(paths) / (time.perf_counter() - started)
+        return len(rows[:count]) / (time.perf_counter() - started)
 
     return run
 
@@ -270,31 +186,39 @@ class UsualDataset(torch.utils.data.Dataset):
 def usual_script(folder: Path, paths: list[Path], device: torch.device) -> Rate:
     """What tutorials show: worker processes that decode, the network in fp32, a row of an HDF5 dataset per image."""
 
-    def run() -> float:
+    def run(count: int) -> float:
+        few = paths[:count]
         started = time.perf_counter()
         network = torchvision.models.resnet101(weights=None)
         network.fc = torch.nn.Identity()
         network.eval().to(device)
-        loader = torch.utils.data.DataLoader(UsualDataset(paths), batch_size=32, num_workers=min(os.cpu_count(), 8))
+        loader = torch.utils.data.DataLoader(UsualDataset(few), batch_size=32, num_workers=min(os.cpu_count(), 8))
         with h5py.File(folder / "usual.h5", "w") as file, torch.no_grad():
-            dataset = file.create_dataset("features", (len(paths), 2048), chunks=(1, 2048))
+            dataset = file.create_dataset("features", (len(few), 2048), chunks=(1, 2048))
             row = 0
             for batch in loader:
                 for feature in network(batch.to(device)).cpu().numpy():
                     dataset[row] = feature
                     row += 1
-        return len(paths) / (time.perf_counter() - started)
+        return len(few) / (time.perf_counter() - started)
 
     return run
 
 
-def thingsvision(folder: Path, paths: list[Path]) -> Rate:
+def thingsvision(folder: Path, paths: list[Path], device: torch.device) -> Rate:
+    """In an environment of its own; its clock starts when the network is built."""
     command = ["uv", "run", "--no-project", "--python", "3.11", "--with", "thingsvision==2.7.3", "python"]
     script = Path(__file__).with_name("thingsvision_extract.py")
 
-    def run() -> float:
-        arguments = [*command, str(script), str(paths[0].parent), str(folder / "thingsvision"), "cpu"]
-        answer = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    def run(count: int) -> float:
+        images = folder / f"images-{count}"
+        images.mkdir(exist_ok=True)
+        for path in paths[:count]:
+            if not (images / path.name).exists():
+                os.link(path, images / path.name)
+        arguments = [*command, str(script), str(images), str(folder / "thingsvision"), device.type]
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        answer = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
         if answer.returncode:
             sys.exit(f"thingsvision failed, leave it out with --skip thingsvision:\n{answer.stderr[-2000:]}")
         return float(answer.stdout.split()[-1])

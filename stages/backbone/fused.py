@@ -130,8 +130,11 @@ def _input_sizes(network: nn.Module, input_size: Size, early: list[str]) -> dict
 
     convs = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
     hooks = [conv.register_forward_pre_hook(note) for conv in convs]
+    # On the device that computes shapes and nothing else.
+    shapes = {name: tensor.to("meta") for name, tensor in network.state_dict(keep_vars=True).items()}
+    image = torch.zeros(1, *input_size[1:], dtype=convs[0].weight.dtype, device="meta")
     with torch.inference_mode():
-        network(torch.zeros(1, *input_size[1:], dtype=convs[0].weight.dtype))
+        torch.func.functional_call(network, shapes, (image,))
     for hook in hooks:
         hook.remove()
     return sizes

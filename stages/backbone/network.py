@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from stages.backbone.architectures import Backbone, Transform, build
@@ -28,8 +28,18 @@ FORWARD_VERSION = 3
 
 def normalise(pixels: torch.Tensor, transform: Transform) -> torch.Tensor:
     """Scale uint8 RGB as the network expects it: `(n, 3, h, w)` uint8 to the same shape, float32."""
-    mean = torch.tensor(transform.mean, device=pixels.device).view(1, 3, 1, 1) * 255
-    std = torch.tensor(transform.std, device=pixels.device).view(1, 3, 1, 1) * 255
+    mean, std = (values.to(pixels.device) for values in mean_and_std(transform))
+    return scaled(pixels, mean, std)
+
+
+def mean_and_std(transform: Transform) -> tuple[torch.Tensor, torch.Tensor]:
+    """A network's mean and standard deviation on the scale from 0 to 255, each `(1, 3, 1, 1)` float32."""
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (transform.mean, transform.std))
+    return mean, std
+
+
+def scaled(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """`(pixels - mean) / std`, float32."""
     return (pixels.float() - mean) / std
 
 
@@ -90,9 +100,12 @@ class FeatureExtractor(nn.Module):
         super().__init__()
         folded = fold_batch_norm(backbone.network.eval())
         self.network = folded.to(dtype=dtype, memory_format=torch.channels_last)
-        self.transform, self.prefix_tokens = backbone.transform, backbone.prefix_tokens
+        self.prefix_tokens = backbone.prefix_tokens
         self.grids = [1, math.isqrt(tokens)] if pooled_token else [math.isqrt(tokens)]
         self.dtype = dtype
+        # On the device beforehand: a CUDA graph can record no copy to it.
+        for name, values in zip(("mean", "std"), mean_and_std(backbone.transform), strict=True):
+            self.register_buffer(name, values, persistent=False)
         self.requires_grad_(False)
 
     def prepare_for(self, input_size: tuple[int, int, int, int]) -> None:
@@ -103,7 +116,7 @@ class FeatureExtractor(nn.Module):
     @torch.inference_mode()
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map `(n, 3, h, w)` uint8 pixels to `(n, tokens, channels)` float32 features."""
-        inputs = normalise(pixels, self.transform).to(dtype=self.dtype, memory_format=torch.channels_last)
+        inputs = scaled(pixels, self.mean, self.std).to(dtype=self.dtype, memory_format=torch.channels_last)
         maps = as_map(self.network.forward_features(inputs).float(), self.prefix_tokens)
         tokens = [F.adaptive_avg_pool2d(maps, grid).flatten(2) for grid in self.grids]
         return torch.cat(tokens, dim=2).transpose(1, 2).contiguous()
@@ -126,9 +139,16 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
         for conv, norm in pairs:
             # The exact types, because a subclass may do more: timm's batch norms contain the activation.
             if type(getattr(child, conv)) is nn.Conv2d and type(getattr(child, norm)) is nn.BatchNorm2d:
-                setattr(child, conv, fuse_conv_bn_eval(getattr(child, conv), getattr(child, norm)))
+                _fold(getattr(child, conv), getattr(child, norm))
                 setattr(child, norm, nn.Identity())
     return module
+
+
+def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    """What torch's `fuse_conv_bn_eval` does, without its copy of the weights, which takes as long as the rest."""
+    conv.weight, conv.bias = fuse_conv_bn_weights(
+        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
 
 
 @torch.inference_mode()

@@ -181,14 +181,18 @@ def _in_order(pool: ThreadPoolExecutor, work, count: int, ahead: int) -> Iterato
 
 def ahead_of_gpu(batches: ImageBatches, forward: ForwardPass, n_jobs: int) -> Iterator[Computed]:
     """Decode in processes; hand a batch to the GPU before the features of the one before it are fetched."""
+    # Processes that share nothing with this one, which has threads and perhaps a CUDA context.
+    forkserver = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if forkserver else "spawn")
+    if forkserver:
+        context.set_forkserver_preload([__name__])  # torch is imported once for all of them
     loader = DataLoader(
         batches,
         batch_size=None,
         num_workers=thread_count(n_jobs),
         prefetch_factor=4,
         pin_memory=forward.device.type == "cuda",
-        # Processes that share nothing with this one, which has threads and perhaps a CUDA context.
-        multiprocessing_context="forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn",
+        multiprocessing_context=context,
     )
     running: tuple[Computed, torch.cuda.Event | None] | None = None
     for batch in loader:

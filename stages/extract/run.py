@@ -87,7 +87,8 @@ def extract_features(
         if todo:
             ensure_room(store, features.bytes_for(len(todo)))
             ensure_room(destination, features.bytes_for(len(wanted)))
-            failed = _compute(features, todo, settings, device, precision, backbone, images, max_pixels, n_jobs)
+            stream = _stream(settings, device, precision, backbone, images, max_pixels, n_jobs)
+            failed = _compute(stream, features, todo, settings, precision, len(wanted))
             computed, failures = computed + len(todo) - len(failed), failures + failed
         try:
             _publish(features, wanted, failures, destination, settings.after_publishing)
@@ -107,9 +108,7 @@ def _missing(store: FeatureStore, wanted: list[ImageFile], failures: list[Failur
     return [file for file in wanted if file.key not in known and file.image not in failed]
 
 
-def _compute(
-    store: FeatureStore,
-    todo: list[ImageFile],
+def _stream(
     settings: FeatureSettings,
     device: torch.device,
     precision: str,
@@ -117,22 +116,24 @@ def _compute(
     images: Path,
     max_pixels: int,
     n_jobs: int,
-) -> list[Failure]:
-    """Run the backbone over the images and append what comes out to the store."""
-    stream = FeatureStream(
-        extractor=load_extractor(
-            backbone,
-            tokens=settings.tokens,
-            pooled_token=settings.pooled_token,
-            dtype=DTYPES[precision],
-            device=device,
-        ),
-        settings=settings,
-        batch_size=choose_batch_size(settings.batch_size, device),
-        images=images,
-        max_pixels=max_pixels,
-        n_jobs=n_jobs,
+) -> FeatureStream:
+    """Read the backbone, and make ready what carries images through it."""
+    extractor = load_extractor(
+        backbone, tokens=settings.tokens, pooled_token=settings.pooled_token, dtype=DTYPES[precision], device=device
     )
+    batch_size = choose_batch_size(settings.batch_size, device)
+    return FeatureStream(extractor, settings, batch_size, images, max_pixels, n_jobs)
+
+
+def _compute(
+    stream: FeatureStream,
+    store: FeatureStore,
+    todo: list[ImageFile],
+    settings: FeatureSettings,
+    precision: str,
+    wanted: int,
+) -> list[Failure]:
+    """Append the features of the images to the store, unless too many of all that are wanted fail."""
     with (
         store.writer(shard_mib=settings.shard_mib, flush_every_s=settings.flush_every_s) as writer,
         Progress(len(todo), "Extracting") as progress,
@@ -141,8 +142,8 @@ def _compute(
             _check_finite(keys, features, precision)
             writer.append(keys, features)
             progress.advance(len(keys))
-            _check_failures(stream.failures, len(todo), settings.max_failed_share)
-        _check_failures(stream.failures, len(todo), settings.max_failed_share)
+            _check_failures(stream.failures, wanted, settings.max_failed_share)
+        _check_failures(stream.failures, wanted, settings.max_failed_share)
     return stream.failures
 
 

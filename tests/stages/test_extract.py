@@ -11,12 +11,14 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 
 from cache import CacheError, FeatureCache, fingerprint
 from stages.backbone.network import read_card
 from stages.backbone.run import prepare_backbone
 from stages.backbone.settings import BackboneSettings
+from stages.errors import StageError
 from stages.extract.run import current_fingerprint, describe, extract_features
 from stages.extract.settings import FeatureSettings
 from tests.conftest import picture
@@ -177,6 +179,25 @@ def test_damage_found_while_publishing_is_computed_again_in_the_same_run(collect
     assert collection.digest() == digest
     assert "row 1" in caplog.text
     assert len(list(collection.store.rglob("set-aside/*"))) == 1
+
+
+def test_images_that_fail_are_named_and_more_than_a_set_share_stops_the_run(collection):
+    """Three of 24 are deleted, changed and unreadable since cleaning: more than a twentieth, less than a fifth."""
+    missing, changed, folder = sorted(collection.images.glob("*.png"))[:3]
+    missing.unlink()
+    changed.write_bytes(b"something else")
+    folder.unlink()
+    folder.mkdir()
+    with pytest.raises(StageError, match=r"of 24 images could not be read, the last is .*max_failed_share"):
+        collection.extract()
+    assert not (collection.features / "features.h5").exists()
+    tolerant = FEATURES.model_copy(update={"max_failed_share": 0.2})
+    assert collection.extract(tolerant).endswith(f"3 failed: {collection.features}")
+    table = pd.read_csv(collection.features / "failed.csv")
+    assert table["image"].tolist() == [missing.name, changed.name, folder.name]
+    assert table["reason"].tolist() == ["missing", "changed", "unreadable"]
+    # The share is one of all images, not of those that are left to compute.
+    assert collection.extract(tolerant).startswith("0 computed, 21 known already, 3 failed")
 
 
 CHANGES = {

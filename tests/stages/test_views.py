@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 from torchvision.transforms import v2
 
 from stages.extract.settings import FeatureSettings
@@ -38,15 +38,37 @@ def reference_view(image: Image.Image, settings: FeatureSettings) -> np.ndarray:
     return np.asarray(crop).transpose(2, 0, 1)
 
 
-def test_grey_palette_and_cmyk_become_the_same_rgb() -> None:
-    grey = picture(1).convert("L")
-    expected = np.asarray(grey.convert("RGB")).astype(int)
-    for data in (
-        encoded(grey, "PNG"),
-        encoded(grey.convert("P"), "PNG"),
-        encoded(grey.convert("RGB").convert("CMYK"), "TIFF"),
-    ):
-        assert np.abs(decoded(data).astype(int) - expected).max() <= 2
+# Every mode that a file can have once it is opened: a file of that kind, and the largest mean error that it may have.
+GREY, COLOUR = picture(1).convert("L"), picture(1)
+MODES = {
+    "1": (GREY.convert("1"), "PNG", 0), "L": (GREY, "PNG", 0), "P": (COLOUR.quantize(256), "PNG", 0),
+    "RGB": (COLOUR, "PNG", 0), "CMYK": (COLOUR.convert("CMYK"), "TIFF", 0),
+    "YCbCr": (COLOUR.convert("YCbCr"), "TIFF", 2), "LAB": (COLOUR.convert("LAB"), "TIFF", 2),
+    "RGBA": (COLOUR.convert("RGBA"), "PNG", 0),
+    "LA": (GREY.convert("LA"), "PNG", 0), "PA": (COLOUR.quantize(256).convert("PA"), "TIFF", 0),
+    "I;16": (Image.fromarray(np.asarray(GREY, np.uint16) * 257), "TIFF", 0),
+    "I": (Image.fromarray(np.asarray(GREY, np.int32) * 257), "TIFF", 0), "F": (GREY.convert("F"), "TIFF", 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_becomes_the_rgb_that_it_stands_for(mode: str) -> None:
+    image, format_name, tolerance = MODES[mode]
+    data = encoded(image, format_name)
+    assert open_image(data, max_pixels=LIMIT).mode == mode
+    wanted = GREY if mode.startswith(("I", "F")) else COLOUR if mode in ("YCbCr", "LAB") else image
+    assert np.abs(decoded(data).astype(int) - np.asarray(wanted.convert("RGB")).astype(int)).mean() <= tolerance
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_every_mode_of_jpeg_is_decoded_at_reduced_scale_too(mode: str) -> None:
+    """Adobe's CMYK is stored inverted, which Pillow writes as well."""
+    data = encoded(picture(4, (400, 300)).convert(mode), "JPEG", quality=95)
+    fast, exact = (
+        views_of(data, "k", settings=SMALL.model_copy(update={"decoder": decoder}), max_pixels=LIMIT).astype(int)
+        for decoder in ("fast", "exact")
+    )
+    assert 0 < np.abs(fast - exact).mean() < 1.5
 
 
 def test_cmyk_jpeg_is_not_inverted() -> None:
@@ -82,6 +104,20 @@ def test_exif_orientation_is_applied() -> None:
     assert np.abs(upright.astype(int) - np.asarray(image.rotate(-90, expand=True)).astype(int)).mean() < 6
 
 
+def test_at_reduced_scale_orientation_is_applied_too() -> None:
+    image, exif = picture(2, (800, 400)), Image.Exif()
+    exif[0x0112] = 6
+    turned = views_of(encoded(image, "JPEG", exif=exif, quality=95), "k", settings=SMALL, max_pixels=LIMIT)
+    upright = views_of(encoded(image.rotate(-90, expand=True), "PNG"), "k", settings=SMALL, max_pixels=LIMIT)
+    assert np.abs(turned.astype(int) - upright.astype(int)).mean() < 3
+
+
+def test_an_embedded_profile_is_left_unapplied() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+    image = picture(3)
+    assert (decoded(encoded(image, "PNG", icc_profile=profile)) == np.asarray(image)).all()
+
+
 @pytest.mark.parametrize("size", [(300, 200), (200, 300), (64, 64), (640, 32)])
 def test_the_centre_view_is_resize_then_crop(size: tuple[int, int]) -> None:
     image = picture(3, size)
@@ -101,9 +137,12 @@ def test_decoding_at_reduced_scale_changes_little() -> None:
     assert 0 < np.abs(fast - exact).mean() < 1.5
 
 
-@pytest.mark.parametrize("size", [(1600, 80), (80, 1600), (8, 8), (8, 700), (31, 33)])
-def test_extreme_shapes_give_full_views(size: tuple[int, int]) -> None:
-    assert views_of(encoded(picture(5, size), "PNG"), "k", settings=SMALL, max_pixels=LIMIT).shape == (3, 3, 32, 32)
+@pytest.mark.parametrize("format_name", ["PNG", "JPEG"])
+@pytest.mark.parametrize("size", [(3200, 160), (80, 1600), (8, 8), (8, 700), (31, 33)])
+def test_extreme_shapes_give_full_views(size: tuple[int, int], format_name: str) -> None:
+    views = views_of(encoded(picture(5, size), format_name), "k", settings=SMALL, max_pixels=LIMIT)
+    assert views.shape == (3, 3, 32, 32)
+    assert not (views == np.array(PADDING_RGB).reshape(3, 1, 1)).all(axis=1).any()  # enlarged instead of padded
 
 
 def test_an_image_smaller_than_the_crop_is_padded_around() -> None:

@@ -144,7 +144,7 @@ def test_updated_statistics_move_where_the_network_learns_and_nowhere_else(
 
 def test_it_learns_and_says_what_it_saw(make_collection: Callable[..., Collection]) -> None:
     collection = make_collection(count=90)
-    tune(collection, backbone_lr=1e-3, epochs=4)
+    tune(collection, backbone_lr=1e-3, epochs=4, precision="bf16")
     saw = card(collection)["finetuned_on"]
     assert (saw["target"], saw["classes"], saw["train_images"], saw["val_images"]) == ("style", ["a", "b", "c"], 60, 18)
     assert saw["val_f1_macro"] == max(epoch["val/f1_macro"] for epoch in saw["epochs"]) > 0.6

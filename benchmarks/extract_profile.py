@@ -1,0 +1,97 @@
+"""Where the cores' time goes while `extract_features` runs: a clock around each of its parts.
+
+In: a function that runs it. Out: seconds per part, each without the parts within it, summed over all threads.
+"""
+
+import functools
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import cache.writer
+import stages.backbone.network
+import stages.extract.compute
+import stages.extract.forward
+import stages.extract.run
+import stages.views
+
+# What is timed, under which name; the network is timed as the pipeline calls it.
+PARTS = [
+    (stages.extract.run, "load_extractor", "start: read and fold the weights"),
+    (stages.backbone.network.FeatureExtractor, "prepare_for", "start: pack them"),
+    (stages.views, "read_image_bytes", "read"),
+    (stages.views, "open_image", "decode"),
+    (stages.views, "load_pixels", "decode"),
+    (stages.views, "to_rgb", "decode"),
+    (stages.views, "cut_view", "transform: resize and crop"),
+    (stages.extract.compute, "load_views", "transform: SHA-256 and the rest"),
+    (stages.backbone.network, "scaled", "forward: normalise"),
+    (stages.backbone.network, "as_map", "forward: pool"),
+    (stages.extract.forward.ForwardPass, "__call__", "forward: cast, pool, pad"),
+    (cache.writer.ShardWriter, "append", "write: gather and checksum"),
+    (stages.extract.run, "_publish", "write: publish"),
+]
+
+
+class Clock:
+    """Seconds by name; a part that runs within another stops the other's clock."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.lock, self.inside = threading.Lock(), threading.local()
+
+    def timed(self, function: Callable, name: str) -> Callable:
+        """The function with a clock around it."""
+
+        @functools.wraps(function)
+        def run(*arguments: object, **options: object) -> object:
+            outer, self.inside.seconds = getattr(self.inside, "seconds", 0.0), 0.0
+            started = time.perf_counter()
+            try:
+                return function(*arguments, **options)
+            finally:
+                took = time.perf_counter() - started
+                with self.lock:
+                    self.seconds[name] += took - self.inside.seconds
+                self.inside.seconds = outer + took
+
+        return run
+
+
+@contextmanager
+def clocked() -> Iterator[Clock]:
+    """Put clocks around the parts for the length of a block."""
+    clock = Clock()
+    before = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in PARTS]
+    extractor = stages.backbone.network.FeatureExtractor
+    init = extractor.__init__
+
+    def with_clock(self: object, *arguments: object, **options: object) -> None:
+        init(self, *arguments, **options)
+        self.network.forward_features = clock.timed(self.network.forward_features, "forward: network")
+
+    for owner, attribute, name in PARTS:
+        setattr(owner, attribute, clock.timed(getattr(owner, attribute), name))
+    extractor.__init__ = with_clock
+    try:
+        yield clock
+    finally:
+        extractor.__init__ = init
+        for owner, attribute, function in before:
+            setattr(owner, attribute, function)
+
+
+def print_profile(extract: Callable[[], float], count: int, cores: int) -> None:
+    """Run an extraction of `count` images once, and print where its cores' time went, per image."""
+    with clocked() as clock:
+        rate = extract()
+    total = cores * count / rate
+    names = list(dict.fromkeys(name for _, _, name in PARTS))
+    names.insert(names.index("forward: normalise") + 1, "forward: network")
+    print(f"\n{f'where the time goes, cores: {cores}':<48}{'ms of a core per image':>24}{'share':>10}")
+    for name in names:
+        print(f"{name:<48}{1000 * clock.seconds[name] / count:>24.2f}{clock.seconds[name] / total:>10.1%}")
+    rest = total - sum(clock.seconds.values())
+    print(f"{'rest: a core that waits at the start and the end':<48}{1000 * rest / count:>24.2f}{rest / total:>10.1%}")
