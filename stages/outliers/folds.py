@@ -19,8 +19,9 @@ from stages.errors import StageError
 from stages.outliers.settings import OutlierSettings
 from stages.parallel import process_backend, thread_count, threads_each
 from stages.progress import tracked
+from stages.train.calibration import fit_temperature
 from stages.train.data import UNLABELLED, LabelledFeatures, refuse_not_finite
-from stages.train.fit import fit_head, fit_temperature
+from stages.train.fit import fit_head
 from stages.train.head import predict_logits
 from stages.train.settings import HeadSettings, TrainSettings
 
