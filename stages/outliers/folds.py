@@ -4,7 +4,9 @@ In: labelled features, pooled, and the card of the target's head. Out: logits an
 image. What is made of them is left to `kinds` and `traits`.
 """
 
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,8 +77,6 @@ def out_of_sample_probabilities(
     StageError
         If there are fewer labelled pictures than folds, or features that are not finite.
     """
-    pooled = data.pooled_views()
-    refuse_not_finite(data, pooled, features)
     labelled = np.flatnonzero(data.labels != UNLABELLED)
     unlabelled = np.flatnonzero(data.labels == UNLABELLED)
     folds = _folds(data, labelled, settings)
@@ -84,17 +84,35 @@ def out_of_sample_probabilities(
     logits = np.zeros((len(data.labels), len(data.classes)))
     of_unlabelled = []
     task = FoldTask.of(data, card)
-    for fold, found in tracked(
-        enumerate(_fold_logits(pooled, task, folds, unlabelled, n_jobs)), len(folds), f"Cross-validating {data.target}",
-        "folds",
-    ):  # fmt: skip
-        held_out = folds[fold][1]
-        logits[held_out], fold_of[held_out] = found[: len(held_out)], fold
-        of_unlabelled.append(found[len(held_out) :])
+    with pooled_on_disk(data) as pooled:
+        refuse_not_finite(data, pooled, features)
+        found_by_fold = _fold_logits(pooled, task, folds, unlabelled, n_jobs)
+        for fold, found in tracked(enumerate(found_by_fold), len(folds), f"Cross-validating {data.target}", "folds"):
+            held_out = folds[fold][1]
+            logits[held_out], fold_of[held_out] = found[: len(held_out)], fold
+            of_unlabelled.append(found[len(held_out) :])
     probabilities, temperature = calibrated(logits, data.labels, fold_of)
     if len(unlabelled):
         probabilities[unlabelled] = np.mean([softmax(part / temperature, axis=1) for part in of_unlabelled], axis=0)
     return probabilities
+
+
+@contextmanager
+def pooled_on_disk(data: LabelledFeatures) -> Iterator[np.ndarray]:
+    """Every view's mean token in a temporary file, mapped: one copy for all processes, which the system may drop.
+
+    Yields
+    ------
+    ndarray
+        Shape `(n, views, 1, channels)`, float16, read-only.
+    """
+    images, views, _, channels = data.features.shape
+    with tempfile.TemporaryDirectory(prefix="folds-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / "pooled.f16"
+        with path.open("wb") as file:  # not written through the map: a full disk is then an error, and no crash
+            for block in data.pooled_views():
+                file.write(block.tobytes())
+        yield np.memmap(path, np.float16, "r", shape=(images, views, 1, channels))
 
 
 def calibrated(logits: np.ndarray, labels: np.ndarray, fold_of: np.ndarray) -> tuple[np.ndarray, float]:
@@ -146,7 +164,7 @@ def _fold_logits(
     if workers == 1:
         yield from (_one_fold(pooled, task, *of_fold) for of_fold in rows)
         return
-    # Processes map one copy of the features, which joblib writes for them.
+    # Processes get the name of the mapped file, not its content.
     with process_backend():
         yield from Parallel(n_jobs=workers, return_as="generator")(
             delayed(_one_fold)(pooled, task, *of_fold, threads=threads_each(workers)) for of_fold in rows

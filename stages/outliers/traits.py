@@ -175,6 +175,8 @@ def _sentence(row: tuple) -> str:
 
 
 def _figure(value: float) -> str:
+    if value < 0.01:
+        return "less than 0.01"
     return f"{value:.2f}" if value < 0.95 else f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
 
 

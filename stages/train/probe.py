@@ -81,9 +81,10 @@ def _best(fits: list[tuple[np.ndarray, np.ndarray]], x: np.ndarray, y: np.ndarra
 
 def _path_inputs(head: LSTMHead, features: FeatureArray, rows: np.ndarray) -> np.ndarray:
     """The mean of the normalised tokens, `(rows, channels)`, float32."""
-    device = head.input_mean.device
-    parts = [
-        head.normalised(torch.as_tensor(features[block, 0]).to(device)).mean(dim=1).cpu()
-        for block in blocks(features, rows)
-    ]
-    return torch.cat(parts).numpy()
+    device, start = head.input_mean.device, 0
+    inputs = np.empty((len(rows), features.shape[-1]), dtype=np.float32)
+    for block in blocks(features, rows):
+        tokens = head.normalised(torch.as_tensor(features[block, 0]).to(device))
+        inputs[start : start + len(block)] = tokens.mean(dim=1).cpu().numpy()
+        start += len(block)
+    return inputs

@@ -1,0 +1,87 @@
+"""Every image is predicted by heads that have seen neither it nor a copy of it, and as sure as they are right."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from stages.errors import StageError
+from stages.outliers.folds import calibrated, out_of_sample_probabilities
+from stages.outliers.settings import OutlierSettings
+from stages.train.calibration import negative_log_likelihood
+from stages.train.data import load_labelled_features
+from stages.train.run import train_head
+from stages.train.settings import HeadSettings, TrainSettings
+from tests.stages.conftest import Project
+
+MakeProject = Callable[..., Project]
+HEAD = HeadSettings(hidden_size=8, projection=0, skip="probe")
+
+
+def predict(project: Project, folds: int = 3, n_jobs: int = 1) -> np.ndarray:
+    train_head(
+        target="style", head_settings=HEAD, train_settings=TrainSettings(epochs=3, batch_size=16, lr=0.01),
+        features=project.features, splits=project.splits, destination=project.head, work=project.work,
+    )  # fmt: skip
+    card = json.loads((project.head / "head.json").read_text())
+    data = load_labelled_features("style", features=project.features, splits=project.splits)
+    settings = OutlierSettings(folds=folds)
+    return out_of_sample_probabilities(data, card, settings, features=project.features, n_jobs=n_jobs)
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_a_copy_in_the_same_group_gives_no_label_away(make_project: MakeProject, grouped: bool) -> None:
+    """Sixty pictures, each twice, whose labels mean nothing: only who has seen the copy can know the label."""
+    names = [f"picture {i}" for i in range(60)]
+    labels = np.random.default_rng(0).permutation(["dabs", "dots"] * 30).tolist()
+    groups = [*range(60), *range(60)] if grouped else [*range(120)]
+    project = make_project([*names, *names], labels=[*labels, *labels], groups=groups, noise=0.01)
+    predicted = predict(project, folds=4).argmax(axis=1)
+    right = np.mean(np.array(["dabs", "dots"])[predicted] == [*labels, *labels])
+    assert right < 0.65 if grouped else right > 0.85
+
+
+def test_every_image_of_every_split_and_without_a_label_has_probabilities(make_project: MakeProject) -> None:
+    truth = ["dabs", "dots", "glaze"] * 20
+    project = make_project(truth, labels=[*truth[:57], "", "", ""], noise=0.5)
+    found = predict(project)
+    assert found.shape == (60, 3)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    assert np.array(["dabs", "dots", "glaze"])[found[57:].argmax(axis=1)].tolist() == truth[57:]
+
+
+def test_folds_side_by_side_give_the_same_probabilities(make_project: MakeProject) -> None:
+    project = make_project(["dabs", "dots"] * 20, noise=3.0)
+    np.testing.assert_allclose(predict(project, n_jobs=2), predict(project, n_jobs=1), atol=1e-6)
+
+
+def test_fewer_pictures_than_folds_are_refused(make_project: MakeProject) -> None:
+    project = make_project(["dabs", "dots"] * 10, groups=[0] * 5 + [1] * 5 + [2] * 10,
+                           splits=["train"] * 16 + ["val"] * 2 + ["test"] * 2)  # fmt: skip
+    with pytest.raises(StageError, match=r"3 labelled pictures are fewer than outliers\.folds, 4: set it lower"):
+        predict(project, folds=4)
+
+
+def overconfident(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, 600)
+    return 8 * (np.eye(3)[labels] + rng.standard_normal((600, 3))), labels, np.arange(600) % 3
+
+
+def test_calibration_makes_held_out_confidence_honest() -> None:
+    logits, labels, fold_of = overconfident(0)
+    probabilities, temperature = calibrated(logits, labels, fold_of)
+    assert temperature > 2
+    assert negative_log_likelihood(np.log(probabilities), labels) < 0.5 * negative_log_likelihood(logits, labels)
+    right = (probabilities.argmax(axis=1) == labels).mean()
+    assert probabilities.max(axis=1).mean() == pytest.approx(right, abs=0.03)
+
+
+def test_an_images_own_fold_has_no_part_in_its_calibration() -> None:
+    logits, labels, fold_of = overconfident(1)
+    before, _ = calibrated(logits, labels, fold_of)
+    changed = np.where(fold_of == 0, (labels + 1) % 3, labels)
+    after, _ = calibrated(logits, changed, fold_of)
+    assert np.array_equal(before[fold_of == 0], after[fold_of == 0])
+    assert not np.allclose(before[fold_of == 1], after[fold_of == 1])
