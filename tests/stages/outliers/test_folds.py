@@ -16,15 +16,16 @@ from stages.train.settings import HeadSettings, TrainSettings
 from tests.stages.conftest import Project
 
 MakeProject = Callable[..., Project]
-HEAD = HeadSettings(hidden_size=8, projection=0, skip="probe")
+HEAD = HeadSettings(hidden_size=8, projection=0, dropout=0.0, feature_dropout=0.0)
+TRAIN = TrainSettings(epochs=2, batch_size=16, lr=0.02, mixup=0.0)
 
 
 def predict(project: Project, folds: int = 3, n_jobs: int = 1) -> np.ndarray:
     train_head(
-        target="style", head_settings=HEAD, train_settings=TrainSettings(epochs=3, batch_size=16, lr=0.01),
+        target="style", head_settings=HEAD, train_settings=TRAIN,
         features=project.features, splits=project.splits, destination=project.head, work=project.work,
     )  # fmt: skip
-    card = json.loads((project.head / "head.json").read_text())
+    card = json.loads((project.head / "head.json").read_text()) | {"epoch": 12}
     data = load_labelled_features("style", features=project.features, splits=project.splits)
     settings = OutlierSettings(folds=folds)
     return out_of_sample_probabilities(data, card, settings, features=project.features, n_jobs=n_jobs)
@@ -32,14 +33,14 @@ def predict(project: Project, folds: int = 3, n_jobs: int = 1) -> np.ndarray:
 
 @pytest.mark.parametrize("grouped", [True, False])
 def test_a_copy_in_the_same_group_gives_no_label_away(make_project: MakeProject, grouped: bool) -> None:
-    """Sixty pictures, each twice, whose labels mean nothing: only who has seen the copy can know the label."""
-    names = [f"picture {i}" for i in range(60)]
-    labels = np.random.default_rng(0).permutation(["dabs", "dots"] * 30).tolist()
-    groups = [*range(60), *range(60)] if grouped else [*range(120)]
-    project = make_project([*names, *names], labels=[*labels, *labels], groups=groups, noise=0.01)
+    """Twenty pictures, four times each, whose labels mean nothing: only who has seen a copy can know the label."""
+    names = [f"picture {i}" for i in range(20)]
+    labels = np.random.default_rng(0).permutation(["dabs", "dots"] * 10).tolist()
+    groups = [*range(20)] * 4 if grouped else [*range(80)]
+    project = make_project(names * 4, labels=labels * 4, groups=groups, noise=0.01)
     predicted = predict(project, folds=4).argmax(axis=1)
-    right = np.mean(np.array(["dabs", "dots"])[predicted] == [*labels, *labels])
-    assert right < 0.65 if grouped else right > 0.85
+    right = np.mean(np.array(["dabs", "dots"])[predicted] == labels * 4)
+    assert right < 0.7 if grouped else right > 0.9
 
 
 def test_every_image_of_every_split_and_without_a_label_has_probabilities(make_project: MakeProject) -> None:
