@@ -28,6 +28,9 @@ from stages.train.head import predict_logits
 from stages.train.settings import HeadSettings, TrainSettings
 
 Fold = tuple[np.ndarray, np.ndarray]
+# An epoch of a fold has no more steps than this: beyond some 20,000 images, batches grow instead. On a CPU an image in
+# a batch of 128 costs less than half of one in a batch of 32, and thousands of steps are enough for a sequence of one.
+STEPS_PER_EPOCH = 512
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,12 @@ class FoldTask:
     train_settings: TrainSettings
 
     @classmethod
-    def of(cls, data: LabelledFeatures, card: dict) -> "FoldTask":
+    def of(cls, data: LabelledFeatures, card: dict, folds: int) -> "FoldTask":
         """Take settings and epochs from the card of the target's head, so that no held-out image chooses them."""
-        train = TrainSettings(**card["settings"]["train"]).model_copy(update={"epochs": card["epoch"]})
+        settings = card["settings"]["train"]
+        images = int(np.count_nonzero(data.labels != UNLABELLED)) * (folds - 1) // folds
+        batch_size = max(settings["batch_size"], -(-images // STEPS_PER_EPOCH))
+        train = TrainSettings(**settings | {"epochs": card["epoch"], "batch_size": batch_size})
         return cls(data.labels, len(data.classes), HeadSettings(**card["settings"]["head"]), train)
 
 
@@ -83,7 +89,7 @@ def out_of_sample_probabilities(
     fold_of = np.full(len(data.labels), UNLABELLED)
     logits = np.zeros((len(data.labels), len(data.classes)))
     of_unlabelled = []
-    task = FoldTask.of(data, card)
+    task = FoldTask.of(data, card, settings.folds)
     with pooled_on_disk(data) as pooled:
         refuse_not_finite(data, pooled, features)
         found_by_fold = _fold_logits(pooled, task, folds, unlabelled, n_jobs)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from stages.errors import StageError
-from stages.outliers.folds import calibrated, out_of_sample_probabilities
+from stages.outliers.folds import FoldTask, calibrated, out_of_sample_probabilities
 from stages.outliers.settings import OutlierSettings
 from stages.train.calibration import negative_log_likelihood
-from stages.train.data import load_labelled_features
+from stages.train.data import LabelledFeatures, load_labelled_features
 from stages.train.run import train_head
 from stages.train.settings import HeadSettings, TrainSettings
 from tests.stages.conftest import Project
@@ -62,6 +62,15 @@ def test_fewer_pictures_than_folds_are_refused(make_project: MakeProject) -> Non
                            splits=["train"] * 16 + ["val"] * 2 + ["test"] * 2)  # fmt: skip
     with pytest.raises(StageError, match=r"3 labelled pictures are fewer than outliers\.folds, 4: set it lower"):
         predict(project, folds=4)
+
+
+@pytest.mark.parametrize(("images", "batch_size"), [(100, 32), (20_480, 32), (81_446, 128)])
+def test_batches_grow_with_a_large_collection(
+    labelled: Callable[..., LabelledFeatures], images: int, batch_size: int
+) -> None:
+    settings = {"head": HeadSettings().model_dump(), "train": TrainSettings().model_dump()}
+    task = FoldTask.of(labelled(["a", "b"] * (images // 2)), {"epoch": 7, "settings": settings}, folds=5)
+    assert (task.train_settings.batch_size, task.train_settings.epochs) == (batch_size, 7)
 
 
 def overconfident(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
