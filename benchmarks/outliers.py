@@ -28,6 +28,7 @@ from PIL import Image
 from cache import FeatureStore, publish
 from stages.outliers import run
 from stages.outliers.settings import OutlierSettings
+from stages.parallel import ParallelSettings, parallel_backend
 from stages.tables import write_table
 from stages.train.data import load_labelled_features
 from stages.train.head import LSTMHead, save_head
@@ -89,7 +90,7 @@ def measure(root: Path, n_jobs: int) -> None:
     seconds: dict[str, float] = defaultdict(float)
     looks = root / "looks.sqlite"
     looks.unlink(missing_ok=True)
-    with timed_parts(seconds), peak_memory() as peak:
+    with parallel_backend(ParallelSettings(n_jobs=n_jobs)), timed_parts(seconds), peak_memory() as peak:
         started = time.perf_counter()
         summary = run.find_outliers(
             target=TARGET, settings=OutlierSettings(), features=root / "features", splits=root / "splits.csv",

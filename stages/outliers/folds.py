@@ -5,6 +5,7 @@ image. What is made of them is left to `kinds` and `traits`.
 """
 
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -157,7 +158,10 @@ def _folds(data: LabelledFeatures, labelled: np.ndarray, settings: OutlierSettin
             "set it lower in params.yaml, or label more images"
         )
     splitter = StratifiedGroupKFold(settings.folds, shuffle=True, random_state=settings.random_state)
-    folds = splitter.split(labelled, data.labels[labelled], groups)
+    with warnings.catch_warnings():
+        # Of classes with fewer images than folds some folds have none: their heads say that it is improbable.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        folds = list(splitter.split(labelled, data.labels[labelled], groups))
     return [(labelled[train], labelled[held_out]) for train, held_out in folds]
 
 

@@ -64,6 +64,21 @@ def test_fewer_pictures_than_folds_are_refused(make_project: MakeProject) -> Non
         predict(project, folds=4)
 
 
+@pytest.mark.parametrize("others", [["dots", "glaze"], ["dots"]])
+def test_a_class_of_a_single_picture_is_improbable_where_no_head_has_seen_it(
+    make_project: MakeProject, others: list[str]
+) -> None:
+    """All that there is of the class is two copies of one picture: the fold that holds them out has never seen it."""
+    truth = ["alone", "alone", *others * 20]
+    splits = ["train", "train", *["train", "train", "val", "test"] * 5 * len(others)]
+    project = make_project(truth, groups=[0, 0, *range(1, len(truth) - 1)], splits=splits, noise=0.5)
+    found = predict(project)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    assert (found[:2, 0] < 0.1).all()
+    right = np.array(["alone", *others])[found[2:].argmax(axis=1)] == truth[2:]
+    assert right.mean() > 0.8
+
+
 @pytest.mark.parametrize(("images", "batch_size"), [(100, 32), (20_480, 32), (81_446, 128)])
 def test_batches_grow_with_a_large_collection(
     labelled: Callable[..., LabelledFeatures], images: int, batch_size: int
