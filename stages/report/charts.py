@@ -216,7 +216,7 @@ def forest(traits: pd.DataFrame) -> Chart:
     ]  # fmt: skip
     names = [trait_name(trait.property, trait.level) for trait in traits.itertuples()]
     rows = {"field": "row", "type": "ordinal", "title": None, "axis": {
-        "labelExpr": "names[datum.value]", "labelLimit": 240, "labelColor": INK, "domain": False, "ticks": False,
+        "labelExpr": "names[datum.value]", "labelLimit": 205, "labelColor": INK, "domain": False, "ticks": False,
         "labelPadding": 8,
     }}  # fmt: skip
     scale = {"type": "log", "nice": False, "domain": _ratio_domain(traits)}
