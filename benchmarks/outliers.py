@@ -27,6 +27,7 @@ from PIL import Image
 
 from cache import FeatureStore, publish
 from stages.outliers import run
+from stages.outliers.properties import measure_images
 from stages.outliers.settings import OutlierSettings
 from stages.parallel import ParallelSettings, parallel_backend
 from stages.tables import write_table
@@ -36,6 +37,7 @@ from stages.train.settings import HeadSettings, TrainSettings
 
 CLASSES = {"style": 27, "genre": 10, "artist": 23}
 TARGET = "style"
+LOOKS = "looks.sqlite"
 CHANNELS, VIEWS, LATENT, BLOCK = 2048, 2, 64, 4096
 PICTURES = 200  # distinct pictures; a file is one of them with its own number behind the end of the image
 SPLITS = np.array(["train", "train", "train", "val", "test"])
@@ -62,12 +64,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10, help="that the target's head took (default 10)")
     parser.add_argument("--side", type=int, default=256, help="longer side of the made-up JPEGs (default 256 pixels)")
     parser.add_argument("--folder", type=Path, help="where collections are made and kept (default: none is kept)")
+    parser.add_argument("--later", action="store_true", help="as for a later target: pictures have been looked at")
     parser.add_argument("--make-only", action="store_true", help="make the collections, measure nothing")
     parser.add_argument("--n-jobs", type=int, default=-1)
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        measure(options.measure, options.n_jobs)
+        measure(options.measure, options.n_jobs, later=options.later)
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
@@ -76,32 +79,43 @@ def main() -> None:
             if not (root / "done").exists():
                 make_collection(root, count, options.side, options.epochs)
                 (root / "done").touch()
+            if options.later:
+                look(root, options.n_jobs)
         if options.make_only:
             return
         print(f"{'images':>8}  {'part':<34}{'seconds':>9}{'ms/image':>10}")
         for count in options.images:
             root = folder / f"{count}-{options.epochs}-{options.side}"
             command = [sys.executable, __file__, "--measure", str(root), "--n-jobs", str(options.n_jobs)]
-            subprocess.run(command, check=True)
+            subprocess.run(command + ["--later"] * options.later, check=True)
 
 
-def measure(root: Path, n_jobs: int) -> None:
-    """Run find_outliers as for a collection's first target: nothing is known of how its pictures look."""
+def look(root: Path, n_jobs: int) -> None:
+    """Measure how the pictures look, as the run for an earlier target has."""
+    table = pd.read_csv(root / "splits.csv", dtype=str, keep_default_na=False)
+    with parallel_backend(ParallelSettings(n_jobs=n_jobs)):
+        measure_images(table, root / "images", max_pixels=10**8, kept=root / LOOKS)
+
+
+def measure(root: Path, n_jobs: int, *, later: bool) -> None:
+    """Run find_outliers for a collection's first target, or for a later one."""
     seconds: dict[str, float] = defaultdict(float)
-    looks = root / "looks.sqlite"
-    looks.unlink(missing_ok=True)
+    if not later:
+        (root / LOOKS).unlink(missing_ok=True)
     with parallel_backend(ParallelSettings(n_jobs=n_jobs)), timed_parts(seconds), peak_memory() as peak:
         started = time.perf_counter()
         summary = run.find_outliers(
             target=TARGET, settings=OutlierSettings(), features=root / "features", splits=root / "splits.csv",
-            head=root / "head", destination=root / "reports", images=root / "images", measures=looks, n_jobs=n_jobs,
+            head=root / "head", destination=root / "reports", images=root / "images", measures=root / LOOKS,
+            n_jobs=n_jobs,
         )  # fmt: skip
         total = time.perf_counter() - started
     for name in PARTS.values():
         line(root, name, seconds[name])
     line(root, "all else", total - sum(seconds.values()))
-    line(root, "all, for the first target", total)
-    line(root, "all, for the next (looks are kept)", total - seconds[PARTS["measure_images"]])
+    if not later:
+        line(root, "all, for the first target", total)
+    line(root, "all, for a later target", total - seconds[PARTS["measure_images"]])
     print(f"{count_of(root):>8}  peak memory, children included: {max(peak) / 2**30:.2f} GiB")
     everyone = pd.read_csv(root / "reports" / "out_of_sample.csv", keep_default_na=False)
     right = (everyone["y_true"] == everyone["y_pred"]).mean()

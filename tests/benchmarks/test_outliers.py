@@ -28,7 +28,7 @@ def test_every_part_of_find_outliers_is_timed_and_memory_is_sampled(tmp_path: Pa
         name: float(seconds) for name, seconds in re.findall(r"^ +300  (.+?) {2,}([\d.]+) +[\d.]+$", printed, re.M)
     }
     whole = parts.pop("all, for the first target")
-    later = parts.pop("all, for the next (looks are kept)")
+    later = parts.pop("all, for a later target")
     assert later < whole
     assert abs(sum(parts.values()) - whole) < 1
     assert parts["folds"] > 0
