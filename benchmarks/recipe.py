@@ -138,7 +138,7 @@ def runs_of(data: LabelledFeatures, variants: list[str], seeds: int) -> Iterator
 
     yield scores("majority class", majority(data.labels, train, len(data.classes)))
     strengths = EvaluateSettings().logistic_regression_C
-    all_tokens, one_token = data.features[np.arange(len(data.table))], data.pooled_views()
+    all_tokens, one_token = data.features[np.arange(len(data.table))], np.concatenate(list(data.pooled_views()))
     roots = np.sqrt(all_tokens[:, 0].clip(min=0).astype(np.float32)).mean(axis=1)
     for name, pooled in (("logistic regression", data.pooled()), ("logistic regression, square roots", roots)):
         yield scores(name, logistic_regression(pooled, data.labels, train, val, strengths)[0])

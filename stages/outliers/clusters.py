@@ -19,8 +19,10 @@ COLUMNS = ["cluster", "size", "examples", "sentence"]
 DIMENSIONS = 50
 EXAMPLES = 12
 MARKS = 3
-# Fewer misclassified images than this per cluster are no group.
-SMALLEST = 10
+# There are no more clusters than would hold so many misclassified images on average …
+AVERAGE = 10
+# … and fewer images than this are no group: they lie apart from all others.
+SMALLEST = 5
 
 
 def find_clusters(
@@ -45,7 +47,8 @@ def find_clusters(
     properties
         Of `levels.divide`.
     most
-        Clusters at most; there are fewer if they would hold fewer than ten images on average.
+        Clusters at most; there are fewer if they would hold fewer than ten images on average, and a cluster of fewer
+        than five is left out.
     random_state
         Seed of the starting points.
 
@@ -60,7 +63,7 @@ def find_clusters(
     labelled = data.labels != UNLABELLED
     wrong = np.flatnonzero(labelled & (predicted != data.labels))
     cluster = np.full(len(data.labels), UNKNOWN)
-    count = min(most, len(wrong) // SMALLEST)
+    count = min(most, len(wrong) // AVERAGE)
     if count < 1:
         return pd.DataFrame(columns=COLUMNS), cluster
     dimensions = min(DIMENSIONS, len(wrong), features.shape[1])
@@ -68,8 +71,8 @@ def find_clusters(
     found = KMeans(count, n_init=10, random_state=random_state).fit(points)
     sizes = np.bincount(found.labels_, minlength=count)
     order = np.argsort(-sizes, kind="stable")
-    order = order[sizes[order] > 0]  # fewer distinct points than clusters leave some empty
-    names = np.empty(count, dtype=int)
+    order = order[sizes[order] >= SMALLEST]
+    names = np.full(count, UNKNOWN)
     names[order] = np.arange(len(order))
     cluster[wrong] = names[found.labels_]
     ways = [*properties, _as_predicted(data, predicted)]
@@ -103,7 +106,7 @@ def _marks(ways: list[Property], members: np.ndarray, others: np.ndarray) -> str
         outside = np.bincount(way.codes[others & known], minlength=len(way.levels))
         counts = pd.DataFrame({"with": inside, "without": inside.sum() - inside, "others": outside})
         counts["others_without"] = outside.sum() - outside
-        tables.append(counts.assign(property=way.name, level=way.levels).iloc[way.shown])
+        tables.append(counts.assign(property=way.name, phrase=way.phrases).iloc[way.shown])
     table = pd.concat(tables, ignore_index=True)
     effects = odds_ratios(table["with"], table["without"], table["others"], table["others_without"])
     table = table.join(effects).assign(q_value=false_discovery_control(effects["p_value"]))
@@ -111,9 +114,9 @@ def _marks(ways: list[Property], members: np.ndarray, others: np.ndarray) -> str
     marks = marks.sort_values("ci_low", ascending=False, kind="stable").drop_duplicates("property").head(MARKS)
     if marks.empty:
         return "Nothing marks these images"
-    return "More often than other images: " + "; ".join(
-        f"{row.property.replace('_', ' ')} {row.level} "
-        f"({_share(row.with_, row.without)}, others {_share(row.others, row.others_without)})"
+    return "; ".join(
+        f"{_share(row.with_, row.without)} are {row.phrase[0].lower()}{row.phrase[1:]}, "
+        f"of all others {_share(row.others, row.others_without)}"
         for row in marks.rename(columns={"with": "with_"}).itertuples()
     )
 

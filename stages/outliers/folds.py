@@ -4,7 +4,10 @@ In: labelled features, pooled, and the card of the target's head. Out: logits an
 image. What is made of them is left to `kinds` and `traits`.
 """
 
+import tempfile
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +29,9 @@ from stages.train.head import predict_logits
 from stages.train.settings import HeadSettings, TrainSettings
 
 Fold = tuple[np.ndarray, np.ndarray]
+# An epoch of a fold has no more steps than this: beyond some 20,000 images, batches grow instead. On a CPU an image in
+# a batch of 128 costs less than half of one in a batch of 32, and thousands of steps are enough for a sequence of one.
+STEPS_PER_EPOCH = 512
 
 
 @dataclass(frozen=True)
@@ -38,9 +44,12 @@ class FoldTask:
     train_settings: TrainSettings
 
     @classmethod
-    def of(cls, data: LabelledFeatures, card: dict) -> "FoldTask":
+    def of(cls, data: LabelledFeatures, card: dict, folds: int) -> "FoldTask":
         """Take settings and epochs from the card of the target's head, so that no held-out image chooses them."""
-        train = TrainSettings(**card["settings"]["train"]).model_copy(update={"epochs": card["epoch"]})
+        settings = card["settings"]["train"]
+        images = int(np.count_nonzero(data.labels != UNLABELLED)) * (folds - 1) // folds
+        batch_size = max(settings["batch_size"], -(-images // STEPS_PER_EPOCH))
+        train = TrainSettings(**settings | {"epochs": card["epoch"], "batch_size": batch_size})
         return cls(data.labels, len(data.classes), HeadSettings(**card["settings"]["head"]), train)
 
 
@@ -75,26 +84,42 @@ def out_of_sample_probabilities(
     StageError
         If there are fewer labelled pictures than folds, or features that are not finite.
     """
-    pooled = data.pooled_views()
-    refuse_not_finite(data, pooled, features)
     labelled = np.flatnonzero(data.labels != UNLABELLED)
     unlabelled = np.flatnonzero(data.labels == UNLABELLED)
     folds = _folds(data, labelled, settings)
     fold_of = np.full(len(data.labels), UNLABELLED)
     logits = np.zeros((len(data.labels), len(data.classes)))
     of_unlabelled = []
-    task = FoldTask.of(data, card)
-    for fold, found in tracked(
-        enumerate(_fold_logits(pooled, task, folds, unlabelled, n_jobs)), len(folds), f"Cross-validating {data.target}",
-        "folds",
-    ):  # fmt: skip
-        held_out = folds[fold][1]
-        logits[held_out], fold_of[held_out] = found[: len(held_out)], fold
-        of_unlabelled.append(found[len(held_out) :])
+    task = FoldTask.of(data, card, settings.folds)
+    with pooled_on_disk(data) as pooled:
+        refuse_not_finite(data, pooled, features)
+        found_by_fold = _fold_logits(pooled, task, folds, unlabelled, n_jobs)
+        for fold, found in tracked(enumerate(found_by_fold), len(folds), f"Cross-validating {data.target}", "folds"):
+            held_out = folds[fold][1]
+            logits[held_out], fold_of[held_out] = found[: len(held_out)], fold
+            of_unlabelled.append(found[len(held_out) :])
     probabilities, temperature = calibrated(logits, data.labels, fold_of)
     if len(unlabelled):
         probabilities[unlabelled] = np.mean([softmax(part / temperature, axis=1) for part in of_unlabelled], axis=0)
     return probabilities
+
+
+@contextmanager
+def pooled_on_disk(data: LabelledFeatures) -> Iterator[np.ndarray]:
+    """Every view's mean token in a temporary file, mapped: one copy for all processes, which the system may drop.
+
+    Yields
+    ------
+    ndarray
+        Shape `(n, views, 1, channels)`, float16, read-only.
+    """
+    images, views, _, channels = data.features.shape
+    with tempfile.TemporaryDirectory(prefix="folds-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / "pooled.f16"
+        with path.open("wb") as file:  # not written through the map: a full disk is then an error, and no crash
+            for block in data.pooled_views():
+                file.write(block.tobytes())
+        yield np.memmap(path, np.float16, "r", shape=(images, views, 1, channels))
 
 
 def calibrated(logits: np.ndarray, labels: np.ndarray, fold_of: np.ndarray) -> tuple[np.ndarray, float]:
@@ -133,7 +158,10 @@ def _folds(data: LabelledFeatures, labelled: np.ndarray, settings: OutlierSettin
             "set it lower in params.yaml, or label more images"
         )
     splitter = StratifiedGroupKFold(settings.folds, shuffle=True, random_state=settings.random_state)
-    folds = splitter.split(labelled, data.labels[labelled], groups)
+    with warnings.catch_warnings():
+        # Of classes with fewer images than folds some folds have none: their heads say that it is improbable.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        folds = list(splitter.split(labelled, data.labels[labelled], groups))
     return [(labelled[train], labelled[held_out]) for train, held_out in folds]
 
 
@@ -146,7 +174,7 @@ def _fold_logits(
     if workers == 1:
         yield from (_one_fold(pooled, task, *of_fold) for of_fold in rows)
         return
-    # Processes map one copy of the features, which joblib writes for them.
+    # Processes get the name of the mapped file, not its content.
     with process_backend():
         yield from Parallel(n_jobs=workers, return_as="generator")(
             delayed(_one_fold)(pooled, task, *of_fold, threads=threads_each(workers)) for of_fold in rows

@@ -16,11 +16,19 @@ EXACT_IMAGES = 5000
 DIMENSIONS = 128
 # Candidates per neighbour wanted that the projection proposes, and rows whose candidates are compared in full at once.
 CANDIDATES, BLOCK_ROWS = 6, 256
+FITTED_ROWS = 4096
 
 
 def standardised(data: LabelledFeatures) -> np.ndarray:
     """The centre view's pooled features with mean 0 and deviation 1 per channel, `(n, channels)`, float32."""
-    return StandardScaler(copy=False).fit_transform(data.pooled())
+    features = data.pooled()
+    blocks = [features[start : start + FITTED_ROWS] for start in range(0, len(features), FITTED_ROWS)]
+    scaler = StandardScaler(copy=False)
+    for block in blocks:  # in pieces, for fitting makes several copies of what it is given
+        scaler.partial_fit(block)
+    for block in blocks:
+        block[:] = scaler.transform(block)
+    return features
 
 
 def nearest_neighbours(features: np.ndarray, groups: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -152,7 +152,7 @@ class MeasureStore:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self.database = self._open()
                 return
-            except sqlite3.OperationalError as error:
+            except (OSError, sqlite3.OperationalError) as error:
                 return self._give_up(error)
             except sqlite3.DatabaseError as error:
                 log.warning("%s cannot be read (%s): every image is measured again", path, error)
@@ -205,7 +205,7 @@ class MeasureStore:
         except sqlite3.DatabaseError as error:
             self._give_up(error)
 
-    def _give_up(self, error: sqlite3.DatabaseError) -> None:
+    def _give_up(self, error: Exception) -> None:
         log.warning("%s cannot be used (%s): the next run measures these images again", self.path, error)
         if self.database:
             self.database.close()

@@ -3,12 +3,14 @@
 In: out-of-sample predictions, labels and `levels`. Out: the rows of traits.csv, ranked, each with a plain sentence.
 Effects are odds ratios with Woolf's interval, every cell of the table raised by a half (Haldane, "The estimation and
 significance of the logarithm of a ratio of frequencies", 1956; Anscombe, "On estimating binomial response relations",
-1956); q-values are Benjamini and Hochberg's ("Controlling the false discovery rate", 1995) over all comparisons made.
+1956); p-values are those of Fisher's exact test, as mid-p (Lancaster, "Significance tests in discrete distributions",
+1961), so that one mistake among few images proves nothing; q-values are Benjamini and Hochberg's ("Controlling the
+false discovery rate", 1995) over all comparisons made.
 """
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control, norm
+from scipy.stats import false_discovery_control, hypergeom, norm
 
 from stages.outliers.levels import UNKNOWN, Property
 from stages.train.data import UNLABELLED, LabelledFeatures
@@ -78,8 +80,7 @@ def odds_ratios(
     Returns
     -------
     DataFrame
-        `odds_ratio`, `ci_low` and `ci_high` (95 %), `p_value` (two-sided, of the same normal approximation to the
-        logarithm, so that a p-value below 0.05 and an interval without 1 are one thing).
+        `odds_ratio`, `ci_low` and `ci_high` (95 %), `p_value` (two-sided: twice the smaller tail).
     """
     cells = [np.asarray(count, dtype=float) + 0.5 for count in (wrong, right, others_wrong, others_right)]
     log_ratio = np.log(cells[0] * cells[3] / (cells[1] * cells[2]))
@@ -89,9 +90,20 @@ def odds_ratios(
             "odds_ratio": np.exp(log_ratio),
             "ci_low": np.exp(log_ratio - Z * error),
             "ci_high": np.exp(log_ratio + Z * error),
-            "p_value": 2 * norm.sf(np.abs(log_ratio) / error),
+            "p_value": _exact_p_values(*(np.asarray(count) for count in (wrong, right, others_wrong, others_right))),
         }
     )
+
+
+def _exact_p_values(
+    wrong: np.ndarray, right: np.ndarray, others_wrong: np.ndarray, others_right: np.ndarray
+) -> np.ndarray:
+    """How likely so many of the mistakes, or more (or so few), fall to the level if they fall anywhere alike."""
+    images, mistakes = wrong + right + others_wrong + others_right, wrong + others_wrong
+    chance = hypergeom(images, mistakes, wrong + right)
+    here = chance.pmf(wrong) / 2
+    tails = np.minimum(chance.sf(wrong) + here, chance.cdf(wrong - 1) + here)
+    return np.clip(2 * tails, 0, 1)
 
 
 def _of_property(way: Property, codes: np.ndarray, wrong: np.ndarray) -> pd.DataFrame:
@@ -175,6 +187,8 @@ def _sentence(row: tuple) -> str:
 
 
 def _figure(value: float) -> str:
+    if value < 0.01:
+        return "less than 0.01"
     return f"{value:.2f}" if value < 0.95 else f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
 
 

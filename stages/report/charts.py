@@ -4,6 +4,7 @@ In: small tables. Out: a `Chart` with its SVG, a sentence that says what it show
 Where a chart stands on the page is left to the templates.
 """
 
+import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ WIDTH_PX = 340
 FONT_PX = 12
 # Variables of style.css: a presentation attribute may hold one, so the theme reaches into the SVG.
 INK, MUTED, LINE, TRAIN, VAL = "var(--ink)", "var(--muted)", "var(--line)", "var(--warm)", "var(--accent)"
+# Where a logarithmic axis has a line.
+RATIOS = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100]
 DASHES = {"train": [4, 3], "val": [1, 0]}
 COLOURS = {"train": TRAIN, "val": VAL}
 CONFIG: dict[str, Any] = {
@@ -25,7 +28,8 @@ CONFIG: dict[str, Any] = {
         "labelColor": MUTED, "titleColor": MUTED, "gridColor": LINE, "domainColor": LINE, "tickColor": LINE,
         "labelFontSize": FONT_PX, "titleFontSize": FONT_PX, "titleFontWeight": "normal",
     },
-    "legend": {"labelColor": INK, "labelFontSize": FONT_PX, "title": None, "orient": "top", "symbolSize": 260},
+    "legend": {"labelColor": INK, "labelFontSize": FONT_PX, "title": None, "orient": "top", "symbolSize": 260,
+               "columnPadding": 18},
     "text": {"color": INK, "fontSize": FONT_PX},
 }  # fmt: skip
 
@@ -210,14 +214,14 @@ def forest(traits: pd.DataFrame) -> Chart:
          "side": "more" if trait.odds_ratio > 1 else "less"}
         for row, trait in enumerate(traits.itertuples())
     ]  # fmt: skip
-    names = [f"{trait.property.replace('_', ' ')}: {trait.level}" for trait in traits.itertuples()]
+    names = [trait_name(trait.property, trait.level) for trait in traits.itertuples()]
     rows = {"field": "row", "type": "ordinal", "title": None, "axis": {
-        "labelExpr": "names[datum.value]", "labelLimit": 210, "labelColor": INK, "domain": False, "ticks": False,
+        "labelExpr": "names[datum.value]", "labelLimit": 205, "labelColor": INK, "domain": False, "ticks": False,
         "labelPadding": 8,
     }}  # fmt: skip
     scale = {"type": "log", "nice": False, "domain": _ratio_domain(traits)}
     ratio = {"field": "ratio", "type": "quantitative", "scale": scale, "title": "odds of being misclassified, times",
-             "axis": {"tickCount": 5, "format": "~g"}}  # fmt: skip
+             "axis": {"values": RATIOS, "format": "~g"}}  # fmt: skip
     colour = {"color": {"field": "side", "type": "nominal", "legend": None,
                         "scale": {"domain": ["more", "less"], "range": [TRAIN, VAL]}}}  # fmt: skip
     spec = {
@@ -240,6 +244,15 @@ def forest(traits: pd.DataFrame) -> Chart:
         "right of the line, mistakes are more frequent."
     )
     return Chart("Odds of being misclassified", summary, draw(spec, f"Odds ratios per property. {summary}"), table)
+
+
+def trait_name(way: str, level: str) -> str:
+    """Name a trait in a few words: without the range of a fifth, and the class it is within in front."""
+    short = re.sub(r" \((?:below )?\d[^()]*\)$", "", level)
+    if " within " not in way:
+        return f"{way.replace('_', ' ')}: {short}"
+    name, _, part = short.rpartition(": ")
+    return f"{name}, {way.partition(' within ')[0].replace('_', ' ')}: {part}"
 
 
 def _ratio_domain(traits: pd.DataFrame) -> list[float]:

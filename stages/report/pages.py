@@ -67,6 +67,8 @@ def environment() -> Environment:
         "model_name": model_name,
         "spoken": spoken,
         "small": small,
+        "equals_small": equals_small,
+        "unbroken": unbroken,
     }
     made.tests["known"] = known
     return made
@@ -102,6 +104,17 @@ def small(value: float | None) -> str:
     if not known(value):
         return NOTHING
     return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def equals_small(value: float | None) -> str:
+    """The same behind the name of what it is: `= 0.02`, `< 0.0001`."""
+    text = small(value)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def unbroken(sentence: str) -> str:
+    """A sentence in which no line ends between a number and its percent sign."""
+    return sentence.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def known(value: float | None) -> bool:

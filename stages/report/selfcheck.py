@@ -56,6 +56,7 @@ def score_against_key(
         broken_files(key, rejected),
         *(duplicates(key, splits, fault) for fault in ("exact_duplicate", "near_duplicate")),
         *(wrong_labels(key, table, target) for target, table in outliers.items()),
+        *(conflicts(key, table, target) for target, table in outliers.items()),
         *strangers(key, outliers),
     ]
     return pd.DataFrame([row for row in rows if row["planted"]], columns=COLUMNS)
@@ -94,6 +95,20 @@ def wrong_labels(key: pd.DataFrame, outliers: pd.DataFrame, target: str) -> dict
     return _row(f"outliers: {target}", "wrong_label", len(planted), found, detail)
 
 
+def conflicts(key: pd.DataFrame, outliers: pd.DataFrame, target: str) -> dict[str, object]:
+    """Copies that contradict their original about the target: pairs of which both images are listed."""
+    contradicts = key["detail"] == f"same_bytes_other_{target}_label"
+    pairs = list(key.loc[contradicts, ["image", "truth"]].itertuples(index=False, name=None))
+    listed = _ranked(outliers, "conflicting_labels")
+    found = sum(set(pair) <= set(listed) for pair in pairs)
+    right = len({image for pair in pairs for image in pair}.intersection(listed))
+    detail = (
+        f"{found} of {len(pairs)} pairs are listed (recall {_ratio(found, len(pairs))}), "
+        f"{right} of {len(listed)} listed images are of one (precision {_ratio(right, len(listed))})"
+    )
+    return _row(f"outliers: {target}", "conflicting_labels", len(pairs), found, detail)
+
+
 def strangers(key: pd.DataFrame, outliers: Mapping[str, pd.DataFrame]) -> list[dict[str, object]]:
     """Images that belong to nothing among those unlike anything; targets with the same list share a row."""
     planted = set(key.loc[key["fault"] == "stranger", "image"])
@@ -104,7 +119,10 @@ def strangers(key: pd.DataFrame, outliers: Mapping[str, pd.DataFrame]) -> list[d
     for images, targets in targets_by_list.items():
         found = len(planted.intersection(images))
         first = len(planted.intersection(images[: len(planted)]))
-        detail = f"{first} among the first {len(planted)}, {found} among all {len(images)}"
+        detail = (
+            f"{first} among the first {len(planted)} (precision {_ratio(first, len(planted))}), "
+            f"{found} among all {len(images)} (recall {_ratio(found, len(planted))})"
+        )
         rows.append(_row(f"outliers: {', '.join(targets)}", "stranger", len(planted), found, detail))
     return rows
 

@@ -20,6 +20,8 @@ CURVE_TITLES = {"loss": "Loss", "accuracy": "Accuracy", "f1_macro": "Macro F1"}
 BARS_CLASSES = 60
 TRAITS_DRAWN = 20
 CLUSTER_EXAMPLES = 8
+# Cards of a gallery that are shown before a person asks for all: whole rows on most screens.
+CARDS_FIRST = 20
 
 
 def write_page(
@@ -63,6 +65,7 @@ def write_page(
         traits=_traits(study),
         traits_drawn=TRAITS_DRAWN,
         cluster_examples=CLUSTER_EXAMPLES,
+        cards_first=CARDS_FIRST,
         galleries=shown,
         classes=found.confusion.classes,
         provenance=_provenance(found, read_fingerprint(features), settings),

@@ -5,7 +5,7 @@ In: `data/features/` and `data/splits.csv`. Out: plain arrays, a row per image, 
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from stages.tables import is_own_split, read_table
 from stages.train.placement import CachedFeatures, blocks
 
 UNLABELLED = -1
+CHECKED_ROWS = 4096
 _FRESH_SPLIT = "run `pipeline clean` and `pipeline split`, or `dvc repro`, again"
 
 log = logging.getLogger(__name__)
@@ -62,12 +63,15 @@ class LabelledFeatures:
 
     def pooled(self) -> np.ndarray:
         """The centre view's mean over tokens, shape `(n, channels)`, float32: what baselines and neighbours use."""
-        return np.concatenate([self.features[rows, 0].mean(axis=1, dtype=np.float32) for rows in blocks(self.features)])
+        means = np.empty((len(self.features), self.features.shape[-1]), dtype=np.float32)
+        for rows in blocks(self.features):
+            self.features[rows, 0].mean(axis=1, dtype=np.float32, out=means[rows[0] : rows[-1] + 1])
+        return means
 
-    def pooled_views(self) -> np.ndarray:
-        """Every view's mean over tokens, a sequence of one, shape `(n, views, 1, channels)`, float16."""
-        means = [self.features[rows].mean(axis=2, keepdims=True, dtype=np.float32) for rows in blocks(self.features)]
-        return np.concatenate([block.astype(np.float16) for block in means])
+    def pooled_views(self) -> Iterator[np.ndarray]:
+        """Every view's mean over tokens, a sequence of one, block by block, each `(m, views, 1, channels)`, float16."""
+        for rows in blocks(self.features):
+            yield self.features[rows].mean(axis=2, keepdims=True, dtype=np.float32).astype(np.float16)
 
 
 @dataclass(frozen=True)
@@ -153,9 +157,11 @@ def _check_target(target: str, table: pd.DataFrame, splits: Path) -> None:
 
 def refuse_not_finite(data: LabelledFeatures, pooled: np.ndarray, features: Path) -> None:
     """Refuse features, a row per image, of which any is NaN or infinite."""
-    finite = np.isfinite(pooled.reshape(len(pooled), -1)).all(axis=1)
-    if not finite.all():
-        raise StageError(not_finite_message(data, int(finite.argmin()), features))
+    for row in range(0, len(pooled), CHECKED_ROWS):
+        block = pooled[row : row + CHECKED_ROWS]
+        finite = np.isfinite(block).reshape(len(block), -1).all(axis=1)
+        if not finite.all():
+            raise StageError(not_finite_message(data, row + int(finite.argmin()), features))
 
 
 def refuse_stale_labels(data: LabelledFeatures, *, splits: Path, manifest: Path) -> None:

@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 import torch
+from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
@@ -21,6 +22,7 @@ from stages.train.placement import FeatureArray, blocks
 STRENGTHS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.1)
 STRENGTH_WITHOUT_VAL = 0.001
 MAX_ITERATIONS = 300
+CHANNELS = 256
 
 
 @torch.no_grad()
@@ -36,20 +38,21 @@ def blend_with_probe(
     features
         Shape `(n, views, tokens, channels)`; view 0 is used.
     labels
-        Shape `(n,)`; every class occurs in `train`.
+        Shape `(n,)`; a class that does not occur in `train`, as in a fold of find-outliers, gets half an image's share.
     train, val
         Row indices; val decides the strength of the regularisation by macro F1, and both temperatures.
     """
-    x = _path_inputs(head, features, train)
-    std = x.std(axis=0)
+    x, classes = _path_inputs(head, features, train), len(head.linear.bias)
+    # A few channels at a time, for a standard deviation takes a copy of what it is of.
+    std = np.concatenate([x[:, start : start + CHANNELS].std(axis=0) for start in range(0, x.shape[1], CHANNELS)])
     std[std < 1e-6] = 1.0
     x /= std
     if val is None:
-        weights, biases = _solve(x, labels[train], (STRENGTH_WITHOUT_VAL,))[0]
+        weights, biases = _solve(x, labels[train], classes, (STRENGTH_WITHOUT_VAL,))[0]
         of_lstm = of_probe = 1.0
     else:
         z = _path_inputs(head, features, val) / std
-        weights, biases = _best(_solve(x, labels[train], STRENGTHS), z, labels[val])
+        weights, biases = _best(_solve(x, labels[train], classes, STRENGTHS), z, labels[val])
         of_lstm = fit_temperature(predict_rows(head, features, val), labels[val])
         of_probe = fit_temperature(z @ weights.T + biases, labels[val])
     for parameter in (head.linear.weight, head.linear.bias):
@@ -58,8 +61,13 @@ def blend_with_probe(
     head.skip.bias.copy_(torch.from_numpy(biases / (2 * of_probe)))
 
 
-def _solve(x: np.ndarray, y: np.ndarray, strengths: tuple[float, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
+def _solve(
+    x: np.ndarray, y: np.ndarray, classes: int, strengths: tuple[float, ...]
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Weights `(classes, channels)` and biases `(classes,)` per strength, each begun where the one before it ended."""
+    seen = np.unique(y)
+    if len(seen) == 1:
+        return [_of_all_classes(np.zeros((1, x.shape[1])), np.zeros(1), seen, classes, len(y))] * len(strengths)
     model, found = LogisticRegression(max_iter=MAX_ITERATIONS, warm_start=True), []
     for strength in strengths:
         with warnings.catch_warnings():
@@ -69,8 +77,20 @@ def _solve(x: np.ndarray, y: np.ndarray, strengths: tuple[float, ...]) -> list[t
         weights, biases = model.coef_.copy(), model.intercept_.copy()
         if len(weights) == 1:  # of two classes scikit-learn gives the second one's log-odds
             weights, biases = np.concatenate([-weights, weights]) / 2, np.concatenate([-biases, biases]) / 2
-        found.append((weights, biases))
+        found.append(_of_all_classes(weights, biases, seen, classes, len(y)))
     return found
+
+
+def _of_all_classes(
+    weights: np.ndarray, biases: np.ndarray, seen: np.ndarray, classes: int, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give the classes that none of `count` images had the probability of half an image, whatever the features say."""
+    if len(seen) == classes:
+        return weights, biases
+    all_weights = np.zeros((classes, weights.shape[1]), dtype=weights.dtype)
+    all_biases = np.full(classes, logsumexp(biases) + np.log(0.5 / count), dtype=biases.dtype)
+    all_weights[seen], all_biases[seen] = weights, biases
+    return all_weights, all_biases
 
 
 def _best(fits: list[tuple[np.ndarray, np.ndarray]], x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -81,9 +101,10 @@ def _best(fits: list[tuple[np.ndarray, np.ndarray]], x: np.ndarray, y: np.ndarra
 
 def _path_inputs(head: LSTMHead, features: FeatureArray, rows: np.ndarray) -> np.ndarray:
     """The mean of the normalised tokens, `(rows, channels)`, float32."""
-    device = head.input_mean.device
-    parts = [
-        head.normalised(torch.as_tensor(features[block, 0]).to(device)).mean(dim=1).cpu()
-        for block in blocks(features, rows)
-    ]
-    return torch.cat(parts).numpy()
+    device, start = head.input_mean.device, 0
+    inputs = np.empty((len(rows), features.shape[-1]), dtype=np.float32)
+    for block in blocks(features, rows):
+        tokens = head.normalised(torch.as_tensor(features[block, 0]).to(device))
+        inputs[start : start + len(block)] = tokens.mean(dim=1).cpu().numpy()
+        start += len(block)
+    return inputs

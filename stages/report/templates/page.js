@@ -1,4 +1,4 @@
-// Filters and sorts the outlier galleries. Without it they are plain lists, complete and in order of rank.
+// Filters, sorts and shortens the outlier galleries. Without it they are plain lists, complete and in order of rank.
 "use strict";
 (() => {
   const form = document.querySelector("form.filters");
@@ -19,11 +19,16 @@
     let shown = 0;
     for (const gallery of galleries) {
       const wanted = !kind.value || gallery.dataset.kind === kind.value;
+      const button = gallery.querySelector(".show-all");
+      const most = gallery.dataset.all ? Infinity : Number(button.dataset.first);
       let left = 0;
       for (const card of gallery.querySelectorAll(".card")) {
-        card.hidden = label.value !== "" && !card.dataset.labels.split(" ").includes(label.value);
-        left += !card.hidden;
+        const fits = label.value === "" || card.dataset.labels.split(" ").includes(label.value);
+        left += fits;
+        card.hidden = !fits || left > most;
       }
+      button.hidden = left <= most;
+      button.textContent = `Show all ${left}`;
       gallery.hidden = !wanted || left === 0;
       if (wanted) shown += left;
     }
@@ -36,8 +41,19 @@
     }
   }
 
+  function showAll(gallery) {
+    const before = new Set(gallery.querySelectorAll(".card:not([hidden])"));
+    gallery.dataset.all = "yes";
+    filter();
+    // The button is gone: whoever pressed it by key goes on with the first card that it brought.
+    const next = [...gallery.querySelectorAll(".card:not([hidden])")].find((card) => !before.has(card));
+    next?.setAttribute("tabindex", "-1");
+    next?.focus({ preventScroll: true });
+  }
+
+  for (const gallery of galleries) gallery.querySelector(".show-all").addEventListener("click", () => showAll(gallery));
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("change", (event) => (event.target.name === "sort" ? sort() : filter()));
+  form.addEventListener("change", (event) => (event.target.name === "sort" && sort(), filter()));
   form.hidden = false;
   // A browser may restore the controls of an earlier visit.
   sort();

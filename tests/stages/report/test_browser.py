@@ -7,6 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from stages.report import target_page
 from tests.stages.report.conftest import BROKEN_IMAGE, CLASSES, HOSTILE_IMAGE, IMAGES, SCRIPT, Project
 
 EXECUTABLE = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -124,6 +125,22 @@ def test_cards_are_sorted_by_margin_where_it_is_known(page: Page, report: Projec
     shown = page.locator("[data-kind=suspect_label] .card").evaluate_all("cards => cards.map(c => +c.dataset.margin)")
     assert shown == sorted(shown)
     assert shown[0] < shown[-1]
+
+
+def test_a_long_gallery_begins_short_and_opens_to_all_that_fit_the_filter(
+    page: Page, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target_page, "CARDS_FIRST", 2)
+    project.write()
+    open_page(page, project, "pages/style.html")
+    gallery = page.locator("[data-kind=suspect_label]")
+    assert gallery.locator(".card:visible").count() == 2
+    page.get_by_label("Order", exact=True).select_option("confidence-up")
+    assert gallery.locator(".card:visible").count() == 2
+    gallery.get_by_role("button", name="Show all 6").press("Enter")
+    assert gallery.locator(".card:visible").count() == 6
+    assert gallery.locator(".card").nth(2).evaluate("e => e === document.activeElement")
+    assert gallery.get_by_role("button", name="Show all").count() == 0
 
 
 def test_every_card_names_its_image(page: Page, report: Project) -> None:

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from stages.errors import StageError
+from stages.report.charts import trait_name
 from stages.report.settings import ReportSettings
 from tests.stages.report.conftest import (
     ARABIC,
@@ -272,3 +273,17 @@ def test_a_damaged_file_is_one_line(project: Project, content: str) -> None:
         StageError, match=r"metrics\.json is not readable JSON .*: run `pipeline evaluate --target style` again"
     ):
         project.write()
+
+
+@pytest.mark.parametrize(
+    ("way", "level", "name"),
+    [
+        ("class", "Colour (field)", "class: Colour (field)"),
+        ("near_duplicate", "yes", "near duplicate: yes"),
+        ("sharpness", "blurriest fifth (0.87 to 146)", "sharpness: blurriest fifth"),
+        ("aspect_ratio", "very tall (below 0.5)", "aspect ratio: very tall"),
+        ("sharpness within style", "a: b: sharpest fifth (3 to 9)", "a: b, sharpness: sharpest fifth"),
+    ],
+)
+def test_the_chart_names_a_trait_in_a_few_words(way: str, level: str, name: str) -> None:
+    assert trait_name(way, level) == name

@@ -52,12 +52,26 @@ def test_wrong_labels_have_precision_at_their_number_and_recall_in_the_list() ->
     assert row[4] == "2 among the first 4 suspects (precision 0.50), 3 among all 5 (recall 0.75)"
 
 
+def test_a_conflict_counts_when_both_copies_are_listed_and_other_listed_images_cost_precision() -> None:
+    contradicts = "same_bytes_other_style_label"
+    rows = [(copy, "exact_duplicate", "", original, contradicts) for copy, original in ("ab", "cd")]
+    planted = pd.DataFrame([*rows, ("e", "exact_duplicate", "", "f", "same_bytes")], columns=KEY_COLUMNS)
+    listed = outliers(conflicting_labels="abcxy")
+    found = {row[:2]: row[2:] for row in check(planted, style=listed, genre=listed)}
+    detail = "1 of 2 pairs are listed (recall 0.50), 3 of 5 listed images are of one (precision 0.60)"
+    assert found["outliers: style", "conflicting_labels"] == (2, 1, detail)
+    assert ("outliers: genre", "conflicting_labels") not in found  # none was planted
+
+
 def test_strangers_are_counted_once_for_targets_with_the_same_list() -> None:
     planted = key(("a", "stranger", "", ""), ("b", "stranger", "", ""))
     same = outliers(unlike_anything="xab")
     found = check(planted, style=same, genre=same, artist=outliers(unlike_anything="ab"))
     assert [row[0] for row in found] == ["outliers: style, genre", "outliers: artist"]
-    assert [row[4] for row in found] == ["1 among the first 2, 2 among all 3", "2 among the first 2, 2 among all 2"]
+    assert [row[4] for row in found] == [
+        "1 among the first 2 (precision 0.50), 2 among all 3 (recall 1.00)",
+        "2 among the first 2 (precision 1.00), 2 among all 2 (recall 1.00)",
+    ]
 
 
 def test_faults_that_were_not_planted_have_no_row() -> None:
