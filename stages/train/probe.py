@@ -5,22 +5,17 @@ the two paths' calibrated ones, a geometric mean of probabilities. Two models th
 together than either (Hinton, "Training products of experts by minimizing contrastive divergence", 2002).
 """
 
-import warnings
-
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
 
 from stages.train.calibration import fit_temperature
 from stages.train.head import LSTMHead, predict_rows
+from stages.train.logistic import best_on, logistic_path
 from stages.train.placement import FeatureArray, blocks
 
 # Inverse strengths of the regularisation (scikit-learn's C) to try, ascending; without val the middle one is taken.
 STRENGTHS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.1)
 STRENGTH_WITHOUT_VAL = 0.001
-MAX_ITERATIONS = 300
 
 
 @torch.no_grad()
@@ -45,38 +40,18 @@ def blend_with_probe(
     std[std < 1e-6] = 1.0
     x /= std
     if val is None:
-        weights, biases = _solve(x, labels[train], (STRENGTH_WITHOUT_VAL,))[0]
+        weights, biases = logistic_path(x, labels[train], (STRENGTH_WITHOUT_VAL,))[0]
         of_lstm = of_probe = 1.0
     else:
         z = _path_inputs(head, features, val) / std
-        weights, biases = _best(_solve(x, labels[train], STRENGTHS), z, labels[val])
+        solutions = logistic_path(x, labels[train], STRENGTHS)
+        weights, biases = solutions[best_on(z, labels[val], solutions)]
         of_lstm = fit_temperature(predict_rows(head, features, val), labels[val])
         of_probe = fit_temperature(z @ weights.T + biases, labels[val])
     for parameter in (head.linear.weight, head.linear.bias):
         parameter.div_(2 * of_lstm)
     head.skip.weight.copy_(torch.from_numpy(weights / std / (2 * of_probe)))
     head.skip.bias.copy_(torch.from_numpy(biases / (2 * of_probe)))
-
-
-def _solve(x: np.ndarray, y: np.ndarray, strengths: tuple[float, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Weights `(classes, channels)` and biases `(classes,)` per strength, each begun where the one before it ended."""
-    model, found = LogisticRegression(max_iter=MAX_ITERATIONS, warm_start=True), []
-    for strength in strengths:
-        with warnings.catch_warnings():
-            # On a weakly regularised fit the last digits of the optimum change no prediction.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.set_params(C=strength).fit(x, y)
-        weights, biases = model.coef_.copy(), model.intercept_.copy()
-        if len(weights) == 1:  # of two classes scikit-learn gives the second one's log-odds
-            weights, biases = np.concatenate([-weights, weights]) / 2, np.concatenate([-biases, biases]) / 2
-        found.append((weights, biases))
-    return found
-
-
-def _best(fits: list[tuple[np.ndarray, np.ndarray]], x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The fit with the highest macro F1."""
-    predicted = [(x @ weights.T + biases).argmax(axis=1) for weights, biases in fits]
-    return fits[int(np.argmax([f1_score(y, p, average="macro", zero_division=0) for p in predicted]))]
 
 
 def _path_inputs(head: LSTMHead, features: FeatureArray, rows: np.ndarray) -> np.ndarray:
