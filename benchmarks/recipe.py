@@ -17,7 +17,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
-import torch
 from joblib import Parallel, delayed
 from scipy.special import softmax
 
@@ -161,6 +160,8 @@ def score_heads(
     data: LabelledFeatures, features: np.ndarray, name: str, seed: int, n_jobs: int
 ) -> list[dict[str, object]]:
     """Train a variant's head, and score it and, where a linear path was averaged in afterwards, its LSTM alone."""
+    import torch  # here, because what carries this function to the workers would take torch.classes along, and cannot
+
     torch.set_num_threads(threads_each(n_jobs))
     head_changes, train_changes, _ = VARIANTS[name]
     fit = fit_head(
