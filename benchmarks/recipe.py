@@ -9,6 +9,7 @@ the cache and the split stage. Everything is chosen on val; test is only scored.
 """
 
 import argparse
+import itertools
 import tempfile
 from collections.abc import Collection, Iterator
 from functools import partial
@@ -78,16 +79,18 @@ def main() -> None:
     options = parser.parse_args()
     runs = pd.read_csv(options.save).to_dict("records") if options.save and options.save.exists() else []
     with tempfile.TemporaryDirectory() as folder:
-        for random_state in options.splits:
-            make = partial(make_project, Path(folder), options.features, options.labels, min_images=options.min_images)
+        names = list(VARIANTS) if options.ablation else options.variants
+        make = partial(make_project, Path(folder), options.features, options.labels, min_images=options.min_images)
+        # Variants go seed by seed: whenever that is stopped, each has been tried on every target about as often.
+        rounds = [[seed] for seed in range(options.seeds)] if len(names) > 1 else [list(range(options.seeds))]
+        for random_state, seeds in itertools.product(options.splits, rounds):
             splits = make(targets=options.targets, random_state=random_state)
             for target in options.targets:
                 data = load_labelled_features(target, features=Path(folder) / "features", splits=splits)
-                names = list(VARIANTS) if options.ablation else options.variants
                 found = pd.DataFrame(runs, columns=["target", "split", "variant", "seed"])
                 found = found[(found["target"] == target) & (found["split"] == random_state)]
                 done = set(zip(found["variant"], found["seed"], strict=True))
-                for run in runs_of(data, names, options.seeds, done, options.n_jobs):
+                for run in runs_of(data, names, seeds, done, options.n_jobs):
                     runs.append({"target": target, "split": random_state} | run)
                     print_run(runs[-1])
                     if options.save:
@@ -134,7 +137,7 @@ def make_project(
 
 
 def runs_of(
-    data: LabelledFeatures, variants: list[str], seeds: int, done: Collection[tuple[str, int]], n_jobs: int
+    data: LabelledFeatures, variants: list[str], seeds: list[int], done: Collection[tuple[str, int]], n_jobs: int
 ) -> Iterator[dict[str, object]]:
     """Score the baselines, then each variant's heads, on val and test; not what is `done`, by variant and seed."""
     train, val = data.rows("train"), data.rows("val")
@@ -150,7 +153,7 @@ def runs_of(
         for found in Parallel(n_jobs=n_jobs, return_as="generator")(
             delayed(score_heads)(data, one_token if VARIANTS[name][2] == 1 else all_tokens, name, seed, n_jobs)
             for name in variants
-            for seed in range(seeds)
+            for seed in seeds
             if (name, seed) not in done
         ):
             yield from found
