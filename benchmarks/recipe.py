@@ -1,20 +1,24 @@
 """The default recipe on real features: LSTM heads beside the tuned logistic regression, and what each part is worth.
 
 In: an HDF5 file (`features` (n, tokens, channels), `sha256`, `image`) and a CSV of labels by `image`. Out: a table, and
-with `--ablation` one of variants; `--save` keeps every run as CSV. Features pass through the cache and the split stage.
+with `--ablation` one of variants; `--save` keeps every run as CSV, and goes on with what it has. Features pass through
+the cache and the split stage. Everything is chosen on val; test is only scored.
 
-    python benchmarks/recipe.py FEATURES.h5 LABELS.csv --ablation
+    python benchmarks/recipe.py FEATURES.h5 LABELS.csv --splits 0 1 2 --n-jobs 2
+    python benchmarks/recipe.py FEATURES.h5 LABELS.csv --ablation --seeds 3 --n-jobs 2
 """
 
 import argparse
+import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from scipy.special import softmax
 
 from cache import FeatureStore, publish
@@ -22,6 +26,7 @@ from stages.device import choose_device
 from stages.evaluate.baselines import logistic_regression, majority
 from stages.evaluate.metrics import score
 from stages.evaluate.settings import EvaluateSettings
+from stages.parallel import process_backend, threads_each
 from stages.split.run import split_images
 from stages.split.settings import SplitSettings
 from stages.train.data import LabelledFeatures, load_labelled_features
@@ -30,11 +35,11 @@ from stages.train.head import predict_rows
 from stages.train.settings import HeadSettings, TrainSettings
 
 BLOCK = 256
+ALONE = ", LSTM alone"
 # What each variant changes of the default recipe: the head's settings, the training's, tokens (None: all there are).
 VARIANTS: dict[str, tuple[dict, dict, int | None]] = {
     "default": ({}, {}, None),
     "1 token": ({}, {}, 1),
-    "no skip path": ({"skip": "none"}, {}, None),
     "skip path learned along": ({"skip": "learned"}, {}, None),
     "no square root": ({"input_power": 1.0}, {}, None),
     "last state": ({"readout": "last"}, {}, None),
@@ -69,17 +74,23 @@ def main() -> None:
     parser.add_argument("--splits", type=int, nargs="+", default=[0], help="seeds of the 60/20/20 split (default 0)")
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=["default"])
     parser.add_argument("--ablation", action="store_true", help="all variants")
-    parser.add_argument("--save", type=Path, help="CSV of every run")
+    parser.add_argument("--save", type=Path, help="CSV of every run; those that it has already are not run again")
+    parser.add_argument("--n-jobs", type=int, default=1, help="heads side by side (default 1)")
     options = parser.parse_args()
-    runs = []
+    runs = pd.read_csv(options.save).to_dict("records") if options.save and options.save.exists() else []
     with tempfile.TemporaryDirectory() as folder:
-        for random_state in options.splits:
-            make = partial(make_project, Path(folder), options.features, options.labels, min_images=options.min_images)
+        names = list(VARIANTS) if options.ablation else options.variants
+        make = partial(make_project, Path(folder), options.features, options.labels, min_images=options.min_images)
+        # Variants go seed by seed: whenever that is stopped, each has been tried on every target about as often.
+        rounds = [[seed] for seed in range(options.seeds)] if len(names) > 1 else [list(range(options.seeds))]
+        for random_state, seeds in itertools.product(options.splits, rounds):
             splits = make(targets=options.targets, random_state=random_state)
             for target in options.targets:
                 data = load_labelled_features(target, features=Path(folder) / "features", splits=splits)
-                names = list(VARIANTS) if options.ablation else options.variants
-                for run in runs_of(data, names, options.seeds):
+                found = pd.DataFrame(runs, columns=["target", "split", "variant", "seed"])
+                found = found[(found["target"] == target) & (found["split"] == random_state)]
+                done = set(zip(found["variant"], found["seed"], strict=True))
+                for run in runs_of(data, names, seeds, done, options.n_jobs):
                     runs.append({"target": target, "split": random_state} | run)
                     print_run(runs[-1])
                     if options.save:
@@ -125,45 +136,73 @@ def make_project(
     return splits
 
 
-def runs_of(data: LabelledFeatures, variants: list[str], seeds: int) -> Iterator[dict[str, object]]:
-    """Score the baselines, then each variant's heads, on val and test."""
-    train, val, test = data.rows("train"), data.rows("val"), data.rows("test")
-
-    def scores(name: str, probabilities: np.ndarray, seed: int = 0, epoch: int = 0) -> dict[str, object]:
-        run: dict[str, object] = {"variant": name, "seed": seed, "epoch": epoch}
-        for split, rows in (("val", val), ("test", test)):
-            found = score(data.labels[rows], probabilities[rows])
-            run |= {f"{split}_{key}": found[key] for key in ("accuracy", "f1_macro", "log_loss", "n")}
-        return run
-
-    yield scores("majority class", majority(data.labels, train, len(data.classes)))
+def runs_of(
+    data: LabelledFeatures, variants: list[str], seeds: list[int], done: Collection[tuple[str, int]], n_jobs: int
+) -> Iterator[dict[str, object]]:
+    """Score the baselines, then each variant's heads, on val and test; not what is `done`, by variant and seed."""
+    train, val = data.rows("train"), data.rows("val")
     strengths = EvaluateSettings().logistic_regression_C
     all_tokens, one_token = data.features[np.arange(len(data.table))], np.concatenate(list(data.pooled_views()))
     roots = np.sqrt(all_tokens[:, 0].clip(min=0).astype(np.float32)).mean(axis=1)
+    if ("majority class", 0) not in done:
+        yield scores(data, "majority class", majority(data.labels, train, len(data.classes)))
     for name, pooled in (("logistic regression", data.pooled()), ("logistic regression, square roots", roots)):
-        yield scores(name, logistic_regression(pooled, data.labels, train, val, strengths)[0])
-    for name in variants:
-        head_changes, train_changes, tokens = VARIANTS[name]
-        features = one_token if tokens == 1 else all_tokens
-        for seed in range(seeds):
-            fit = fit_head(
-                features,
-                data.labels,
-                train=train,
-                val=val,
-                classes=len(data.classes),
-                head_settings=HeadSettings(**head_changes),
-                settings=TrainSettings(**{"random_state": seed} | train_changes),
-                device=choose_device(),
-            )
-            logits = predict_rows(fit.head, features, np.arange(len(features)))
-            yield scores(name, softmax(logits, axis=1), seed, fit.best_epoch)
+        if (name, 0) not in done:
+            yield scores(data, name, logistic_regression(pooled, data.labels, train, val, strengths)[0])
+    with process_backend():
+        for found in Parallel(n_jobs=n_jobs, return_as="generator")(
+            delayed(score_heads)(data, one_token if VARIANTS[name][2] == 1 else all_tokens, name, seed, n_jobs)
+            for name in variants
+            for seed in seeds
+            if (name, seed) not in done
+        ):
+            yield from found
+
+
+def score_heads(
+    data: LabelledFeatures, features: np.ndarray, name: str, seed: int, n_jobs: int
+) -> list[dict[str, object]]:
+    """Train a variant's head, and score it and, where a linear path was averaged in afterwards, its LSTM alone."""
+    import torch  # here, because what carries this function to the workers would take torch.classes along, and cannot
+
+    torch.set_num_threads(threads_each(n_jobs))
+    head_changes, train_changes, _ = VARIANTS[name]
+    fit = fit_head(
+        features,
+        data.labels,
+        train=data.rows("train"),
+        val=data.rows("val"),
+        classes=len(data.classes),
+        head_settings=HeadSettings(**head_changes),
+        settings=TrainSettings(**{"random_state": seed} | train_changes),
+        device=choose_device(),
+    )
+    rows = np.arange(len(features))
+    found = [scores(data, name, softmax(predict_rows(fit.head, features, rows), axis=1), seed, fit.best_epoch)]
+    if HeadSettings(**head_changes).skip == "probe":
+        for parameter in fit.head.skip.parameters():
+            torch.nn.init.zeros_(parameter)
+        alone = 2 * predict_rows(fit.head, features, rows)  # of a mean of two, see stages/train/probe.py
+        found.append(scores(data, name + ALONE, softmax(alone, axis=1), seed, fit.best_epoch))
+    return found
+
+
+def scores(
+    data: LabelledFeatures, name: str, probabilities: np.ndarray, seed: int = 0, epoch: int = 0
+) -> dict[str, object]:
+    """One run's row of the table: scores on val and test."""
+    run: dict[str, object] = {"variant": name, "seed": seed, "epoch": epoch}
+    for split in ("val", "test"):
+        rows = data.rows(split)
+        found = score(data.labels[rows], probabilities[rows])
+        run |= {f"{split}_{key}": found[key] for key in ("accuracy", "f1_macro", "log_loss", "n")}
+    return run
 
 
 def print_run(run: dict[str, object]) -> None:
     """One line per run, as it ends."""
     print(
-        f"split {run['split']} {run['target']:<8}{run['variant']:<36} seed {run['seed']}: "
+        f"split {run['split']} {run['target']:<8}{run['variant']:<40} seed {run['seed']}: "
         f"val {run['val_accuracy']:.3f} / {run['val_f1_macro']:.3f}, "
         f"test {run['test_accuracy']:.3f} / {run['test_f1_macro']:.3f}, epoch {run['epoch']}",
         flush=True,
@@ -173,6 +212,8 @@ def print_run(run: dict[str, object]) -> None:
 def as_table(runs: pd.DataFrame) -> str:
     """Accuracy / macro F1 in percent, mean ± standard deviation over seeds (then the mean over splits)."""
     lines = []
+    names = list(dict.fromkeys(runs["variant"]))
+    names = [name for name in names if not name.endswith(ALONE)] + [name for name in names if name.endswith(ALONE)]
     for split in ("val", "test"):
         columns = {}
         for target, of_target in runs.groupby("target", sort=False):
@@ -184,9 +225,11 @@ def as_table(runs: pd.DataFrame) -> str:
                 for name, found in of_target.groupby("variant", sort=False)
             }
         header = f"{split}, accuracy / macro F1"
-        lines += [f"\n| {header:<36} | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 1) + "|"]
-        names = list(dict.fromkeys(runs["variant"]))
-        lines += [f"| {name:<36} | " + " | ".join(column[name] for column in columns.values()) + " |" for name in names]
+        lines += [f"\n| {header:<40} | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 1) + "|"]
+        lines += [
+            f"| {name:<40} | " + " | ".join(column.get(name, "") for column in columns.values()) + " |"
+            for name in names
+        ]
     return "\n".join(lines)
 
 

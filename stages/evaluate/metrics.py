@@ -30,18 +30,23 @@ def score(y_true: np.ndarray, probabilities: np.ndarray) -> dict[str, float | in
         top3_accuracy, top5_accuracy, log_loss in nats, ece (expected calibration error), and n.
     """
     y_pred = probabilities.argmax(axis=1)
-    ranked = np.argsort(-probabilities, axis=1, kind="stable") == y_true[:, None]
+    rank = rank_of_truth(y_true, probabilities)
     of_truth = probabilities[np.arange(len(y_true)), y_true]
     return {
         "accuracy": float(accuracy_score(y_true, y_pred)),
         "f1_macro": float(f1_score(y_true, y_pred, average="macro", zero_division=0)),
         "f1_weighted": float(f1_score(y_true, y_pred, average="weighted", zero_division=0)),
-        "top3_accuracy": float(ranked[:, :3].any(axis=1).mean()),
-        "top5_accuracy": float(ranked[:, :5].any(axis=1).mean()),
+        "top3_accuracy": float((rank < 3).mean()),
+        "top5_accuracy": float((rank < 5).mean()),
         "log_loss": float(-np.log(of_truth.clip(min=SMALLEST_PROBABILITY)).mean()),
         "ece": expected_calibration_error(y_true, probabilities),
         "n": len(y_true),
     }
+
+
+def rank_of_truth(y_true: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """How many classes come before the true one, shape `(n,)`; of equal probabilities the first class comes first."""
+    return (np.argsort(-probabilities, axis=1, kind="stable") == y_true[:, None]).argmax(axis=1)
 
 
 def confusion_table(y_true: np.ndarray, y_pred: np.ndarray, classes: list[str]) -> pd.DataFrame:

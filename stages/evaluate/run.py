@@ -1,7 +1,8 @@
 """The evaluate stage: predictions for every image, scores on each split, baselines beside them.
 
-In: a head, the feature cache, the splits. Out: `metrics.json`, `predictions.csv`, `confusion.csv`, `per_class.csv`,
-`reliability.csv` and `plots/confusion.csv` in `reports/TARGET/`. This is where the test split is read, once.
+In: a head, the feature cache, the splits. Out: `metrics.json`, `predictions.csv`, `confusion.csv` and `per_class.csv`
+of test (`…_val.csv` of val), `reliability.csv`, `plots/confusion.csv` in `reports/TARGET/`. This is where the test
+split is read, once.
 """
 
 import json
@@ -61,7 +62,7 @@ def evaluate_head(
     refuse_not_finite(data, pooled, features)
     logits = predict_rows(model, data.features, np.arange(len(data.table)))
     probabilities = softmax(logits / card["temperature"], axis=1)
-    train, val, test = data.rows("train"), data.rows("val"), data.rows("test")
+    train, val = data.rows("train"), data.rows("val")
     probe, strength = logistic_regression(pooled, data.labels, train, val, settings.logistic_regression_C)
     models = {
         HEAD: probabilities,
@@ -76,7 +77,7 @@ def evaluate_head(
     if settings.views > 1:
         metrics["multi_view"] = _multi_view(model, data, card["temperature"], settings.views)
     metrics["backbone"] = backbone_of(features)
-    _write_tables(data, probabilities, test, train, destination)
+    _write_tables(data, probabilities, destination)
     write_table(_reliability_table(data, logits, probabilities), destination / "reliability.csv")
     write_text(destination / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     return _summary(target, metrics)
@@ -89,8 +90,8 @@ def _add_uncertainty(
     comparison = {}
     for split in ("val", "test"):
         rows = data.rows(split)
-        predictions = {name: found[rows].argmax(axis=1) for name, found in models.items()}
-        drawn = bootstrap(data.labels[rows], predictions, data.table["group"].to_numpy()[rows], resamples)
+        probabilities = {name: found[rows] for name, found in models.items()}
+        drawn = bootstrap(data.labels[rows], probabilities, data.table["group"].to_numpy()[rows], resamples)
         observed = {name: found[split] for name, found in scores.items()}
         comparison[split] = paired_comparison(drawn, observed, HEAD, PROBE)
         for name, found in drawn.items():
@@ -162,22 +163,21 @@ def _scores(data: LabelledFeatures, probabilities: np.ndarray) -> dict[str, dict
     return {split: score(data.labels[rows], probabilities[rows]) for split, rows in splits.items()}
 
 
-def _write_tables(
-    data: LabelledFeatures, probabilities: np.ndarray, test: np.ndarray, train: np.ndarray, destination: Path
-) -> None:
-    classes = np.array(data.classes, dtype=object)
+def _write_tables(data: LabelledFeatures, probabilities: np.ndarray, destination: Path) -> None:
+    classes, predicted = np.array(data.classes, dtype=object), probabilities.argmax(axis=1)
     predictions = data.table[["image", "sha256", "split"]].assign(
-        y_true=data.table[data.target],
-        y_pred=classes[probabilities.argmax(axis=1)],
-        confidence=probabilities.max(axis=1),
+        y_true=data.table[data.target], y_pred=classes[predicted], confidence=probabilities.max(axis=1)
     )
-    y_true, y_pred = data.labels[test], probabilities[test].argmax(axis=1)
-    train_counts = np.bincount(data.labels[train], minlength=len(classes))
     write_table(predictions, destination / "predictions.csv")
-    write_table(confusion_table(y_true, y_pred, data.classes), destination / "confusion.csv")
-    write_table(per_class_table(y_true, y_pred, data.classes, train_counts), destination / "per_class.csv")
+    train_counts = np.bincount(data.labels[data.rows("train")], minlength=len(classes))
+    for split, suffix in (("test", ""), ("val", "_val")):
+        y_true, y_pred = data.labels[data.rows(split)], predicted[data.rows(split)]
+        write_table(confusion_table(y_true, y_pred, data.classes), destination / f"confusion{suffix}.csv")
+        per_class = per_class_table(y_true, y_pred, data.classes, train_counts)
+        write_table(per_class, destination / f"per_class{suffix}.csv")
     # One row per test image, which is what DVC's confusion template counts.
-    rows = pd.DataFrame({"y_true": classes[y_true], "y_pred": classes[y_pred]})
+    test = data.rows("test")
+    rows = pd.DataFrame({"y_true": classes[data.labels[test]], "y_pred": classes[predicted[test]]})
     write_table(rows, destination / "plots" / "confusion.csv")
 
 

@@ -8,7 +8,7 @@ from stages.settings import Settings
 class EvaluateSettings(Settings):
     """What the head is compared with, and how (`evaluate` in params.yaml)."""
 
-    logistic_regression_C: list[float] = Field([0.0001, 0.001, 0.01, 0.1], min_length=1)
+    logistic_regression_C: list[float] = Field([0.0001, 0.0003, 0.001, 0.003, 0.01, 0.1], min_length=1)
     """Inverse regularisation strengths tried for the logistic regression; the best on val is kept."""
     resamples: int = Field(1000, ge=100, le=100_000)
     """Of the bootstrap that gives the headline scores their intervals."""

@@ -1,20 +1,25 @@
 """How sure the scores are: bootstrap intervals, and a paired test of one model against another.
 
-In: labels, predictions and duplicate groups of one split. Out: plain numbers and a sentence. Pictures are what is drawn
-again, not images: copies of one picture are no independent evidence.
+In: labels, probabilities and duplicate groups of one split. Out: plain numbers and a sentence. Pictures are what is
+drawn again, not images: copies of one picture are no independent evidence.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from stages.evaluate.metrics import SMALLEST_PROBABILITY, rank_of_truth
+
 INTERVAL = (2.5, 97.5)
 RANDOM_STATE = 0
-MEASURES = {"accuracy": "accuracy", "f1_macro": "macro F1"}
+# What is drawn again of what `metrics.score` gives. Not the calibration error: a resample's is larger than that of the
+# images themselves, since drawing again adds noise to every bin.
+MEASURES = ("accuracy", "f1_macro", "f1_weighted", "top3_accuracy", "top5_accuracy", "log_loss")
+COMPARED = {"accuracy": "accuracy", "f1_macro": "macro F1"}
 
 
 def bootstrap(
-    y_true: np.ndarray, predictions: Mapping[str, np.ndarray], groups: np.ndarray, resamples: int
+    y_true: np.ndarray, probabilities: Mapping[str, np.ndarray], groups: np.ndarray, resamples: int
 ) -> dict[str, dict[str, np.ndarray]]:
     """Score models on resamples of the groups, the same resamples for every model.
 
@@ -22,8 +27,8 @@ def bootstrap(
     ----------
     y_true
         Class indices, shape `(n,)`.
-    predictions
-        Class indices by model, each of shape `(n,)`.
+    probabilities
+        By model, each of shape `(n, classes)`.
     groups
         Duplicate group of each image, shape `(n,)`.
     resamples
@@ -32,32 +37,48 @@ def bootstrap(
     Returns
     -------
     dict
-        By model and measure (accuracy, f1_macro), an array of shape `(resamples,)`.
+        By model and measure of `MEASURES`, an array of shape `(resamples,)`.
     """
     codes = np.unique(groups, return_inverse=True)[1]
     n_groups = codes.max() + 1
-    classes = 1 + max(int(y_true.max()), *(int(y_pred.max()) for y_pred in predictions.values()))
-    cells = {model: y_true * classes + y_pred for model, y_pred in predictions.items()}
-    scores = {model: {measure: np.empty(resamples) for measure in MEASURES} for model in predictions}
+    scorers = {model: _scorer(y_true, found) for model, found in probabilities.items()}
+    scores = {model: {measure: np.empty(resamples) for measure in MEASURES} for model in probabilities}
     rng = np.random.default_rng(RANDOM_STATE)
     for index in range(resamples):
         weights = np.bincount(rng.integers(n_groups, size=n_groups), minlength=n_groups)[codes]
-        for model, cell in cells.items():
-            confusion = np.bincount(cell, weights=weights, minlength=classes**2).reshape(classes, classes)
-            scores[model]["accuracy"][index] = np.trace(confusion) / weights.sum()
-            scores[model]["f1_macro"][index] = _f1_macro(confusion)
+        for model, scorer in scorers.items():
+            for measure, value in scorer(weights).items():
+                scores[model][measure][index] = value
     return scores
 
 
-def _f1_macro(confusion: np.ndarray) -> float:
-    """Mean F1 of the classes that occur in truth or prediction: 2 tp / (2 tp + fp + fn), scikit-learn's definition."""
-    either = confusion.sum(axis=0) + confusion.sum(axis=1)
-    occurs = either > 0
-    return float((2 * np.diag(confusion)[occurs] / either[occurs]).mean())
+def _scorer(y_true: np.ndarray, probabilities: np.ndarray) -> Callable[[np.ndarray], dict[str, float]]:
+    """Make the function from the images' weights `(n,)` to the scores, as `metrics.score` defines them."""
+    classes = probabilities.shape[1]
+    rank = rank_of_truth(y_true, probabilities)
+    of_truth = probabilities[np.arange(len(y_true)), y_true].clip(min=SMALLEST_PROBABILITY)
+    means = np.stack([rank < 1, rank < 3, rank < 5, -np.log(of_truth)])
+    cells = y_true * classes + probabilities.argmax(axis=1)
+
+    def scores(weights: np.ndarray) -> dict[str, float]:
+        confusion = np.bincount(cells, weights=weights, minlength=classes**2).reshape(classes, classes)
+        accuracy, top3, top5, log_loss = means @ weights / weights.sum()
+        found = {"accuracy": accuracy, "top3_accuracy": top3, "top5_accuracy": top5, "log_loss": log_loss}
+        return found | _f1(confusion)
+
+    return scores
+
+
+def _f1(confusion: np.ndarray) -> dict[str, float]:
+    """Mean F1, 2 tp / (2 tp + fp + fn), of the classes that occur in truth or prediction; plain, and by support."""
+    support = confusion.sum(axis=1)
+    either = confusion.sum(axis=0) + support
+    f1 = np.divide(2 * np.diag(confusion), either, out=np.zeros(len(either)), where=either > 0)
+    return {"f1_macro": f1[either > 0].mean(), "f1_weighted": f1 @ support / support.sum()}
 
 
 def intervals(scores: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The 95 % interval of each measure: `accuracy_low`, `accuracy_high`, `f1_macro_low`, `f1_macro_high`."""
+    """The 95 % interval of each measure: `accuracy_low`, `accuracy_high`, `f1_macro_low`, …"""
     found = {}
     for measure, values in scores.items():
         low, high = np.percentile(values, INTERVAL)
@@ -87,7 +108,7 @@ def paired_comparison(
     """
     found: dict[str, object] = {}
     clauses = []
-    for measure, name in MEASURES.items():
+    for measure, name in COMPARED.items():
         differences = scores[one][measure] - scores[other][measure]
         low, high = (float(value) for value in np.percentile(differences, INTERVAL))
         difference = float(observed[one][measure] - observed[other][measure])

@@ -10,7 +10,9 @@ import logging
 import platform
 from pathlib import Path
 
+import numpy as np
 import torch
+from sklearn.metrics import accuracy_score, f1_score
 
 from stages.device import choose_device
 from stages.errors import StageError
@@ -140,7 +142,7 @@ def train_on(
     temperature = fit_temperature(fit.val_logits, data.labels[val])
     save_head(destination, fit.head.state_dict(), _card(data, fit, temperature, settings, splits))
     checkpoint.remove()
-    return _summary(data.target, fit)
+    return _summary(data, fit, val, head_settings)
 
 
 def _identity(data: LabelledFeatures, settings: dict[str, dict], device: torch.device) -> dict[str, object]:
@@ -190,9 +192,14 @@ def versions() -> dict[str, str]:
     }
 
 
-def _summary(target: str, fit: Fit) -> str:
+def _summary(data: LabelledFeatures, fit: Fit, val: np.ndarray, head: HeadSettings) -> str:
     best = fit.epochs[fit.best_epoch - 1]
-    return (
-        f"{target}: best of {len(fit.epochs)} epochs is {fit.best_epoch}, "
+    said = (
+        f"{data.target}: best of {len(fit.epochs)} epochs is {fit.best_epoch}, "
         f"validation accuracy {best['val/accuracy']:.3f}, macro F1 {best['val/f1_macro']:.3f}"
     )
+    if head.skip != "probe":
+        return said
+    y_true, y_pred = data.labels[val], fit.val_logits.argmax(axis=1)
+    f1 = f1_score(y_true, y_pred, average="macro", zero_division=0)
+    return f"{said}; averaged with the logistic regression {accuracy_score(y_true, y_pred):.3f} and {f1:.3f}"

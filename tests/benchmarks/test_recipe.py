@@ -24,11 +24,16 @@ def test_it_scores_heads_and_baselines_on_a_split_by_picture(tmp_path: Path) -> 
     rare = ["once", *[""] * 59]
     pd.DataFrame({"image": images, "style": labels, "genre": rare}).to_csv(tmp_path / "labels.csv", index=False)
     command = [sys.executable, str(REPOSITORY / "benchmarks" / "recipe.py"), "features.h5", "labels.csv"]
-    command += ["--targets", "style", "--min-images", "2", "--seeds", "2", "--save", "runs.csv"]
+    command += ["--targets", "style", "--min-images", "2", "--save", "runs.csv", "--n-jobs", "2"]
     environment = {"PYTHONPATH": str(REPOSITORY), "PATH": ""}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    for seeds in ("1", "2"):
+        done = subprocess.run(
+            [*command, "--seeds", seeds], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert "seed 0" not in done.stdout  # the second call went on with what the first one had saved
     runs = pd.read_csv(tmp_path / "runs.csv").set_index(["variant", "seed"])
     assert runs.loc[("default", 1), "test_accuracy"] > runs.loc[("majority class", 0), "test_accuracy"]
+    assert runs.loc[("default, LSTM alone", 1), "test_accuracy"] > runs.loc[("majority class", 0), "test_accuracy"]
     assert "| logistic regression" in done.stdout
-    assert len(runs) == 5  # two kinds of logistic regression among them
+    assert len(runs) == 7  # three baselines, two heads, each also without its linear path

@@ -114,7 +114,7 @@ def test_the_probes_path_and_the_lstms_are_averaged_after_calibration(make_proje
     project = make_project(CLASSES * 30, noise=4.0)
     weights = {}
     for skip in ("none", "probe"):
-        train(project, head=HEAD.model_copy(update={"skip": skip}))
+        summary = train(project, head=HEAD.model_copy(update={"skip": skip}))
         weights[skip] = load_file(project.head / "head.safetensors")
         card = json.loads((project.head / "head.json").read_text())
     alone, both = weights["none"]["linear.weight"], weights["probe"]["linear.weight"]
@@ -122,6 +122,8 @@ def test_the_probes_path_and_the_lstms_are_averaged_after_calibration(make_proje
     torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio))
     assert torch.equal(weights["none"]["lstm.weight_hh_l0"], weights["probe"]["lstm.weight_hh_l0"])
     assert weights["probe"]["skip.weight"].abs().max() > 0
+    val = evaluate(project)["val"]  # the summary tells the scores of the whole head beside those of the LSTM
+    assert f"averaged with the logistic regression {val['accuracy']:.3f} and {val['f1_macro']:.3f}" in summary
     assert card["temperature"] == pytest.approx(1, abs=0.5)  # two calibrated models' mean is nearly calibrated
 
 
@@ -161,12 +163,14 @@ def test_the_tables_agree_with_the_scores(make_project: MakeProject) -> None:
     predictions = pd.read_csv(project.reports / "predictions.csv", keep_default_na=False)
     assert len(predictions) == 90  # unlabelled images are predicted too
     assert (predictions["y_true"] == "").sum() == 3
-    test = predictions[(predictions["split"] == "test") & (predictions["y_true"] != "")]
-    assert (test["y_true"] == test["y_pred"]).mean() == pytest.approx(metrics["test"]["accuracy"])
-    confusion = pd.read_csv(project.reports / "confusion.csv", index_col="y_true")
-    assert np.trace(confusion) / confusion.to_numpy().sum() == pytest.approx(metrics["test"]["accuracy"])
-    per_class = pd.read_csv(project.reports / "per_class.csv")
-    assert per_class["f1"].mean() == pytest.approx(metrics["test"]["f1_macro"], abs=1e-5)
+    for split, suffix in (("test", ""), ("val", "_val")):
+        of_split = predictions[(predictions["split"] == split) & (predictions["y_true"] != "")]
+        assert (of_split["y_true"] == of_split["y_pred"]).mean() == pytest.approx(metrics[split]["accuracy"])
+        confusion = pd.read_csv(project.reports / f"confusion{suffix}.csv", index_col="y_true")
+        assert np.trace(confusion) / confusion.to_numpy().sum() == pytest.approx(metrics[split]["accuracy"])
+        per_class = pd.read_csv(project.reports / f"per_class{suffix}.csv")
+        assert per_class["f1"].mean() == pytest.approx(metrics[split]["f1_macro"], abs=1e-5)
+        assert per_class["support"].sum() == metrics[split]["n"]
 
 
 def test_temperature_lowers_the_loss_of_overconfident_logits() -> None:

@@ -45,7 +45,7 @@ def scored(project: Project, **settings: object) -> dict:
 
 def interval(correct: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
     y_true = np.zeros(len(correct), dtype=int)
-    found = intervals(bootstrap(y_true, {"model": 1 - correct.astype(int)}, groups, 2000)["model"])
+    found = intervals(bootstrap(y_true, {"model": np.eye(2)[1 - correct.astype(int)]}, groups, 2000)["model"])
     return found["accuracy_low"], found["accuracy_high"]
 
 
@@ -65,14 +65,17 @@ def test_copies_of_a_picture_are_no_further_evidence() -> None:
     assert alone[1] - alone[0] < 0.6 * (once[1] - once[0])
 
 
-def test_bootstrapped_macro_f1_is_scikit_learns() -> None:
+def test_bootstrapped_scores_are_those_of_the_images_drawn() -> None:
     rng = np.random.default_rng(0)
-    y_true, y_pred = rng.integers(0, 6, 40), rng.integers(0, 6, 40)
-    found = bootstrap(y_true, {"model": y_pred}, np.arange(40), 50)["model"]["f1_macro"]
+    y_true, probabilities = rng.integers(0, 6, 40), rng.dirichlet(np.ones(6), 40)
+    found = bootstrap(y_true, {"model": probabilities}, np.arange(40), 50)["model"]
     draws = np.random.default_rng(0)
-    for value in found:
+    for index in range(50):
         rows = draws.integers(40, size=40)
-        assert value == pytest.approx(f1_score(y_true[rows], y_pred[rows], average="macro", zero_division=0))
+        expected = score(y_true[rows], probabilities[rows])
+        assert {measure: values[index] for measure, values in found.items()} == pytest.approx(
+            {measure: value for measure, value in expected.items() if measure not in ("ece", "n")}
+        )
 
 
 @pytest.mark.parametrize(
@@ -86,7 +89,7 @@ def test_the_paired_test_says_who_is_better(share_one: float, share_other: float
         name: np.where(rng.permutation(400) < 400 * share, y_true, (y_true + 1) % 3)
         for name, share in (("head", share_one), ("probe", share_other))
     }
-    drawn = bootstrap(y_true, guesses, np.arange(400), 500)
+    drawn = bootstrap(y_true, {name: np.eye(3)[y] for name, y in guesses.items()}, np.arange(400), 500)
     observed = {
         name: {"accuracy": (y == y_true).mean(), "f1_macro": f1_score(y_true, y, average="macro")}
         for name, y in guesses.items()
@@ -102,7 +105,7 @@ def test_a_paired_test_sees_what_two_intervals_do_not() -> None:
     y_true = np.zeros(200, dtype=int)
     other = (np.arange(200) >= 100).astype(int)
     one = (np.arange(200) >= 110).astype(int)
-    drawn = bootstrap(y_true, {"one": one, "other": other}, np.arange(200), 1000)
+    drawn = bootstrap(y_true, {"one": np.eye(2)[one], "other": np.eye(2)[other]}, np.arange(200), 1000)
     assert intervals(drawn["one"])["accuracy_low"] < intervals(drawn["other"])["accuracy_high"]
     observed = {name: score(y_true, np.eye(2)[y]) for name, y in (("one", one), ("other", other))}
     assert "in accuracy it beats it" in paired_comparison(drawn, observed, "one", "other")["words"]
@@ -123,7 +126,7 @@ def test_metrics_say_how_sure_they_are(make_project: MakeProject) -> None:
     metrics = scored(make_project(["dabs", "dots", "glaze"] * 40, noise=4.0))
     models = [metrics, *metrics["baselines"].values()]
     for found in (model[split] for model in models for split in ("val", "test")):
-        for measure in ("accuracy", "f1_macro"):
+        for measure in ("accuracy", "f1_macro", "f1_weighted", "top3_accuracy", "top5_accuracy", "log_loss"):
             assert found[f"{measure}_low"] <= found[measure] <= found[f"{measure}_high"]
         assert 0 <= found["ece"] <= 1
         assert found["top3_accuracy"] <= found["top5_accuracy"]

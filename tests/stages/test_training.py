@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from stages.errors import StageError
 from stages.train.average import WeightAverage
 from stages.train.fit import fit_head
-from stages.train.head import LSTMHead
+from stages.train.head import LSTMHead, dropout_mask
 from stages.train.losses import make_loss, mixed
 from stages.train.run import train_head
 from stages.train.schedules import learning_rate
@@ -132,6 +132,31 @@ def test_feature_dropout_drops_a_channel_from_all_tokens_alike() -> None:
     assert (kept == kept[:, :1]).all()
     assert kept.float().mean().item() == pytest.approx(0.5, abs=0.1)
     assert set(seen[0].unique().tolist()) == {0.0, 2.0}  # scaled up, so that the mean stays
+
+
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.5, 0.9])
+def test_a_dropout_mask_drops_its_share_and_keeps_the_mean(share: float) -> None:
+    torch.manual_seed(0)
+    mask = dropout_mask((401, 1, 999), share, CPU)
+    count = mask.numel()
+    assert (mask == 0).float().mean().item() == pytest.approx(share, abs=5 * math.sqrt(share * (1 - share) / count))
+    assert mask.mean().item() == pytest.approx(1, abs=5 * math.sqrt(share / (1 - share) / count))
+    assert len(mask.unique()) == 2
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_a_sequence_of_one_gives_what_the_lstm_gives(bidirectional: bool) -> None:
+    torch.manual_seed(0)
+    head = LSTMHead(
+        channels=10, classes=3, hidden_size=5, dropout=0.4, readout="mean", bidirectional=bidirectional
+    ).eval()
+    x = torch.randn(7, 1, 10, requires_grad=True)
+    expected, found = head.lstm(x)[0], head._one_step(x)
+    torch.testing.assert_close(found, expected)
+    gradients = [
+        torch.autograd.grad(states.square().sum(), [x, head.lstm.weight_ih_l0]) for states in (expected, found)
+    ]
+    torch.testing.assert_close(gradients[0], gradients[1])
 
 
 def test_balanced_weights_are_scikit_learns() -> None:
