@@ -58,7 +58,7 @@ def blend_with_probe(
 
 
 def _of_all_classes(x: np.ndarray, y: np.ndarray, classes: int, strengths: tuple[float, ...]) -> list[Solution]:
-    """`logistic_path`, with the classes that no image has at the probability of half an image, whatever the features."""
+    """`logistic_path`; classes that no image has get the probability of half an image, whatever the features say."""
     seen, y_seen = np.unique(y, return_inverse=True)
     if len(seen) == classes:
         return logistic_path(x, y, strengths)
