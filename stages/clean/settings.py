@@ -21,7 +21,7 @@ class CleanSettings(Settings):
     missing_groups: Literal["file_name", "path"] = "file_name"
     """Which rows without a file are called duplicates. file_name: those whose files have one name, in whatever folder,
     as an artwork has that WikiArt lists under two styles. path: none."""
-    near_duplicate_bits: int = Field(8, ge=0, le=11)
+    near_duplicate_bits: int = Field(10, ge=0, le=11)
     """Perceptual hashes (64 bits) that differ in at most this many bits may be one picture; they always differ in an
     even number."""
     confirm_bits: int = Field(56, ge=0, le=96)
