@@ -69,7 +69,8 @@ def _candidates(hashes: PictureHashes, max_bits: int) -> Iterator[tuple[np.ndarr
     keys, members = _distinct(hashes.coarse[:, 0], np.argsort(hashes.fine[:, 0, 0], kind="stable"))
     crops = hashes.coarse.reshape(-1)
     queries, crop_members = _distinct(crops, np.arange(len(crops)))
-    for key, query in _close_values(keys, queries, max_bits):
+    # There are fewer whole views than crops: they look up the crops.
+    for query, key in _close_values(queries, keys, max_bits):
         yield from _expand(key, query, members, crop_members)
 
 
@@ -85,21 +86,22 @@ def _close_values(keys: np.ndarray, queries: np.ndarray, max_bits: int) -> Itera
     for low, high, changes in min((_bands(bands, max_bits) for bands in BANDS), key=lambda b: _cost(b, len(keys))):
         mask = np.uint64((1 << (high - low)) - 1)
         key_order = np.argsort((keys >> np.uint64(low)) & mask, kind="stable")
-        key_band = ((keys[key_order] >> np.uint64(low)) & mask).astype(np.int32)
-        per_band = np.bincount(key_band, minlength=1 << (high - low))
+        ordered_keys = keys[key_order]
+        per_band = np.bincount(((ordered_keys >> np.uint64(low)) & mask).astype(np.int32), minlength=1 << (high - low))
         starts = np.concatenate([[0], np.cumsum(per_band)]).astype(np.int32)
         query_order = np.argsort((queries >> np.uint64(low)) & mask, kind="stable")  # neighbours look up neighbours
-        query_band = ((queries[query_order] >> np.uint64(low)) & mask).astype(np.int32)
+        ordered_queries = queries[query_order]
+        query_band = ((ordered_queries >> np.uint64(low)) & mask).astype(np.int32)
         for change in changes:
             changed = query_band ^ np.int32(change)
             first = starts[changed]
             count = starts[changed + 1] - first
             hit = np.flatnonzero(count)
-            for part, offset in _in_blocks(first[hit], count[hit]):
-                key, query = key_order[offset], query_order[hit[part]]
-                near = np.bitwise_count(keys[key] ^ queries[query]) <= max_bits
-                if near.any():
-                    yield key[near], query[near]
+            for part, key in _in_blocks(first[hit], count[hit]):
+                query = hit[part]
+                near = np.flatnonzero(np.bitwise_count(ordered_keys[key] ^ ordered_queries[query]) <= max_bits)
+                if len(near):
+                    yield key_order[key[near]], query_order[query[near]]
 
 
 def _bands(count: int, max_bits: int) -> list[tuple[int, int, list[int]]]:
