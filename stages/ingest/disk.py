@@ -50,12 +50,16 @@ def files_under(root: Path) -> DiskFiles:
             name = unicodedata.normalize("NFC", folder + entry.name)
             if not _is_unicode(name):
                 found.problems.append(("file name is not UTF-8: rename it", name))
-            elif entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(real_root):
-                found.leading_out.add(name)
+            elif entry.is_symlink():
+                target = Path(os.path.realpath(entry.path))  # Path.resolve raises an error where links go in circles
+                if not target.is_relative_to(real_root):
+                    found.leading_out.add(name)
+                elif target.is_file():
+                    found.names.append(name)
+                else:
+                    inner_folder_links |= target.is_dir()
             elif entry.is_file():
                 found.names.append(name)
-            elif entry.is_symlink():
-                inner_folder_links |= entry.is_dir()
             elif entry.is_dir():
                 subfolders.append(f"{folder}{entry.name}/")
         waiting += reversed(subfolders)

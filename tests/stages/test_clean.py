@@ -90,6 +90,12 @@ def test_a_path_that_leaves_the_root_is_never_read(tmp_path: Path, image_root: P
         assert check_image(image_root, name, SETTINGS).reason == "outside_root", name
 
 
+def test_links_that_go_in_circles_are_a_reason_and_not_an_error(image_root: Path) -> None:
+    (image_root / "one.png").symlink_to("two.png")
+    (image_root / "two.png").symlink_to("one.png")
+    assert check_image(image_root, "one.png", SETTINGS).reason in {"missing", "unreadable"}
+
+
 def test_good_rows_are_described_and_rejected_ones_are_named(
     tmp_path: Path, image_root: Path, save_picture: Save
 ) -> None:

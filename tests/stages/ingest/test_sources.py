@@ -132,6 +132,7 @@ def test_a_listed_link_out_of_the_root_is_named_with_its_row(place, tmp_path_fac
     (place.images / "dada" / "link.png").symlink_to(outside / "secret.png")
     (place.images / "elsewhere").symlink_to(outside)
     (place.images / "within").symlink_to(place.images / "cubism")
+    (place.images / "circle").symlink_to("circle")
     labels = (
         csv_text() + "dada/link.png,dada,\nelsewhere/secret.png,dada,\nwithin/two.png,cubism,\nwithin/no.png,cubism,\n"
     )
