@@ -1,7 +1,8 @@
 """How well clean finds duplicates: variants planted among the images of a folder, over a sweep of thresholds.
 
-In: a folder of images that are distinct but for what they hold themselves. Out: a table of recall per kind of variant
-and of the pairs found that were not planted; with --sheet, a picture of the pairs nearest to the threshold to judge.
+In: a folder of images. Out: a table of recall per kind of variant, of precision among the pairs of pictures found, and
+of the pairs that the folder holds by itself; then the own pairs nearest to the threshold, which --sheet draws, to be
+judged by eye.
 
     python benchmarks/duplicates.py IMAGE_ROOT --originals 800 --sheet nearest.png
 """
@@ -38,8 +39,10 @@ def main() -> None:
     hashes = as_hashes([one for _, _, one in images])
     print(f"{len(paths)} images, {len(chosen)} of them with {len(PLANTED)} variants each, seed {arguments.seed}")
     print_sweep(hashes, [(row, kind) for row, kind, _ in images], len(paths), len(chosen))
+    pairs = nearest_pairs(hashes, len(paths))
+    print_nearest(pairs, paths)
     if arguments.sheet:
-        draw_nearest(hashes, paths, arguments.sheet)
+        draw_nearest(pairs, paths, arguments.sheet)
 
 
 def parse() -> argparse.Namespace:
@@ -49,7 +52,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--originals", type=int, default=800, help="images that get variants")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--sheet", type=Path, help="write a picture of the unplanted pairs nearest to the threshold")
+    parser.add_argument("--sheet", type=Path, help="write a picture of the own pairs nearest to the threshold")
     return parser.parse_args()
 
 
@@ -122,9 +125,13 @@ def as_hashes(found: list[bytes]) -> PictureHashes:
 
 
 def print_sweep(hashes: PictureHashes, images: list[tuple[int, str]], originals: int, planted: int) -> None:
-    """Recall per kind of variant, and the pairs of different originals that count as one picture."""
+    """Recall per kind of variant, and the precision of the pairs of pictures found.
+
+    Pairs of two originals are the folder's own, true or not. Pairs of pictures that only variants link are wrong.
+    """
     sources = np.array([row for row, _ in images])
-    print(f"{'bits':>5}{'confirm':>9}" + "".join(f"{kind:>19}" for kind in PLANTED) + f"{'own pairs':>11}{'others':>8}")
+    heads = "".join(f"{kind:>18}" for kind in (*PLANTED, "planted in all"))
+    print(f"{'bits':>5}{'confirm':>9}{heads}{'wrong':>7}{'precision':>11}{'own pairs':>11}")
     for coarse, fine in sweep():
         first, second = near_pairs(hashes, max_bits=coarse, confirm_bits=fine)
         same = sources[first] == sources[second]
@@ -134,8 +141,11 @@ def print_sweep(hashes: PictureHashes, images: list[tuple[int, str]], originals:
                 hits[images[b][1]] += images[b][1] != ""
         own = int((~same & (second < originals)).sum())
         pairs = {tuple(sorted(pair)) for pair in zip(sources[first[~same]], sources[second[~same]], strict=True)}
-        recall = "".join(f"{count / planted:>19.3f}" for count in hits.values())
-        print(f"{coarse:>5}{fine:>9}{recall}{own:>11}{len(pairs) - own:>8}")
+        wrong = len(pairs) - own
+        right = sum(hits.values())
+        shares = [count / planted for count in hits.values()] + [right / planted / len(PLANTED)]
+        recall = "".join(f"{share:>18.3f}" for share in shares)
+        print(f"{coarse:>5}{fine:>9}{recall}{wrong:>7}{right / max(1, right + wrong):>11.4f}{own:>11}")
 
 
 def sweep() -> Iterator[tuple[int, int]]:
@@ -145,23 +155,40 @@ def sweep() -> Iterator[tuple[int, int]]:
     yield from ((default.near_duplicate_bits, fine) for fine in FINE)
 
 
-def draw_nearest(hashes: PictureHashes, paths: list[Path], sheet: Path, count: int = 24) -> None:
-    """Draw the pairs of originals on both sides of the threshold, their distance beside them."""
+def nearest_pairs(hashes: PictureHashes, originals: int, count: int = 24) -> list[tuple[int, int, int, bool]]:
+    """Own pairs on both sides of the threshold, ascending: bits of the fine hash, the two rows, whether it is found."""
     default = CleanSettings()
+    limits = {"max_bits": default.near_duplicate_bits, "confirm_bits": default.confirm_bits}
+    found = set(zip(*map(np.ndarray.tolist, near_pairs(hashes, **limits)), strict=True))
     first, second = near_pairs(hashes, max_bits=11, confirm_bits=default.confirm_bits + 40)
-    rows = [(int(fine_distance(hashes, a, np.array([b]))[0]), int(a), int(b))
-            for a, b in zip(first, second, strict=True) if b < len(paths)]  # fmt: skip
-    inside = sorted((row for row in rows if row[0] <= default.confirm_bits), reverse=True)[: count // 2]
-    outside = sorted(row for row in rows if row[0] > default.confirm_bits)[: count // 2]
-    shown = sorted(inside + outside)
-    canvas = Image.new("RGB", (4 * (2 * CELL_PX + 20), -(-len(shown) // 4) * (CELL_PX + 20)), "white")
-    for place, (bits, a, b) in enumerate(shown):
+    rows = [
+        (int(fine_distance(hashes, a, np.array([b]))[0]), int(a), int(b), (int(a), int(b)) in found)
+        for a, b in zip(first, second, strict=True)
+        if b < originals
+    ]
+    inside = sorted((row for row in rows if row[3]), reverse=True)[: count // 2]
+    return sorted(inside + sorted(row for row in rows if not row[3])[: count // 2])
+
+
+def print_nearest(pairs: list[tuple[int, int, int, bool]], paths: list[Path]) -> None:
+    """The pairs without their names."""
+    print("\nown pairs nearest to the threshold, of 256 bits of the finer hash")
+    for bits, a, b, found in pairs:
+        folders = "one folder" if paths[a].parent == paths[b].parent else "two folders"
+        equal = "equal bytes" if paths[a].read_bytes() == paths[b].read_bytes() else "other bytes"
+        print(f"{bits:>4}  {'one picture' if found else 'two pictures':<14}{equal:<13}{folders}")
+
+
+def draw_nearest(pairs: list[tuple[int, int, int, bool]], paths: list[Path], sheet: Path) -> None:
+    """Draw the pairs, their distance beside them."""
+    canvas = Image.new("RGB", (4 * (2 * CELL_PX + 20), -(-len(pairs) // 4) * (CELL_PX + 20)), "white")
+    for place, (bits, a, b, found) in enumerate(pairs):
         x, y = place % 4 * (2 * CELL_PX + 20), place // 4 * (CELL_PX + 20)
-        ImageDraw.Draw(canvas).text((x + 4, y + 2), f"{bits} of 256 bits", fill="black")
+        caption = f"{bits} of 256 bits, {'one picture' if found else 'two pictures'}"
+        ImageDraw.Draw(canvas).text((x + 4, y + 2), caption, fill="black")
         for shift, row in ((0, a), (CELL_PX, b)):
             with Image.open(paths[row]) as image:
                 canvas.paste(ImageOps.contain(image.convert("RGB"), (CELL_PX - 6, CELL_PX - 6)), (x + shift, y + 16))
-        print(f"{bits:>4}  {paths[a].parent.name}/{paths[a].name}  {paths[b].parent.name}/{paths[b].name}")
     canvas.save(sheet)
 
 

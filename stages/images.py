@@ -5,6 +5,7 @@ What is done with the pixels is left to the stages.
 """
 
 import io
+import os
 import unicodedata
 import warnings
 from pathlib import Path
@@ -72,8 +73,9 @@ def read_image_bytes(root: Path, image: str) -> bytes:
         if not path.exists():
             # Tables say NFC; some file systems keep names in decomposed form.
             path = root / unicodedata.normalize("NFD", image)
-        if not path.resolve().is_relative_to(root.resolve()):
-            raise UnusableImage("outside_root", f"leads to {path.resolve()}")
+        target = Path(os.path.realpath(path))  # Path.resolve raises an error where links go in circles
+        if not target.is_relative_to(root.resolve()):
+            raise UnusableImage("outside_root", f"leads to {target}")
         encoded = path.read_bytes()
     except FileNotFoundError:
         raise UnusableImage("missing", "no such file") from None

@@ -12,7 +12,7 @@ import numpy as np
 from stages.clean.hashes import COARSE_WORDS, CROPS, FINE_WORDS, WORDS_PER_VIEW
 
 COARSE_BITS = 64
-BANDS = 3
+BANDS = (3, 4)  # into how many a hash may be cut
 # Candidate pairs that are compared at once: what bounds the memory, whatever the number of images.
 PAIRS_AT_ONCE = 1 << 22
 # A coarse hash shared by more views than this (blank pages, say) stands for all of them by so many.
@@ -48,8 +48,8 @@ class PictureHashes:
 def near_pairs(hashes: PictureHashes, *, max_bits: int, confirm_bits: int) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of images of which a whole view is close to a whole view or to a crop of the other.
 
-    Two hashes that differ in at most `max_bits` differ in at most `max_bits // 3` in one of three bands (multi-index
-    hashing, Norouzi, Punjani and Fleet, CVPR 2012), so each hash is looked up with every such change of every band.
+    Hashes are cut into bands, of which one at least is nearly the same in two hashes that are close (multi-index
+    hashing, Norouzi, Punjani and Fleet, CVPR 2012), so each hash is looked up with every small change of every band.
     Candidates count if they are within `max_bits`, and their fine hashes within `confirm_bits`.
 
     Returns
@@ -69,7 +69,8 @@ def _candidates(hashes: PictureHashes, max_bits: int) -> Iterator[tuple[np.ndarr
     keys, members = _distinct(hashes.coarse[:, 0], np.argsort(hashes.fine[:, 0, 0], kind="stable"))
     crops = hashes.coarse.reshape(-1)
     queries, crop_members = _distinct(crops, np.arange(len(crops)))
-    for key, query in _close_values(keys, queries, max_bits):
+    # There are fewer whole views than crops: they look up the crops.
+    for query, key in _close_values(queries, keys, max_bits):
         yield from _expand(key, query, members, crop_members)
 
 
@@ -82,25 +83,44 @@ def _distinct(values: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, tuple[
 
 def _close_values(keys: np.ndarray, queries: np.ndarray, max_bits: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Blocks of (index into keys, index into queries) within `max_bits` of one another."""
-    edges = [COARSE_BITS * band // BANDS for band in range(BANDS + 1)]
-    for low, high in itertools.pairwise(edges):
+    for low, high, changes in min((_bands(bands, max_bits) for bands in BANDS), key=lambda b: _cost(b, len(keys))):
         mask = np.uint64((1 << (high - low)) - 1)
         key_order = np.argsort((keys >> np.uint64(low)) & mask, kind="stable")
-        key_band = ((keys[key_order] >> np.uint64(low)) & mask).astype(np.int32)
-        per_band = np.bincount(key_band, minlength=1 << (high - low))
+        ordered_keys = keys[key_order]
+        per_band = np.bincount(((ordered_keys >> np.uint64(low)) & mask).astype(np.int32), minlength=1 << (high - low))
         starts = np.concatenate([[0], np.cumsum(per_band)]).astype(np.int32)
         query_order = np.argsort((queries >> np.uint64(low)) & mask, kind="stable")  # neighbours look up neighbours
-        query_band = ((queries[query_order] >> np.uint64(low)) & mask).astype(np.int32)
-        for change in _changes(high - low, max_bits // BANDS):
+        ordered_queries = queries[query_order]
+        query_band = ((ordered_queries >> np.uint64(low)) & mask).astype(np.int32)
+        for change in changes:
             changed = query_band ^ np.int32(change)
             first = starts[changed]
             count = starts[changed + 1] - first
             hit = np.flatnonzero(count)
-            for part, offset in _in_blocks(first[hit], count[hit]):
-                key, query = key_order[offset], query_order[hit[part]]
-                near = np.bitwise_count(keys[key] ^ queries[query]) <= max_bits
-                if near.any():
-                    yield key[near], query[near]
+            for part, key in _in_blocks(first[hit], count[hit]):
+                query = hit[part]
+                near = np.flatnonzero(np.bitwise_count(ordered_keys[key] ^ ordered_queries[query]) <= max_bits)
+                if len(near):
+                    yield key_order[key[near]], query_order[query[near]]
+
+
+def _bands(count: int, max_bits: int) -> list[tuple[int, int, list[int]]]:
+    """First bit, end and changes to look up of each of `count` bands.
+
+    With `max_bits = count * most + rest`, two close hashes differ in at most `most` bits in one of the first `rest + 1`
+    bands, or in at most `most - 1` in one of the others: otherwise they would differ in more than `max_bits` in all.
+    """
+    edges = [COARSE_BITS * band // count for band in range(count + 1)]
+    most, rest = divmod(max_bits, count)
+    return [
+        (low, high, _changes(high - low, most if band <= rest else most - 1))
+        for band, (low, high) in enumerate(itertools.pairwise(edges))
+    ]
+
+
+def _cost(bands: list[tuple[int, int, list[int]]], keys: int) -> float:
+    """Steps per query: a look-up per change, and a comparison with every key that it finds."""
+    return sum(len(changes) * (1 + keys / 2 ** (high - low)) for low, high, changes in bands)
 
 
 def _changes(bits: int, most: int) -> list[int]:

@@ -137,7 +137,7 @@ def _lasting(found: list[tuple[str, FileState | None, str]]) -> Iterator[tuple[s
 def _with_groups(
     table: pd.DataFrame, findings: Findings, kept: np.ndarray, settings: CleanSettings
 ) -> tuple[pd.DataFrame, Groups]:
-    """The rows to keep with what was found in them; a row without a file is a group of its own."""
+    """The rows to keep with what was found in them; rows without a file are grouped by their names."""
     described = findings.described()
     groups = group_duplicates(
         described["sha256"].tolist(),
@@ -147,13 +147,16 @@ def _with_groups(
     )
     described = described.assign(group=groups.names).astype(str)
     table = table[kept].join(described.reindex(np.flatnonzero(kept), fill_value=""))
-    of_path = table["image"].map(_group_of_path)
-    table["group"] = table["group"].mask(table["group"] == "", of_path)
+    without_file = table["group"] == ""
+    names = table.loc[without_file, "image"]
+    if settings.missing_groups == "file_name":
+        names = names.map(lambda image: image.rpartition("/")[2])
+    table.loc[without_file, "group"] = names.map(_group_of_name)
     return table, groups
 
 
-def _group_of_path(image: str) -> str:
-    return hashlib.sha256(b"path\0" + image.encode(errors="surrogateescape")).hexdigest()[:16]
+def _group_of_name(name: str) -> str:
+    return hashlib.sha256(b"name\0" + name.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _summary(
@@ -166,14 +169,18 @@ def _summary(
     without_file = int((table["sha256"] == "").sum())
     if without_file:
         lines.append(f"  {without_file} of those kept have no file (clean.allow_missing)")
-    sizes = table["group"].value_counts()
-    several = sizes[sizes > 1]
-    lines.append(
-        f"{len(several)} groups of duplicates hold {several.sum()} images: {groups.near_pairs} near pairs, the others"
-        " are equal byte for byte"
-    )
+    lines.append(_duplicates_line(table[table["sha256"] != ""]) + f": {groups.near_pairs} near pairs, the others are"
+                 " equal byte for byte")  # fmt: skip
+    if without_file:
+        lines.append(_duplicates_line(table[table["sha256"] == ""]) + " by name alone, since they have no file")
     if groups.chains_cut:
         lines.append(f"{groups.chains_cut} chains of near pairs drifted too far and were cut")
     for attribute, rows in conflicts.groupby("attribute"):
         lines.append(f"{rows['group'].nunique()} groups disagree on {attribute}, see conflicts.csv")
     return "\n".join(lines)
+
+
+def _duplicates_line(table: pd.DataFrame) -> str:
+    sizes = table["group"].value_counts()
+    several = sizes[sizes > 1]
+    return f"{len(several)} groups of duplicates hold {several.sum()} images"

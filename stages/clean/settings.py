@@ -1,5 +1,7 @@
 """Settings of clean: what is too small, too large, too slow, or the same picture."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from stages.settings import Settings
@@ -16,7 +18,10 @@ class CleanSettings(Settings):
     """A file whose decoding takes longer is rejected as decoder_timeout."""
     allow_missing: bool = False
     """Keep rows whose file is missing, without digest and size: to study the lists of a collection alone."""
-    near_duplicate_bits: int = Field(8, ge=0, le=11)
+    missing_groups: Literal["file_name", "path"] = "file_name"
+    """Which rows without a file are called duplicates. file_name: those whose files have one name, in whatever folder,
+    as an artwork has that WikiArt lists under two styles. path: none."""
+    near_duplicate_bits: int = Field(10, ge=0, le=11)
     """Perceptual hashes (64 bits) that differ in at most this many bits may be one picture; they always differ in an
     even number."""
     confirm_bits: int = Field(56, ge=0, le=96)

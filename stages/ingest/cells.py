@@ -72,6 +72,13 @@ def checked(cells: pd.DataFrame, problems: Problems) -> pd.DataFrame:
     return cells.assign(value=clean)
 
 
+def without_no_labels(cells: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Empty the cells whose label is one of `names`, in any case: a source's own word for "not known"."""
+    known = {normalise(name).casefold() for name in names}
+    is_none = _mapped(cells["value"], lambda label: label.casefold() in known).to_numpy(dtype=bool)
+    return cells.assign(value=cells["value"].mask(is_none, ""))
+
+
 def _mapped(column: pd.Series, function) -> pd.Series:
     """`column.map(function)`, computed once per distinct text."""
     return column.map({text: function(text) for text in column.unique()})
@@ -128,5 +135,6 @@ def merged(cells: pd.DataFrame, attributes: Sequence[str], problems: Problems) -
     for _, cell in labelled[twice].drop_duplicates(["file", "row"]).iterrows():
         problems.add(cell["file"], cell["row"], "image is listed again", cell["image"])
     wide = distinct[~disagreeing].pivot(index="image", columns="attribute", values="value")
-    wide = wide.reindex(index=sorted(cells["image"].unique()), columns=list(attributes)).fillna("")
+    every = sorted(cells["image"].unique())
+    wide = wide.reindex(index=every, columns=list(attributes), fill_value="").fillna("")
     return wide.rename_axis(columns=None).rename_axis(index="image").reset_index()

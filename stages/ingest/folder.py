@@ -24,15 +24,18 @@ def read_folders(images: Path, attribute: str, problems: Problems) -> tuple[pd.D
         If there is none.
     """
     check_attribute(attribute, "dataset.folder_attribute")
-    root = images.resolve()
+    files = files_under(images)
+    for problem, name in [
+        *files.problems,
+        *(("link leads out of dataset.images", n) for n in sorted(files.leading_out)),
+    ]:
+        problems.add(images, 0, problem, name)
     names = []
-    for name in files_under(images):
+    for name in files.names:
         if "/" not in name:
             problems.add(images, 0, "file lies in no class's folder", name)
         elif Path(name).suffix.lower() not in IMAGE_SUFFIXES:
             problems.add(images, 0, "file has no image's ending", name)
-        elif (images / name).is_symlink() and not (images / name).resolve().is_relative_to(root):
-            problems.add(images, 0, "link leads out of dataset.images", name)
         else:
             names.append(name)
     if not names:

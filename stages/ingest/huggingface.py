@@ -53,7 +53,7 @@ def read_huggingface(folder: Path, images: Path, problems: Problems) -> tuple[pd
     Raises
     ------
     StageError
-        If there is no parquet file, or one has no image column or no class labels.
+        If there is no parquet file, or one has no image column or no class labels, or not those of the first.
     """
     import pyarrow
     import pyarrow.parquet
@@ -64,6 +64,7 @@ def read_huggingface(folder: Path, images: Path, problems: Problems) -> tuple[pd
     try:
         files = [(path, pyarrow.parquet.ParquetFile(path)) for path in paths]
         image_column, classes = _columns(files[0][1].schema_arrow, paths[0])
+        _check_alike(files, (image_column, classes))
         parts = []
         with Progress(sum(file.metadata.num_rows for _, file in files), "Extracting images") as progress:
             for path, file in files:
@@ -89,6 +90,16 @@ def _columns(schema: Any, path: Path) -> tuple[str, dict[str, list[str]]]:
     return of_images[0], classes
 
 
+def _check_alike(files: list[tuple[Path, Any]], expected: tuple[str, dict[str, list[str]]]) -> None:
+    """An index means another class where the classes are listed in another order."""
+    for path, file in files[1:]:
+        if _columns(file.schema_arrow, path) != expected:
+            raise StageError(
+                f"{path} has other columns or classes in its schema than {files[0][0]}: "
+                "keep the files of one data set, and of one configuration of it, in dataset.labels"
+            )
+
+
 def _cells(
     path: Path,
     file: Any,
@@ -99,8 +110,7 @@ def _cells(
     progress: Progress,
 ) -> Iterator[pd.DataFrame]:
     first = 1
-    for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=[image_column, *classes]):
-        rows = batch.to_pylist()
+    for rows in _batches(file, [image_column, *classes]):
         numbers = range(first, first + len(rows))
         names = [
             _extracted(row[image_column], images, path, number, problems)
@@ -119,6 +129,13 @@ def _cells(
         yield cells[cells["image"] != ""]
         first += len(rows)
         progress.advance(len(rows))
+
+
+def _batches(file: Any, columns: list[str]) -> Iterator[list[dict[str, Any]]]:
+    """Rows in order. Asked for one row group after the other, pyarrow does not keep those that were read."""
+    for row_group in range(file.num_row_groups):
+        for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=[row_group], columns=columns):
+            yield batch.to_pylist()
 
 
 def _extracted(cell: dict[str, Any] | None, images: Path, path: Path, row: int, problems: Problems) -> str:

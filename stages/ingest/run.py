@@ -6,13 +6,13 @@ with file and row of whatever is wrong, and for `demo` the painted collection.
 
 import logging
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from stages.errors import StageError
 from stages.ingest.artgan import read_artgan
-from stages.ingest.cells import checked, merged
+from stages.ingest.cells import checked, merged, without_no_labels
 from stages.ingest.disk import files_under, match_names
 from stages.ingest.folder import read_folders
 from stages.ingest.huggingface import read_huggingface
@@ -66,7 +66,7 @@ def ingest_labels(
     """
     found = Problems()
     cells, attributes = _read_source(settings, demo, found, n_jobs)
-    cells = checked(cells, found)
+    cells = without_no_labels(checked(cells, found), settings.no_label)
     if settings.source in ("artgan", "csv", "parquet"):
         cells = _named_as_on_disk(cells, Path(settings.images), settings.allow_missing, found)
     table = merged(cells, attributes, found)
@@ -127,24 +127,42 @@ def _labels(settings: DatasetSettings) -> Path:
 def _named_as_on_disk(cells: pd.DataFrame, images: Path, allow_missing: bool, problems: Problems) -> pd.DataFrame:
     """Give every image the name that its file has; those without a file keep theirs, and are noted.
 
-    They stay in the manifest: `clean` gives the reason `missing` for each, or, with `allow_missing`, keeps them.
+    They stay in the manifest: `clean` gives the reason `missing` for each, or, with `allow_missing`, keeps them. So do
+    links that leave the image root, which `clean` refuses as `outside_root`.
     """
     listed = list(cells["image"].unique())
-    names = match_names(listed, files_under(images) if images.is_dir() else ())
-    absent = {name for name in listed if names[name] is None}
+    files = files_under(images)
+    for problem, name in files.problems:
+        problems.add(images, 0, problem, name)
+    names = match_names(listed, [*files.names, *files.leading_out])
+    links = {name for name in listed if names[name] in files.leading_out or _behind(name, files.leading_out)}
+    absent = {name for name in listed if names[name] is None} - links
+    if files.inner_folder_links:
+        absent = {name for name in absent if not (images / name).is_file()}
     if len(absent) == len(listed) and listed and not allow_missing:
         raise StageError(
             f"none of the {len(listed)} listed images is under {images}, {sorted(absent)[0]!r} for one: "
             "check dataset.images, or take the labels alone with --allow-missing"
         )
+    _note_rows(cells, links, "link leads out of dataset.images", problems)
     if not allow_missing:
-        first = cells[cells["image"].isin(absent)].drop_duplicates("image")
-        for file, row, image in zip(first["file"], first["row"], first["image"], strict=True):
-            problems.add(file, row, "no such file under dataset.images", image)
+        _note_rows(cells, absent, "no such file under dataset.images", problems)
     for name, found in names.items():
         if found is not None and found != name:
             problems.add(images, 0, "file name differs from the list's (matched)", f"{name} is {found}")
     return cells.assign(image=cells["image"].map(lambda name: names[name] or name))
+
+
+def _behind(name: str, links: set[str]) -> bool:
+    """Whether a folder on the way to a file is one of the links."""
+    return bool(links) and any(parent.as_posix() in links for parent in PurePosixPath(name).parents)
+
+
+def _note_rows(cells: pd.DataFrame, images: set[str], problem: str, problems: Problems) -> None:
+    """Note the first row of each image."""
+    first = cells[cells["image"].isin(images)].drop_duplicates("image")
+    for file, row, image in zip(first["file"], first["row"], first["image"], strict=True):
+        problems.add(file, row, problem, image)
 
 
 def _summary(table: pd.DataFrame) -> Iterator[str]:

@@ -30,5 +30,7 @@ class DatasetSettings(Settings):
     """csv, parquet: attribute to the file that names its classes, where the labels are indices."""
     folder_attribute: str = Field("style", min_length=1)
     """folder: the attribute that the sub-folders' names are the classes of."""
+    no_label: list[str] = Field(["Unknown Artist", "Unknown Genre", "Unknown Style"])
+    """Names that are no classes, in any case: images called so are unlabelled (museums say `Unknown`, for one)."""
     demo: DemoSettings = DemoSettings()
     """demo: size, seed and planted faults of the painted collection."""

@@ -72,8 +72,13 @@ def read_label_table(
 
 def _read_csv(path: Path, problems: Problems) -> pd.DataFrame:
     encoding = encoding_of(path, problems)
+    separator = _separator(path, encoding)
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding=encoding, sep=_separator(path, encoding))
+        # Blank lines are read, so that the rows' numbers are those that a spreadsheet shows, and dropped.
+        table = pd.read_csv(
+            path, dtype=str, keep_default_na=False, encoding=encoding, sep=separator, skip_blank_lines=False
+        )
+        return table[(table != "").any(axis=1)]
     except pd.errors.EmptyDataError:
         raise StageError(f"{path} is empty: it needs a header line and a row per image") from None
     except (pd.errors.ParserError, UnicodeDecodeError, ValueError) as error:

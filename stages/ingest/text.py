@@ -1,10 +1,12 @@
 """Read text files of unknown origin: with or without a byte-order mark, UTF-8 or not."""
 
+import re
 from pathlib import Path
 
 from stages.errors import StageError
 from stages.ingest.problems import Problems
 
+LINE_END = re.compile(rb"\r\n|\n|\r")
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 
 
@@ -26,7 +28,7 @@ def encoding_of(path: Path, problems: Problems) -> str:
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
-        row = content[: error.start].count(b"\n") + 1
+        row = len(LINE_END.findall(content[: error.start])) + 1
         problems.add(path, row, "file is not UTF-8: read as Latin-1", f"byte 0x{content[error.start]:02x}")
         return "latin-1"
     return "utf-8"

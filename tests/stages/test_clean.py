@@ -90,6 +90,12 @@ def test_a_path_that_leaves_the_root_is_never_read(tmp_path: Path, image_root: P
         assert check_image(image_root, name, SETTINGS).reason == "outside_root", name
 
 
+def test_links_that_go_in_circles_are_a_reason_and_not_an_error(image_root: Path) -> None:
+    (image_root / "one.png").symlink_to("two.png")
+    (image_root / "two.png").symlink_to("one.png")
+    assert check_image(image_root, "one.png", SETTINGS).reason in {"missing", "unreadable"}
+
+
 def test_good_rows_are_described_and_rejected_ones_are_named(
     tmp_path: Path, image_root: Path, save_picture: Save
 ) -> None:
@@ -156,15 +162,18 @@ def test_nothing_under_the_image_root_is_written_or_removed(
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in image_root.iterdir()} == before
 
 
-def test_rows_without_a_file_can_be_kept_each_in_a_group_of_its_own(
-    tmp_path: Path, image_root: Path, save_picture: Save
+@pytest.mark.parametrize(("missing_groups", "groups"), [("file_name", 3), ("path", 4)])
+def test_rows_without_a_file_can_be_kept_and_are_grouped_by_name(
+    tmp_path: Path, image_root: Path, save_picture: Save, missing_groups: str, groups: int
 ) -> None:
-    save_picture("here.png", 5)
+    save_picture("x/a.jpg", 5)
     (image_root / "bad.jpg").write_bytes(b"<html>")
-    good, rejected = clean(tmp_path, image_root, ["a.jpg", "b.jpg", "bad.jpg", "here.png"], allow_missing=True)
-    assert good["image"].tolist() == ["a.jpg", "b.jpg", "here.png"]
-    assert (good.loc[:1, ["sha256", "width", "height", "mode"]] == "").all(axis=None)
-    assert good["group"].nunique() == 3
+    names = ["bad.jpg", "u/a.jpg", "u/b.jpg", "v/a.jpg", "x/a.jpg"]
+    good, rejected = clean(tmp_path, image_root, names, allow_missing=True, missing_groups=missing_groups)
+    assert good["image"].tolist() == names[1:]
+    assert (good.loc[:2, ["sha256", "width", "height", "mode"]] == "").all(axis=None)
+    assert good["group"].nunique() == groups
+    assert (good["group"][0] == good["group"][2]) == (missing_groups == "file_name")
     assert rejected["image"].tolist() == ["bad.jpg"]
 
 

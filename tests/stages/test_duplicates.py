@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from stages.clean import near
 from stages.clean.duplicates import group_duplicates
 from stages.clean.hashes import BYTES_PER_VIEW, CROPS, WORDS_PER_VIEW, hash_picture
 from stages.clean.near import LARGEST_BUCKET, PictureHashes, near_pairs
@@ -98,13 +100,30 @@ def every_pair(hashes: PictureHashes, max_bits: int, confirm_bits: int) -> set[t
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(1, 24), st.integers(1, 4), st.integers(0, 60), st.integers(0, 10**6), st.integers(0, 11))
+@given(
+    st.integers(1, 24), st.integers(1, 4), st.integers(0, 60), st.integers(0, 10**6), st.integers(0, 11),
+    st.sampled_from(near.BANDS),
+)  # fmt: skip
 def test_near_pairs_are_those_that_trying_every_pair_finds(
-    count: int, bases: int, most_flips: int, seed: int, max_bits: int
+    count: int, bases: int, most_flips: int, seed: int, max_bits: int, bands: int
 ) -> None:
     hashes = random_hashes(count, bases, most_flips, seed)
-    pairs = zip(*near_pairs(hashes, max_bits=max_bits, confirm_bits=40), strict=True)
+    with mock.patch.object(near, "BANDS", (bands,)):
+        pairs = zip(*near_pairs(hashes, max_bits=max_bits, confirm_bits=40), strict=True)
     assert {(int(a), int(b)) for a, b in pairs} == every_pair(hashes, max_bits, 40)
+
+
+@pytest.mark.parametrize("bands", near.BANDS)
+@pytest.mark.parametrize("max_bits", [0, 5, 8, 10, 11])
+def test_values_that_differ_in_any_bits_up_to_the_limit_are_found(bands: int, max_bits: int) -> None:
+    rng = np.random.default_rng(0)
+    keys = rng.integers(0, 2**64, 4000, dtype=np.uint64)
+    flips = [sum(1 << int(bit) for bit in rng.choice(64, size, False)) for size in rng.integers(0, 13, len(keys))]
+    queries = keys ^ np.array(flips, dtype=np.uint64)
+    with mock.patch.object(near, "BANDS", (bands,)):
+        blocks = list(near._close_values(keys, queries, max_bits))
+    found = {(int(a), int(b)) for block in blocks for a, b in zip(*block, strict=True)}
+    assert found == {(i, i) for i, flip in enumerate(flips) if flip.bit_count() <= max_bits}
 
 
 def chain(length: int, step_bits: int) -> PictureHashes:

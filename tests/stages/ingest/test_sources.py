@@ -3,9 +3,11 @@
 import hashlib
 import io
 import json
+import os
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow
 import pyarrow.parquet
@@ -19,6 +21,7 @@ from stages.ingest.disk import match_names, skeleton
 from stages.ingest.problems import FORMULA_STARTS
 from stages.ingest.run import ingest_labels
 from stages.ingest.settings import DatasetSettings
+from stages.progress import Progress
 from tests.conftest import picture
 
 COLLECTION = {
@@ -84,6 +87,9 @@ def test_latin_1_is_read_and_said(place):
     labels = place.write("labels.csv", csv_text(), "latin-1")
     assert place.ingest("csv", labels=labels).equals(expected("style", "genre"))
     assert place.problems() == [(2, "file is not UTF-8: read as Latin-1")]
+    labels = place.write("labels.csv", csv_text("\r"), "latin-1")
+    assert place.ingest("csv", labels=labels).equals(expected("style", "genre"))
+    assert place.problems() == [(2, "file is not UTF-8: read as Latin-1")]
 
 
 def test_parquet_and_mapped_columns(place):
@@ -118,6 +124,50 @@ def test_folder_takes_the_folders_names_and_no_link_out(place, tmp_path_factory)
         "file lies in no class's folder",
         "link leads out of dataset.images",
     ]
+
+
+def test_a_listed_link_out_of_the_root_is_named_with_its_row(place, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    picture(9).save(outside / "secret.png")
+    (place.images / "dada" / "link.png").symlink_to(outside / "secret.png")
+    (place.images / "elsewhere").symlink_to(outside)
+    (place.images / "within").symlink_to(place.images / "cubism")
+    (place.images / "circle").symlink_to("circle")
+    labels = (
+        csv_text() + "dada/link.png,dada,\nelsewhere/secret.png,dada,\nwithin/two.png,cubism,\nwithin/no.png,cubism,\n"
+    )
+    place.ingest("csv", labels=place.write("labels.csv", labels))
+    assert place.problems() == [
+        (5, "link leads out of dataset.images"),
+        (6, "link leads out of dataset.images"),
+        (8, "no such file under dataset.images"),
+    ]
+
+
+@pytest.mark.parametrize("source", ["csv", "folder"])
+def test_a_file_name_that_is_not_utf_8_is_named_and_stops_nothing(place, source):
+    name = os.fsencode(place.images / "cubism") + "/léger.png".encode("latin-1")
+    os.rename(place.images / "cubism" / "léger.png", name)
+    found = place.ingest(source, labels=place.write("labels.csv", csv_text()))
+    assert found["image"].tolist() == sorted({*COLLECTION} - ({"cubism/léger.png"} if source == "folder" else set()))
+    named = [(0, "file name is not UTF-8: rename it")]
+    assert place.problems() == named + ([(2, "no such file under dataset.images")] if source == "csv" else [])
+
+
+def test_rows_are_counted_as_a_spreadsheet_counts_them(place):
+    rows = ["image,style", "", "cubism/léger.png,cubism", "", "", "../x.png,dada", ",", "cubism/two.png,cubism", ""]
+    found = place.ingest("csv", labels=place.write("labels.csv", "\n".join(rows)))
+    assert len(found) == 2
+    assert place.problems() == [(6, "image path has .. in it")]
+
+
+def test_a_sources_word_for_not_known_is_no_label(place):
+    rows = ["image,artist,genre", "cubism/léger.png,unknown artist,n/a", "cubism/two.png,Unknown Artist,portrait"]
+    labels = place.write("labels.csv", "\n".join(rows))
+    assert place.ingest("csv", labels=labels)["artist"].tolist() == ["", ""]
+    found = place.ingest("csv", labels=labels, no_label=["N/A"])
+    assert found["artist"].tolist() == ["unknown artist", "Unknown Artist"]
+    assert found["genre"].tolist() == ["", "portrait"]
 
 
 # As the hub ships data sets: bytes in a struct, class names in the schema's metadata.
@@ -184,6 +234,35 @@ def test_huggingface_rows_that_are_wrong_are_named(place):
         (3, "row has no image"),
         (4, "class index is not in the schema"),
     ]
+
+
+def test_huggingface_files_that_list_the_classes_in_another_order_are_refused(place):
+    hub = Path(write_hub_files(place))
+    first = hub / "data" / "train-00000-of-00002.parquet"
+    table = pyarrow.parquet.read_table(first)
+    features = json.loads(table.schema.metadata[b"huggingface"])
+    features["info"]["features"]["style"]["names"].reverse()
+    other = table.replace_schema_metadata({"huggingface": json.dumps(features)})
+    pyarrow.parquet.write_table(other, hub / "data" / "train-00001-of-00002.parquet")
+    with pytest.raises(StageError, match=r"train-00001-of-00002\.parquet has other columns or classes"):
+        place.ingest("huggingface", labels=str(hub), images=str(place.root / "out"))
+
+
+def test_huggingface_holds_a_row_group_at_a_time(place, monkeypatch):
+    encoded = [np.random.default_rng(seed).bytes(100_000) for seed in range(120)]
+    extra = [{"image": {"bytes": content, "path": ""}, "style": 0, "genre": 0} for content in encoded]
+    hub = write_hub_files(place, extra)
+    held, advance = [], Progress.advance
+
+    def watched(progress: Progress, count: int) -> None:
+        held.append(pyarrow.total_allocated_bytes())
+        advance(progress, count)
+
+    monkeypatch.setattr(Progress, "advance", watched)
+    before = pyarrow.total_allocated_bytes()
+    found = place.ingest("huggingface", labels=hub, images=str(place.root / "out"))
+    assert len(found) == 123
+    assert max(held) - before < 3_000_000  # of 12,000,000 in the file
 
 
 def test_a_parquet_file_that_is_none_or_not_of_the_hub(place):
@@ -270,9 +349,9 @@ def test_the_summary_names_labels_classes_and_the_rarest(place):
 # The ArtGAN lists, small, with every quirk of the published ones.
 
 
-def write_artgan(place: Workplace) -> str:
+def write_artgan(place: Workplace, train: str = "cubism/grã©goire_one-1950.jpg,0\ncubism/two.jpg,0\n") -> str:
     place.write("lists/style_class.txt", "0 Cubism\n1 Art_Nouveau\n")
-    place.write("lists/style_train.csv", "cubism/grã©goire_one-1950.jpg,0\ncubism/two.jpg,0\n")
+    place.write("lists/style_train.csv", train)
     place.write("lists/style_val.csv", "Art_Nouveau_Modern/three, with a comma.jpg,1\n")
     place.write("lists/genre_class", "0 portrait\n1 landscape\n")
     place.write("lists/genre_train.csv", "cubism/two.jpg,1\ncubism/two.jpg,1\ncubism/four.jpg,8\n")
@@ -296,15 +375,45 @@ def test_artgan_lists_with_all_their_quirks(place):
     assert place.problems() == [(3, "class index is not in the class file"), (2, "image is listed again")]
 
 
+@pytest.mark.parametrize(
+    ("encoding", "end"), [("utf-8-sig", "\n"), ("utf-8", "\r\n"), ("utf-8", "\r"), ("latin-1", "\n")]
+)
+def test_artgan_lists_in_any_writing_give_the_same_manifest(place, encoding, end):
+    labels = write_artgan(place)
+    plain = place.ingest("artgan", labels=labels, allow_missing=True)
+    for path in Path(labels).iterdir():
+        path.write_bytes(path.read_text(encoding="utf-8").replace("\n", end).encode(encoding))
+    assert place.ingest("artgan", labels=labels, allow_missing=True).equals(plain)
+    assert (encoding == "latin-1") == any("read as Latin-1" in problem for _, problem in place.problems())
+
+
+# One invented name as it should be, as other systems decompose it, and as the archive mangled it.
+SPELLINGS = ["zoë-årud_the-quay-1931.jpg", "ZoÃ«-Ã¥rud_the-quay-1931.jpg", "zoã«-ã¥rud_the-quay-1931.jpg"]
+ASCII = ["dora-lind_still-life.jpg", "dora-lind_still-life(1).jpg"]
+
+
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-@pytest.mark.parametrize("name", ["grégoire_one-1950.jpg", "GrÃ©goire_one-1950.jpg", "grã©goire_one-1950.jpg"])
-def test_a_mis_decoded_name_finds_its_file(place, name, form):
-    name = unicodedata.normalize(form, name)
-    (place.images / "cubism" / name).write_bytes(b"x")
-    found = place.ingest("artgan", labels=write_artgan(place))
-    assert unicodedata.normalize("NFC", f"cubism/{name}") in set(found["image"])
-    assert (place.images / unicodedata.normalize("NFC", "cubism")).is_dir()
-    assert not any("grã" in str(problem) for problem in place.problems())
+@pytest.mark.parametrize("on_disk", SPELLINGS)
+@pytest.mark.parametrize("listed", SPELLINGS)
+def test_a_name_finds_its_file_whichever_of_the_two_is_mangled(place, listed, on_disk, form):
+    for name in [unicodedata.normalize(form, on_disk), *ASCII]:
+        (place.images / "cubism" / name).write_bytes(b"x")
+    rows = [f"cubism/{name},0" for name in (listed, *ASCII, "zoë-brud_the-quay-1931.jpg")]
+    folder = write_artgan(place, train="\n".join(rows))
+    found = set(place.ingest("artgan", labels=folder)["image"])
+    assert f"cubism/{unicodedata.normalize('NFC', on_disk)}" in found
+    report = pd.read_csv(place.root / "problems.csv")
+    missing = report[report["problem"] == "no such file under dataset.images"]
+    assert "cubism/zoë-brud_the-quay-1931.jpg" in set(missing["detail"])
+    assert not missing["detail"].str.contains("rud_the-quay").sum() > 1
+
+
+def test_a_name_that_two_files_may_mean_is_listed_and_matched_to_neither(place):
+    for name in ("zoë_quay.jpg", "zoé_quay.jpg"):
+        (place.images / "cubism" / name).write_bytes(b"x")
+    found = place.ingest("artgan", labels=write_artgan(place, train="cubism/zoã«_quay.jpg,0\ncubism/two.png,0"))
+    assert "cubism/zoã«_quay.jpg" in set(found["image"])
+    assert (1, "no such file under dataset.images") in place.problems()
 
 
 @pytest.mark.parametrize("missing", ["style_class.txt", "genre_val.csv", "artist_train"])
