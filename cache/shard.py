@@ -35,7 +35,7 @@ CHECKSUM_DTYPE = np.dtype("<u8")
 # Fixed bounds, so that another HDF5 version writes the same bytes; v108 is the first with checksummed metadata.
 _LIBVER = ("v108", "v108")
 _PAGE_BYTES = 4096
-_SCRATCH_BYTES = 2**20  # stays in the processor's cache
+_SCRATCH_BYTES = 2**18  # stays in the processor's cache
 _LARGE_ROW_BYTES = 2**14  # from here on a checksum's own time outweighs that of calling it
 _STRUCTURE_BYTES = 64 * 1024  # generous: superblock, object headers, alignment
 
@@ -114,20 +114,33 @@ def row_checksum(key: bytes, row: np.ndarray) -> int:
     return digest.intdigest()
 
 
-def row_checksums(keys: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """`row_checksum` of each of n rows, for small rows several times as fast; shape (n,), uint64."""
-    if features[0].nbytes >= _LARGE_ROW_BYTES:
-        return np.array([row_checksum(key, row) for key, row in zip(keys, features, strict=True)], CHECKSUM_DTYPE)
-    # One behind the other, the bytes of a row take one call.
-    record = np.dtype([("key", KEY_DTYPE), ("features", FEATURE_DTYPE, features.shape[1:])])
-    scratch = np.empty(min(len(keys), max(1, _SCRATCH_BYTES // record.itemsize)), record)
-    raw, size, digests = memoryview(scratch.view(np.uint8)), record.itemsize, []
-    for start in range(0, len(keys), len(scratch)):
-        part = slice(start, min(start + len(scratch), len(keys)))
-        count = part.stop - part.start
-        scratch["key"][:count], scratch["features"][:count] = keys[part], features[part]
-        digests += [xxhash.xxh3_64_intdigest(raw[row * size : (row + 1) * size]) for row in range(count)]
-    return np.array(digests, CHECKSUM_DTYPE)
+class RowChecksums:
+    """`row_checksum` of many rows, of small ones several times as fast as one by one.
+
+    Parameters
+    ----------
+    shape
+        (views, tokens, channels) of every row.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        # One behind the other, a key and its features take one call.
+        record = np.dtype([("key", KEY_DTYPE), ("features", FEATURE_DTYPE, shape)])
+        self._records = np.empty(max(1, _SCRATCH_BYTES // record.itemsize), record)
+
+    def __call__(self, keys: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Checksums of n keys (dtype S64) and their features (float16), shape (n,), uint64."""
+        if features[:1].nbytes >= _LARGE_ROW_BYTES:
+            digests = [row_checksum(key, row) for key, row in zip(keys, features, strict=True)]
+            return np.array(digests, CHECKSUM_DTYPE)
+        records, size, digests = self._records, self._records.dtype.itemsize, []
+        raw = memoryview(records.view(np.uint8))
+        for start in range(0, len(keys), len(records)):
+            part = slice(start, start + len(records))
+            count = len(keys[part])
+            records["key"][:count], records["features"][:count] = keys[part], features[part]
+            digests += [xxhash.xxh3_64_intdigest(raw[at : at + size]) for at in range(0, count * size, size)]
+        return np.array(digests, CHECKSUM_DTYPE)
 
 
 def _table_checksum(description: str, keys: np.ndarray, checksums: np.ndarray, images: np.ndarray | None) -> int:

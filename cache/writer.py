@@ -18,7 +18,7 @@ from cache.errors import MIB, CacheError, explained
 from cache.growing_shard import GrowingShard
 from cache.keys import Keys, key_array
 from cache.lock import one_writer
-from cache.shard import file_bytes, row_bytes, row_checksums
+from cache.shard import RowChecksums, file_bytes, row_bytes
 
 if TYPE_CHECKING:
     from cache.store import FeatureStore
@@ -47,6 +47,7 @@ class ShardWriter:
         self._store = store
         self._rows_per_shard = max(1, int(shard_mib * MIB) // row_bytes(store.shape))
         self._flush_every_s = flush_every_s
+        self._checksums = RowChecksums(store.shape)
         self._shard: GrowingShard | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shard-writer")
         self._finishing: Future[None] | None = None
@@ -142,7 +143,7 @@ class ShardWriter:
             try:
                 if self._shard is None:
                     self._shard = GrowingShard(self._store)
-                self._shard.append(keys, row_checksums(keys, features), features)
+                self._shard.append(keys, self._checksums(keys, features), features)
             except OSError:
                 self._broken = True  # leaving the block shall not try it a second time
                 if self._shard is not None:
