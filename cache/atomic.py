@@ -10,6 +10,8 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from cache.errors import explained
+
 TEMPORARY_SUFFIX = ".partial"
 
 
@@ -40,15 +42,35 @@ def atomic_path(destination: Path | str) -> Iterator[Path]:
     'finished'
     """
     destination = Path(destination)
-    destination.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(destination.parent)
     temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
     try:
         yield temporary
-        flush_to_disk(temporary)
-        os.replace(temporary, destination)
-        flush_to_disk(destination.parent)
+        move_into_place(temporary, destination)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def move_into_place(temporary: Path, destination: Path) -> None:
+    """Give a complete file its name, in the order that a power cut demands."""
+    flush_to_disk(temporary)
+    os.replace(temporary, destination)
+    flush_to_disk(destination.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder, and those above it, if there is none: on the disk, or a power cut takes all that is in it."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        flush_to_disk(path.parent)
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Remove what killed writers left; only for whoever holds the lock."""
+    with explained(folder):
+        for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+            path.unlink(missing_ok=True)
 
 
 def write_text(destination: Path | str, text: str) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import filelock
 
-from cache.atomic import write_text
 from cache.errors import CacheError, explained
 
 LOCK_NAME = ".lock"
@@ -37,10 +36,11 @@ def one_writer(folder: Path) -> Iterator[None]:
             raise CacheError(f"another writer is at work in {folder}: {_holder(folder)}; wait or stop it") from error
     try:
         with explained(folder):
-            write_text(folder / HOLDER_NAME, json.dumps(_this_process()))
+            # A note only: it need not survive a power cut, and who reads half of it is told that much.
+            (folder / HOLDER_NAME).write_text(json.dumps(_this_process()), encoding="utf-8")
         yield
     finally:
-        with contextlib.suppress(OSError):  # a note only: the lock itself is the system's
+        with contextlib.suppress(OSError):  # the lock itself is the system's
             (folder / HOLDER_NAME).unlink(missing_ok=True)
         lock.release()
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from cache.atomic import atomic_path, write_text
+from cache.atomic import atomic_path, remove_partial_files, write_text
 from cache.errors import CacheError, DamagedFileError, ensure_room, explained
 from cache.fingerprint import FORMAT_VERSION
 from cache.keys import Keys, find, key_array
+from cache.row_file import RowFile
 from cache.rows import read_rows, rows_per_block
-from cache.shard import FEATURE_DTYPE, Tables, file_bytes, write_file
+from cache.shard import FEATURE_DTYPE, Tables, file_bytes, published_structure
 from cache.store import FeatureStore
 from cache.upkeep import repair
-from cache.writer import remove_partial_files
 
 FEATURES_NAME = "features.h5"
 FINGERPRINT_NAME = "fingerprint.json"
@@ -60,20 +60,23 @@ def publish(store: FeatureStore, keys: Keys, images: Sequence[str], destination:
         with explained(path, needed_bytes):
             remove_partial_files(destination)
             with atomic_path(path) as temporary:
-                write_file(
-                    temporary,
-                    description=store.description_text,
-                    shape=store.shape,
-                    keys=wanted,
-                    checksums=source.checksums,
-                    rows=source.blocks(),
-                    images=names,
-                )
+                _write(temporary, store, wanted, names, source)
             write_text(destination / FINGERPRINT_NAME, _summary(store, len(wanted)))
     except DamagedFileError as error:
         repair(store, error.path)
         raise
     return path
+
+
+def _write(path: Path, store: FeatureStore, keys: np.ndarray, names: np.ndarray, source: "_Source") -> None:
+    structure, offset = published_structure(store.description_text, store.shape, keys, source.checksums, names)
+    with path.open("wb") as file:
+        structure.replay(file)
+    with RowFile(path, offset) as rows:
+        position = 0
+        for block in source.blocks():
+            rows.write(block, position)
+            position += block.nbytes
 
 
 class _Source:
@@ -102,8 +105,8 @@ class _Source:
         shard_of, row_of = self._shard_of[part], self._row_of[part]
         block = np.empty((len(shard_of), *self._shards[0].shape), FEATURE_DTYPE)
         for index in np.unique(shard_of):
-            # Rows ascend by key in shards as they do here: every shard is read from front to back.
             places = np.flatnonzero(shard_of == index)
+            places = places[np.argsort(row_of[places])]  # a disk reads from front to back at its best
             read_rows(self._shards[index], row_of[places], block, places)
         return block
 

@@ -68,6 +68,8 @@ class FeatureCache:
         self.description: dict[str, Any] = json.loads(tables.description)
         self._tables: Tables | None = tables
         self._images: list[str] | None = None
+        # A shard's rows stand in the order in which they came.
+        self._order = np.argsort(tables.keys) if tables.images is None else None
         self._unmapped: tuple[int, h5py.File] | None = None  # (process, its handle)
         if tables.features is None:
             _log.warning("%s cannot be memory-mapped (%s): reading it through h5py", self.path, _why_not(tables))
@@ -94,11 +96,11 @@ class FeatureCache:
         if not isinstance(key, str | bytes) or len(key) != KEY_DTYPE.itemsize:
             return False
         as_bytes = key.encode("utf-8", "replace") if isinstance(key, str) else bytes(key)
-        return bool(find(self.keys, np.array([as_bytes], KEY_DTYPE))[0] >= 0)
+        return bool(self._find(np.array([as_bytes], KEY_DTYPE))[0] >= 0)
 
     @property
     def keys(self) -> np.ndarray:
-        """Every key, shape (n,), dtype S64, strictly ascending, read-only."""
+        """Every key, shape (n,), dtype S64, read-only; strictly ascending (but not if the file is a shard)."""
         return self._opened().keys.view(np.ndarray)
 
     @property
@@ -139,7 +141,7 @@ class FeatureCache:
             If one is not in the cache, naming it.
         """
         wanted = key_array(keys)
-        rows = find(self.keys, wanted)
+        rows = self._find(wanted)
         if (missing := np.flatnonzero(rows < 0)).size:
             raise CacheError(
                 f"{len(missing)} of {len(wanted)} keys are not in {self.path}, the first is "
@@ -226,9 +228,15 @@ class FeatureCache:
         return {"path": self.path, "table_checksum": self._opened().table_checksum}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["path"])
-        if self._opened().table_checksum != state["table_checksum"]:
-            raise CacheError(f"{self.path} was published anew while it was in use; run the command again")
+        FeatureCache.__init__(self, state["path"])
+        self._refuse_another(state["table_checksum"])
+
+    def _find(self, wanted: np.ndarray) -> np.ndarray:
+        """The row of each key, -1 for one that is not there."""
+        if self._order is None:
+            return find(self.keys, wanted)
+        places = find(self.keys[self._order], wanted)
+        return np.where(places < 0, -1, self._order[places])
 
     def _opened(self) -> Tables:
         if self._tables is None:
@@ -238,8 +246,15 @@ class FeatureCache:
     def _through_h5py(self) -> h5py.Dataset:
         """The dataset, through a handle of this process's own: one from before a fork is not to be used."""
         if self._unmapped is None or self._unmapped[0] != os.getpid():
-            self._unmapped = os.getpid(), h5py.File(self.path, "r", locking=False)
+            with explained(self.path):
+                file = h5py.File(self.path, "r", locking=False)
+            self._unmapped = os.getpid(), file
+            self._refuse_another(int(file.attrs["table_checksum"]))  # the name may be a newer file's by now
         return self._unmapped[1]["features"]
+
+    def _refuse_another(self, table_checksum: int) -> None:
+        if self._opened().table_checksum != table_checksum:
+            raise CacheError(f"{self.path} was published anew while it was in use; run the command again")
 
 
 def _why_not(tables: Tables) -> str:

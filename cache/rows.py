@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from cache.errors import MIB, DamagedFileError, explained
-from cache.shard import FEATURE_DTYPE, Tables, row_checksum
+from cache.shard import FEATURE_DTYPE, NOT_IN_ONE_PIECE, Tables, row_checksum
 
 _BLOCK_BYTES = 64 * MIB
 
@@ -38,9 +38,10 @@ def read_rows(file: Tables, rows: np.ndarray, block: np.ndarray, places: np.ndar
     DamagedFileError
         At the first row that does not match its checksum.
     """
+    start = _start(file)
     with explained(file.path), file.path.open("rb", buffering=0) as raw:
         for row, place in zip(rows.tolist(), places.tolist(), strict=True):
-            raw.seek(file.offset + row * file.row_bytes)
+            raw.seek(start + row * file.row_bytes)
             _read_fully(raw, memoryview(block[place]).cast("B"))
             if row_checksum(file.keys[row], block[place]) != file.checksums[row]:
                 raise DamagedFileError(file.path, f"row {row} does not match its checksum")
@@ -66,10 +67,10 @@ def damaged_rows(file: Tables, on_rows: Callable[[int], None] = lambda count: No
     on_rows
         Called with the number of rows that were read since the last call.
     """
-    damaged = []
+    damaged: list[int] = []
     step = rows_per_block(file.row_bytes)
     with explained(file.path), file.path.open("rb", buffering=0) as raw:
-        raw.seek(file.offset)
+        raw.seek(_start(file))
         for start in range(0, len(file.keys), step):
             block = np.zeros((min(step, len(file.keys) - start), *file.shape), FEATURE_DTYPE)
             _read_fully(raw, memoryview(block).cast("B"))
@@ -78,6 +79,12 @@ def damaged_rows(file: Tables, on_rows: Callable[[int], None] = lambda count: No
                     damaged.append(row)
             on_rows(len(block))
     return damaged
+
+
+def _start(file: Tables) -> int:
+    if file.offset is None:
+        raise DamagedFileError(file.path, NOT_IN_ONE_PIECE)
+    return file.offset
 
 
 def _read_fully(file: io.FileIO, target: memoryview) -> None:

@@ -4,19 +4,19 @@ In: keys, their features row by row, and the description they were computed unde
 one. Who names the files, and which of them belong together, is left to the store and to publishing.
 
     /features   (n, views, tokens, channels) float16   contiguous, uncompressed: can be memory-mapped
-    /key        (n,) 64 ASCII bytes                     strictly ascending
+    /key        (n,) 64 ASCII bytes                     each once; ascending in the published cache
     /checksum   (n,) uint64                             XXH3-64 of the row's key followed by its feature bytes
     /image      (n,) UTF-8 bytes, padded with zeros     published cache only
     attributes  about, description, fingerprint, format_version, table_checksum
+
+A shard's rows stand in the order in which they came, so that they can go to the disk at once: its features are the
+first dataset in the file, and the tables follow when their length is known.
 
 Every number is little-endian. There are no time stamps, so equal content is equal bytes. HDF5 checksums its own
 structure (object headers of version 2), a row's checksum guards its key and features, `table_checksum` the rest.
 """
 
 import errno
-import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -35,19 +35,19 @@ CHECKSUM_DTYPE = np.dtype("<u8")
 # Fixed bounds, so that another HDF5 version writes the same bytes; v108 is the first with checksummed metadata.
 _LIBVER = ("v108", "v108")
 _PAGE_BYTES = 4096
-_BUFFERS_PER_WRITE = 1024  # what Linux and macOS take at once
-_WRITE_BYTES = 2**20
-_FLUSH_BYTES = 32 * 2**20
-_flush_data = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+_SCRATCH_BYTES = 2**18  # stays in the processor's cache
+_LARGE_ROW_BYTES = 2**14  # from here on a checksum's own time outweighs that of calling it
 _STRUCTURE_BYTES = 64 * 1024  # generous: superblock, object headers, alignment
 
-_ABOUT_FILE = "Cached image features. One row per image in every dataset; rows ascend by key."
+_ABOUT_PUBLISHED = "Cached image features. One row per image in every dataset; rows ascend by key."
+_ABOUT_SHARD = "Part of a store of image features. One row per image in every dataset, in no particular order."
 _ABOUT = {
     "features": "What the network computes from the image; view 0 is the deterministic one.",
     "key": "SHA-256 of the image file's bytes, hexadecimal.",
     "checksum": "XXH3-64 of the row's 64 key bytes followed by its feature bytes (little-endian).",
     "image": "Path of the image relative to the image root, UTF-8, padded with zero bytes.",
 }
+NOT_IN_ONE_PIECE = "its features do not lie in one piece as little-endian float16"
 _AXES = {"features": "image, view, token, channel"}
 Shape = tuple[int, int, int]
 
@@ -67,7 +67,7 @@ class Tables:
     shape
         (views, tokens, channels) of every row.
     keys
-        Shape (n,), dtype S64, strictly ascending.
+        Shape (n,), dtype S64, each once; strictly ascending in a published cache.
     checksums
         Shape (n,), uint64.
     images
@@ -114,16 +114,33 @@ def row_checksum(key: bytes, row: np.ndarray) -> int:
     return digest.intdigest()
 
 
-def record_dtype(shape: Shape) -> np.dtype:
-    """A key and its features, one behind the other: the bytes that `row_checksum` digests."""
-    return np.dtype([("key", KEY_DTYPE), ("features", FEATURE_DTYPE, shape)])
+class RowChecksums:
+    """`row_checksum` of many rows, of small ones several times as fast as one by one.
 
+    Parameters
+    ----------
+    shape
+        (views, tokens, channels) of every row.
+    """
 
-def record_checksums(records: np.ndarray) -> np.ndarray:
-    """`row_checksum` of each of n records of `record_dtype`, several times as fast; shape (n,), uint64."""
-    raw, size = memoryview(records.view(np.uint8)), records.dtype.itemsize
-    digests = [xxhash.xxh3_64_intdigest(raw[start : start + size]) for start in range(0, len(raw), size)]
-    return np.array(digests, CHECKSUM_DTYPE)
+    def __init__(self, shape: Shape) -> None:
+        # One behind the other, a key and its features take one call.
+        record = np.dtype([("key", KEY_DTYPE), ("features", FEATURE_DTYPE, shape)])
+        self._records = np.empty(max(1, _SCRATCH_BYTES // record.itemsize), record)
+
+    def __call__(self, keys: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Checksums of n keys (dtype S64) and their features (float16), shape (n,), uint64."""
+        if features[:1].nbytes >= _LARGE_ROW_BYTES:
+            digests = [row_checksum(key, row) for key, row in zip(keys, features, strict=True)]
+            return np.array(digests, CHECKSUM_DTYPE)
+        records, size, digests = self._records, self._records.dtype.itemsize, []
+        raw = memoryview(records.view(np.uint8))
+        for start in range(0, len(keys), len(records)):
+            part = slice(start, start + len(records))
+            count = len(keys[part])
+            records["key"][:count], records["features"][:count] = keys[part], features[part]
+            digests += [xxhash.xxh3_64_intdigest(raw[at : at + size]) for at in range(0, count * size, size)]
+        return np.array(digests, CHECKSUM_DTYPE)
 
 
 def _table_checksum(description: str, keys: np.ndarray, checksums: np.ndarray, images: np.ndarray | None) -> int:
@@ -134,108 +151,43 @@ def _table_checksum(description: str, keys: np.ndarray, checksums: np.ndarray, i
     return digest.intdigest()
 
 
-def write_file(
-    path: Path,
-    *,
-    description: str,
-    shape: Shape,
-    keys: np.ndarray,
-    checksums: np.ndarray,
-    rows: Iterable[np.ndarray],
-    images: np.ndarray | None = None,
-) -> None:
-    """Write a feature file, its rows as they come: none but the one in hand is kept in memory.
-
-    Parameters
-    ----------
-    path
-        The file to create; the caller renames it into place.
-    description
-        Canonical JSON.
-    shape
-        (views, tokens, channels).
-    keys
-        Shape (n,), dtype S64, strictly ascending, n > 0.
-    checksums
-        Shape (n,), uint64: `row_checksum` of each.
-    rows
-        n arrays, or fewer with a leading dimension, of `shape`, float16, C-contiguous, in the order of `keys`.
-    images
-        Shape (n,), bytes (dtype S…), UTF-8.
-
-    Raises
-    ------
-    OSError
-        Whatever the disk objects to.
-    """
-    structure, offset = _structure(description, shape, keys, checksums, images)
-    with path.open("wb") as file:
-        structure.replay(file)
-        file.seek(offset)
-        written_bytes = _write_rows(file.fileno(), rows)
-    if written_bytes != len(keys) * row_bytes(shape):
-        raise ValueError(f"{written_bytes} bytes of features came for {len(keys)} keys of shape {shape}")
-
-
-def _write_rows(descriptor: int, rows: Iterable[np.ndarray]) -> int:
-    """Write arrays one behind the other, the disk at work from early on; return the number of bytes."""
-    total_bytes = flushed_bytes = 0
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        flushing = pool.submit(lambda: None)
-        for batch in _batches(rows):
-            total_bytes += _write_all(descriptor, batch)
-            if flushing.done() and total_bytes - flushed_bytes >= _FLUSH_BYTES:
-                flushing.result()  # an error of the disk, which it tells only once
-                flushing, flushed_bytes = pool.submit(_flush_data, descriptor), total_bytes
-        flushing.result()
-    return total_bytes
-
-
-def _batches(rows: Iterable[np.ndarray]) -> Iterator[list[memoryview]]:
-    """What one system call takes: not too many, and no more than stays in the processor's cache."""
-    batch: list[memoryview] = []
-    for row in rows:
-        batch.append(memoryview(row).cast("B"))
-        if len(batch) == _BUFFERS_PER_WRITE or len(batch) * len(batch[0]) >= _WRITE_BYTES:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _write_all(descriptor: int, buffers: list[memoryview]) -> int:
-    """Write buffers without gathering them first, where the system can; it may take a part only, and is asked again."""
-    size_bytes = sum(len(buffer) for buffer in buffers)
-    while buffers:
-        # Windows has no writev.
-        written = os.writev(descriptor, buffers) if hasattr(os, "writev") else os.write(descriptor, buffers[0])
-        while buffers and written >= len(buffers[0]):
-            written -= len(buffers.pop(0))
-        if buffers:
-            buffers[0] = buffers[0][written:]
-    return size_bytes
-
-
-def _structure(
-    description: str, shape: Shape, keys: np.ndarray, checksums: np.ndarray, images: np.ndarray | None
+def published_structure(
+    description: str, shape: Shape, keys: np.ndarray, checksums: np.ndarray, images: np.ndarray
 ) -> tuple[WriteLog, int]:
-    """The file without its features, and the offset of the gap where they belong."""
+    """A published file without its features, and the offset of the gap where they belong."""
     log = WriteLog()
     options = {"alignment_threshold": _PAGE_BYTES, "alignment_interval": _PAGE_BYTES}
     with h5py.File(log, "w", libver=_LIBVER, **options) as file:
-        file.attrs["about"] = np.bytes_(_ABOUT_FILE)
-        file.attrs["description"] = _utf8(description)
-        file.attrs["fingerprint"] = np.bytes_(digest_of_text(description))
-        file.attrs["format_version"] = np.int64(FORMAT_VERSION)
-        file.attrs["table_checksum"] = np.uint64(_table_checksum(description, keys, checksums, images))
+        _describe(file, _ABOUT_PUBLISHED, description, _table_checksum(description, keys, checksums, images))
         _create(file, "key", keys.shape, KEY_DTYPE, keys)
         _create(file, "checksum", checksums.shape, CHECKSUM_DTYPE, checksums)
-        if images is not None:
-            _create(file, "image", images.shape, h5py.string_dtype("utf-8", images.dtype.itemsize), images)
+        _create(file, "image", images.shape, h5py.string_dtype("utf-8", images.dtype.itemsize), images)
         features = _create(file, "features", (len(keys), *shape), FEATURE_DTYPE, None)
         file.flush()
         offset = features.id.get_offset()
     return log, offset
+
+
+def shard_structure(description: str, shape: Shape, keys: np.ndarray, checksums: np.ndarray) -> tuple[WriteLog, int]:
+    """A shard without its features, and the offset of the gap where they belong: the same for any number of rows."""
+    log = WriteLog()
+    # Every object on a page of its own: what comes before the features has one size, whatever comes after.
+    with h5py.File(log, "w", libver=_LIBVER, alignment_threshold=1, alignment_interval=_PAGE_BYTES) as file:
+        features = _create(file, "features", (len(keys), *shape), FEATURE_DTYPE, None)
+        _describe(file, _ABOUT_SHARD, description, _table_checksum(description, keys, checksums, None))
+        _create(file, "key", keys.shape, KEY_DTYPE, keys)
+        _create(file, "checksum", checksums.shape, CHECKSUM_DTYPE, checksums)
+        file.flush()
+        offset = features.id.get_offset()
+    return log, offset
+
+
+def _describe(file: h5py.File, about: str, description: str, table_checksum: int) -> None:
+    file.attrs["about"] = np.bytes_(about)
+    file.attrs["description"] = _utf8(description)
+    file.attrs["fingerprint"] = np.bytes_(digest_of_text(description))
+    file.attrs["format_version"] = np.int64(FORMAT_VERSION)
+    file.attrs["table_checksum"] = np.uint64(table_checksum)
 
 
 def _create(
@@ -271,7 +223,7 @@ def read_tables(path: Path, *, mapped: bool = False) -> Tables:
     Raises
     ------
     DamagedFileError
-        If the content is not what `write_file` wrote.
+        If the content is not what a writer of this package wrote.
     CacheError
         If the file cannot be reached, which says nothing about its content.
     """
@@ -295,12 +247,15 @@ def _read_tables(raw: BinaryIO, path: Path, mapped: bool) -> Tables:
         if version != FORMAT_VERSION:
             raise DamagedFileError(path, f"format version {version}, this program reads {FORMAT_VERSION}")
         features = file["features"]
+        if features.ndim != 4:
+            raise DamagedFileError(path, f"features of shape {features.shape}, not (n, views, tokens, channels)")
+        views, tokens, channels = (int(length) for length in features.shape[1:])
         load = (lambda dataset: _map(raw, dataset)) if mapped else (lambda dataset: dataset[:])
         tables = Tables(
             path=path,
             fingerprint=bytes(file.attrs["fingerprint"]).decode("ascii"),
             description=bytes(file.attrs["description"]).decode("utf-8"),
-            shape=tuple(int(length) for length in features.shape[1:]),
+            shape=(views, tokens, channels),
             keys=load(file["key"]).astype(KEY_DTYPE, copy=False),
             checksums=load(file["checksum"]).astype(CHECKSUM_DTYPE, copy=False),
             images=load(file["image"]) if "image" in file else None,
@@ -336,11 +291,11 @@ def _check_tables(tables: Tables, features: h5py.Dataset) -> None:
     content = tables.description, tables.keys, tables.checksums, tables.images
     if digest_of_text(tables.description) != tables.fingerprint:
         raise DamagedFileError(tables.path, "its fingerprint is not that of its description")
-    if features.ndim != 4 or len(features) != len(tables.keys):
+    if len(features) != len(tables.keys):
         raise DamagedFileError(tables.path, f"features of shape {features.shape} for {len(tables.keys)} keys")
     if _table_checksum(*content) != tables.table_checksum:
         raise DamagedFileError(tables.path, "its tables do not match their checksum")
-    if np.any(tables.keys[1:] <= tables.keys[:-1]):
+    if tables.images is not None and np.any(tables.keys[1:] <= tables.keys[:-1]):
         raise DamagedFileError(tables.path, "its keys do not ascend")
 
 

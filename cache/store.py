@@ -13,7 +13,7 @@ from typing import Any
 
 from cache.errors import CacheError, DamagedFileError, ensure_room, explained
 from cache.fingerprint import SHORT_DIGITS, canonical_json, fingerprint
-from cache.shard import Shape, Tables, file_bytes, read_tables
+from cache.shard import NOT_IN_ONE_PIECE, Shape, Tables, file_bytes, read_tables
 from cache.writer import ShardWriter
 
 __all__ = ["SET_ASIDE", "FeatureStore", "ensure_room"]
@@ -112,11 +112,8 @@ class FeatureStore:
         except DamagedFileError as error:
             self.set_aside(path, error.reason)
             return None
-        if tables.fingerprint != self.fingerprint:
-            self.set_aside(path, f"its fingerprint is {tables.fingerprint[:SHORT_DIGITS]}, not this folder's")
-            return None
-        if tables.offset is None:
-            self.set_aside(path, "its features do not lie in one piece as little-endian float16")
+        if (reason := why_not_here(tables)) is not None:
+            self.set_aside(path, reason)
             return None
         if tables.shape != self.shape:
             raise CacheError(
@@ -124,6 +121,13 @@ class FeatureStore:
                 "put what decides the shape into the description"
             )
         return tables
+
+
+def why_not_here(shard: Tables) -> str | None:
+    """Why a good file is no good shard of the folder it lies in; None if it is one."""
+    if shard.fingerprint[:SHORT_DIGITS] != shard.path.parent.name:
+        return f"its fingerprint is {shard.fingerprint[:SHORT_DIGITS]}, not this folder's"
+    return NOT_IN_ONE_PIECE if shard.offset is None else None
 
 
 def set_aside(path: Path, reason: str) -> Path:

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from cache.atomic import TEMPORARY_SUFFIX, flush_to_disk
+from cache.atomic import TEMPORARY_SUFFIX, flush_to_disk, remove_partial_files
 from cache.errors import DamagedFileError, explained
 from cache.fingerprint import SHORT_DIGITS
+from cache.growing_shard import shard_name, write_shard
 from cache.lock import one_writer
 from cache.rows import blocks_of, damaged_rows, rows_per_block
-from cache.shard import Tables, read_tables
-from cache.store import SET_ASIDE, FeatureStore
-from cache.writer import remove_partial_files, shard_name, write_shard
+from cache.shard import NOT_IN_ONE_PIECE, Tables, read_tables
+from cache.store import SET_ASIDE, FeatureStore, why_not_here
 
 _log = logging.getLogger(__name__)
 
@@ -92,7 +92,11 @@ def _summary(folder: Path) -> StoreSummary:
     good, damaged = [], []
     for path in sorted(folder.glob("shard-*.h5")):
         try:
-            good.append(read_tables(path))
+            tables = read_tables(path)
+            if (reason := why_not_here(tables)) is None:
+                good.append(tables)
+            else:
+                damaged.append((path, reason))
         except DamagedFileError as error:
             damaged.append((path, error.reason))
     set_aside = [path.stat().st_size for path in (folder / SET_ASIDE).glob("*")]
@@ -147,8 +151,9 @@ def find_damage(path: Path, on_rows: Callable[[int], None] = lambda count: None)
         tables = read_tables(path)
     except DamagedFileError as error:
         return [Damage(path, None, error.reason)]
-    if tables.offset is None:
-        return [Damage(path, None, "its features do not lie in one piece as little-endian float16")]
+    reason = why_not_here(tables) if _is_store(path.parent) else NOT_IN_ONE_PIECE if tables.offset is None else None
+    if reason is not None:
+        return [Damage(path, None, reason)]
     return [Damage(path, row, "does not match its checksum") for row in damaged_rows(tables, on_rows)]
 
 
@@ -169,6 +174,9 @@ def repair(store: FeatureStore, path: Path) -> int:
         tables = read_tables(path)
     except DamagedFileError as error:
         store.set_aside(path, error.reason)
+        return 0
+    if (reason := why_not_here(tables)) is not None:
+        store.set_aside(path, reason)
         return 0
     bad = damaged_rows(tables)
     if not bad:  # read well this time: nothing to mend
@@ -330,7 +338,8 @@ def free(garbage: Garbage, wanted: Set[str]) -> None:
     """
     folder = garbage.store.folder
     if garbage.kind == "keys":
-        keep_only(open_store(garbage.store), wanted)
+        if (store := open_store(garbage.store)) is not None:  # else its last shard is gone by now
+            keep_only(store, wanted)
     elif garbage.kind == "set-aside":
         with explained(folder):
             shutil.rmtree(folder / SET_ASIDE)

@@ -7,7 +7,10 @@ and the gap that HDF5 left for the features is filled row by row without ever be
 
 import io
 import os
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer  # collections.abc has it from Python 3.12
 
 
 class WriteLog(io.RawIOBase):
@@ -33,7 +36,7 @@ class WriteLog(io.RawIOBase):
     def tell(self) -> int:
         return self._position
 
-    def write(self, data: bytes | memoryview) -> int:
+    def write(self, data: "Buffer") -> int:
         content = bytes(data)
         if not content:
             return 0  # as in a real file, nothing written beyond the end does not move the end
@@ -42,7 +45,7 @@ class WriteLog(io.RawIOBase):
         self.size = max(self.size, self._position)
         return len(content)
 
-    def readinto(self, target: bytearray | memoryview) -> int:
+    def readinto(self, target: "Buffer") -> int:
         view = memoryview(target).cast("B")
         count = max(0, min(len(view), self.size - self._position))
         view[:count] = bytes(count)

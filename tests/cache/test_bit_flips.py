@@ -14,6 +14,7 @@ import pytest
 from cache import CacheError, FeatureCache
 from tests.cache.extraction import extract, keys_of, store_at
 
+WIDE = (2, 3, 200)  # most of a shard's bytes are features, as they are in a real one
 FLIPS = int(os.environ.get("CACHE_FLIPS", "1000"))
 
 
@@ -58,8 +59,8 @@ def undetected_flips(path: Path, positions: list[int], bits: random.Random) -> l
 def file(request, tmp_path) -> Path:
     if request.param == "published":
         return request.getfixturevalue("published")
-    extract(tmp_path, keys_of(30))
-    return store_at(tmp_path).shards()[0].path
+    extract(tmp_path, keys_of(30), shape=WIDE)
+    return store_at(tmp_path, WIDE).shards()[0].path
 
 
 def test_every_flip_is_found_or_lies_in_bytes_that_hold_nothing(file):

@@ -179,16 +179,53 @@ def test_the_dataset_pairs_features_with_labels(published):
         assert same_bits(FeatureDataset(cache, KEYS)[2], features_of(KEYS[2:3])[0])
 
 
+def append_and_publish(root: Path, published, stop) -> None:
+    """Until told to stop: more images into the store, one by one, and a new file in the old one's place each time."""
+    for count in range(31, 10_000):
+        if stop.is_set():
+            return
+        keys = keys_of(count)
+        extract(root / "store", keys)
+        publish(store_at(root / "store"), keys, keys, root / "features")
+        published.value = count
+
+
 @pytest.mark.parametrize("method", ["spawn", "fork"])
-def test_the_workers_of_a_real_data_loader_read_the_same_bits(published, method):
+def test_the_workers_of_a_data_loader_see_one_set_while_a_writer_appends_and_publishes(published, tmp_path, method):
     from torch.utils.data import DataLoader
 
-    with FeatureCache(published) as cache:
-        dataset = FeatureDataset(cache, KEYS, labels=list(range(30)))
-        loader = DataLoader(dataset, batch_size=8, num_workers=1, multiprocessing_context=method)
-        batches = [(features.numpy(), labels.tolist()) for features, labels in loader]
-    assert [label for _, labels in batches for label in labels] == list(range(30))
-    assert same_bits(np.concatenate([features for features, _ in batches]), features_of(KEYS))
+    forked = multiprocessing.get_context("fork")
+    latest, stop = forked.Value("i", 30), forked.Event()
+    writer = forked.Process(target=append_and_publish, args=(tmp_path, latest, stop))
+    cache = FeatureCache(published)
+    loader = DataLoader(
+        FeatureDataset(cache, KEYS, labels=list(range(30))), batch_size=3, num_workers=2,
+        multiprocessing_context=method, persistent_workers=True,
+    )  # fmt: skip
+    batches = iter(loader)
+    epoch, epochs = [next(batches), next(batches)], 0  # both workers have opened the file
+    writer.start()
+    epoch += batches
+    try:
+        while latest.value < 34:  # several new files, each with other rows at the same places
+            assert same_bits(np.concatenate([features.numpy() for features, _ in epoch]), features_of(KEYS))
+            assert [label for _, labels in epoch for label in labels.tolist()] == list(range(30))
+            epoch, epochs = list(loader), epochs + 1
+    finally:
+        stop.set()
+        writer.join(60)
+    assert writer.exitcode == 0
+    assert epochs > 0
+    assert same_bits(cache.get(KEYS), features_of(KEYS))
+    assert len(FeatureCache(published)) == latest.value
+
+
+def test_a_forked_reader_through_h5py_refuses_the_file_that_took_the_place_of_its_own(published, tmp_path):
+    compress(published)
+    cache = FeatureCache(published)
+    publish(store_at(tmp_path / "store"), KEYS[:3], KEYS[:3], published.parent)
+    with pytest.raises(CacheError, match="published anew"):
+        cache.get(KEYS[:1])
 
 
 @pytest.mark.parametrize(("options", "message"), [({"view": 2}, "no view 2"), ({"labels": [1]}, "1 labels for 30")])

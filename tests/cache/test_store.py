@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cache import CacheError, FeatureCache, FeatureStore, publish
+from cache import CacheError, FeatureCache, FeatureStore, find_damage, list_stores, publish, repair, row_file
 from tests.cache.extraction import (
     DESCRIPTION,
     SHAPE,
@@ -72,10 +72,10 @@ def test_an_exception_keeps_the_appended_rows_and_goes_on(tmp_path):
     assert store_at(tmp_path).keys() == set(keys_of(3))
 
 
-def test_equal_rows_make_equal_shards_whatever_their_order(tmp_path):
+def test_equal_rows_make_equal_shards_whatever_the_batches(tmp_path):
     keys = keys_of(7)
     extract(tmp_path / "a", keys)
-    extract(tmp_path / "b", keys[::-1], batch_size=3)
+    extract(tmp_path / "b", keys, batch_size=3)
     (one,), (other,) = store_at(tmp_path / "a").shards(), store_at(tmp_path / "b").shards()
     assert one.path.name == other.path.name
     assert one.path.read_bytes() == other.path.read_bytes()
@@ -185,6 +185,16 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_repair_sets_a_shard_aside_that_cannot_be_trusted_as_a_whole(tmp_path, damage):
+    extract(tmp_path, KEYS)
+    (shard,) = store_at(tmp_path).shards()
+    damage(shard.path)
+    assert repair(store_at(tmp_path), shard.path) == 0
+    assert (shard.path.parent / "set-aside" / shard.path.name).exists()
+    assert store_at(tmp_path).keys() == set()
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_a_damaged_shard_is_named_set_aside_and_computed_again(tmp_path, caplog, damage):
     keys = keys_of(9)
     extract(tmp_path, keys[:4])
@@ -192,6 +202,10 @@ def test_a_damaged_shard_is_named_set_aside_and_computed_again(tmp_path, caplog,
     extract(tmp_path, keys)
     damage(shard.path)
     damaged_bytes = shard.path.read_bytes()
+    (found,) = find_damage(shard.path)
+    assert (found.path, found.row) == (shard.path, None)
+    (summary,) = (store for store in list_stores(tmp_path) if store.folder == shard.path.parent)
+    assert summary.damaged == [(shard.path, found.reason)]
     with caplog.at_level(logging.WARNING, "cache"):
         assert store_at(tmp_path).keys() == set(keys[4:])
     assert shard.path.name in caplog.text
@@ -209,3 +223,33 @@ def test_what_was_set_aside_earlier_is_not_overwritten(tmp_path):
         assert store_at(tmp_path).keys() == set()
     kept = {path.read_bytes() for path in (shard.path.parent / "set-aside").iterdir()}
     assert kept == {b"first", b"second", b"third"}
+
+
+def test_an_append_that_is_interrupted_halfway_leaves_its_rows_out_and_no_trace(tmp_path, monkeypatch):
+    keys = keys_of(6)
+    write = row_file._write_at
+
+    def interrupted(descriptor: int, content: memoryview, offset: int) -> None:
+        write(descriptor, content[:100], offset)
+        raise KeyboardInterrupt
+
+    with store_at(tmp_path).writer() as writer:
+        for first in (0, 3):  # as the first rows of a shard, and behind others
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
+                patch.setattr(row_file, "_write_at", interrupted)
+                writer.append(keys[first : first + 2], features_of(keys[first : first + 2]))
+            writer.append(keys[first + 2 : first + 3], features_of(keys[first + 2 : first + 3]))
+    kept = [keys[2], keys[5]]
+    assert store_at(tmp_path).keys() == set(kept)
+    publish(store_at(tmp_path), kept, kept, tmp_path / "features")
+    assert same_bits(FeatureCache(tmp_path / "features").get(kept), features_of(kept))
+
+
+def test_an_interrupted_writer_without_a_row_leaves_nothing(tmp_path, monkeypatch):
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(row_file, "_write_at", interrupted)
+    with pytest.raises(KeyboardInterrupt), store_at(tmp_path).writer() as writer:
+        writer.append(KEYS, features_of(KEYS))
+    assert [path.name for path in store_at(tmp_path).folder.iterdir()] == [".lock"]
