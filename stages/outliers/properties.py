@@ -84,7 +84,8 @@ def measure(image: Image.Image) -> tuple[float, ...]:
     small.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR)
     luma = small.convert("L")
     pixels = np.asarray(small)
-    chroma = pixels.max(axis=2) - pixels.min(axis=2)
+    red, green, blue = np.moveaxis(pixels, 2, 0)  # a maximum over the short last axis takes forty times as long
+    chroma = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
     return (
         ImageStat.Stat(luma).mean[0] / 255,
         ImageStat.Stat(small.convert("HSV")).mean[1] / 255,
