@@ -140,6 +140,16 @@ def h5py_row_by_row(features: np.ndarray, folder: Path) -> Read:
     return lambda rows: np.stack([dataset[row] for row in rows])
 
 
+def h5py_opened_for_each_row(features: np.ndarray, folder: Path) -> Read:
+    """What most scripts do, since an open file does not survive a DataLoader's fork: open it in `__getitem__`."""
+
+    def read_row(row: int) -> np.ndarray:
+        with h5py.File(folder / "row-chunks.h5", "r") as file:
+            return file["features"][row]
+
+    return lambda rows: np.stack([read_row(row) for row in rows])
+
+
 def lmdb_rows(features: np.ndarray, folder: Path) -> Read:
     environment = lmdb.open(str(folder / "lmdb"), map_size=2 * features.nbytes + 2**28, sync=False)
     with environment.begin(write=True) as transaction:
@@ -163,6 +173,7 @@ CONTENDERS = {
     "h5py, the same file": h5py_same_file,
     "h5py, one chunk a row": h5py_row_chunks,
     "h5py, one chunk a row, row by row": h5py_row_by_row,
+    "the same, file opened for each": h5py_opened_for_each_row,
     "h5py, one chunk a row, gzip": h5py_gzip,
     "LMDB": lmdb_rows,
 }

@@ -6,6 +6,7 @@ the same pages of the file. Nothing is written.
 
 import json
 import logging
+import mmap
 import os
 from pathlib import Path
 from types import TracebackType
@@ -88,6 +89,12 @@ class FeatureCache:
         if self._unmapped is not None:
             self._unmapped[1].close()
             self._unmapped = None
+
+    def release(self) -> None:
+        """Give back the memory of what has been read: after one pass over everything, say. It can be read again."""
+        pages = getattr(self.features, "base", None)
+        if isinstance(pages, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            pages.madvise(mmap.MADV_DONTNEED)
 
     def __len__(self) -> int:
         return len(self._opened().keys)

@@ -66,12 +66,14 @@ class LabelledFeatures:
         means = np.empty((len(self.features), self.features.shape[-1]), dtype=np.float32)
         for rows in blocks(self.features):
             self.features[rows, 0].mean(axis=1, dtype=np.float32, out=means[rows[0] : rows[-1] + 1])
+        self.features.release()
         return means
 
     def pooled_views(self) -> Iterator[np.ndarray]:
         """Every view's mean over tokens, a sequence of one, block by block, each `(m, views, 1, channels)`, float16."""
         for rows in blocks(self.features):
             yield self.features[rows].mean(axis=2, keepdims=True, dtype=np.float32).astype(np.float16)
+        self.features.release()
 
 
 @dataclass(frozen=True)

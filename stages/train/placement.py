@@ -60,6 +60,10 @@ class CachedFeatures:
         rows, views = index if isinstance(index, tuple) else (index, None)
         return self._cache.take(np.atleast_1d(self._rows[rows]), views)
 
+    def release(self) -> None:
+        """Give back the memory of what has been read; it can be read again."""
+        self._cache.release()
+
 
 FeatureArray = np.ndarray | torch.Tensor | CachedFeatures
 

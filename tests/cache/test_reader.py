@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from cache import CacheError, FeatureCache, FeatureDataset, publish
+from cache import CacheError, FeatureCache, FeatureDataset, FeatureStore, publish
 from tests.cache.extraction import SHAPE, extract, features_of, key_of, keys_of, name_of, same_bits, store_at
 
 KEYS = keys_of(30)
@@ -261,3 +261,30 @@ def test_take_reads_the_views_asked_for(published, mapped):
         assert same_bits(cache.take(rows, 1), everything[rows, 1])
         assert same_bits(cache.take(rows, np.array([0, 1, 1, 0])), everything[rows, [0, 1, 1, 0]])
         assert cache.take(rows[:0], 1).shape == (0, *SHAPE[1:])
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="asks Linux which pages are in memory")
+def test_released_pages_leave_memory_and_can_be_read_again(tmp_path):
+    rows = np.random.default_rng(0).standard_normal((64, 1, 1, 65_536)).astype(np.float16)
+    keys = [f"{number:064x}" for number in range(len(rows))]
+    store = FeatureStore(tmp_path / "store", {"arch": "none"}, rows.shape[1:])
+    with store.writer() as writer:
+        writer.append(keys, rows)
+    with FeatureCache(publish(store, keys, keys, tmp_path / "features")) as cache:
+        assert np.array_equal(cache.get(keys), rows)
+        assert resident_bytes(cache.path) > rows.nbytes
+        cache.release()
+        assert resident_bytes(cache.path) < rows.nbytes / 8
+        assert np.array_equal(cache.get(keys), rows)
+
+
+def resident_bytes(path):
+    """What this process's maps of a file hold in memory."""
+    lines = Path("/proc/self/smaps").read_text().splitlines()
+    ours, total = False, 0
+    for line in lines:
+        if "-" in line.split(" ", 1)[0]:
+            ours = line.endswith(str(path))
+        elif ours and line.startswith("Rss:"):
+            total += 1024 * int(line.split()[1])
+    return total
