@@ -20,6 +20,7 @@ from stages.errors import StageError
 from stages.train.placement import FeatureArray
 
 BATCH_SIZE = 1024
+SMALLEST = 1e-30  # whose reciprocal square root is still a number; float16 ends long before
 # What every user of a head needs of its card, so that one written by an older version is refused in one place.
 CARD_KEYS = {"target", "classes", "shape", "fingerprint", "labels_sha256", "temperature", "epoch", "settings"}
 
@@ -69,7 +70,7 @@ class LSTMHead(nn.Module):
         )  # fmt: skip
         states = hidden_size * (2 if bidirectional else 1)
         self.attention = nn.Linear(states, 1) if readout == "attention" else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
         self.linear = nn.Linear(states, classes)
         self.skip = nn.Linear(channels, classes) if skip != "none" else None
         if self.skip is not None:
@@ -88,7 +89,7 @@ class LSTMHead(nn.Module):
             tokens = tokens * dropout_mask((len(tokens), 1, tokens.shape[2]), self.feature_dropout, tokens.device)
         inputs = tokens if self.projection is None else self.projection(tokens)
         states = self._one_step(inputs) if inputs.shape[1] == 1 else self.lstm(inputs)[0]
-        logits = self.linear(self.dropout(self._read_out(states)))
+        logits = self.linear(self._dropped(self._read_out(states)))
         return logits if self.skip is None else logits + self.skip(tokens.mean(dim=1))
 
     def flattened(self, features: torch.Tensor) -> torch.Tensor:
@@ -100,7 +101,12 @@ class LSTMHead(nn.Module):
         if self.input_power == 1.0:
             return features
         sizes = features.abs()
-        return (sizes.sqrt_() if self.input_power == 0.5 else sizes.pow_(self.input_power)).copysign_(features)
+        if self.input_power == 0.5:
+            # The square root itself takes seven times as long on some processors.
+            sizes.mul_(sizes.clamp_min(SMALLEST).rsqrt_())
+        else:
+            sizes.pow_(self.input_power)
+        return sizes.copysign_(features)
 
     def normalised(self, features: torch.Tensor) -> torch.Tensor:
         """What both paths see of features of any shape `(…, channels)`, float32."""
@@ -125,8 +131,14 @@ class LSTMHead(nn.Module):
             enters, _, cell, leaves = gates.unflatten(-1, (len(names), 4, self.hidden_size)).unbind(-2)
             inputs = (leaves.sigmoid() * (enters.sigmoid() * cell.tanh()).tanh()).flatten(-2)
             if layer + 1 < self.lstm.num_layers:
-                inputs = F.dropout(inputs, self.lstm.dropout, self.training)
+                inputs = self._dropped(inputs)
         return inputs
+
+    def _dropped(self, states: torch.Tensor) -> torch.Tensor:
+        """Dropout of activations, in training."""
+        if not (self.training and self.dropout):
+            return states
+        return states * dropout_mask(states.shape, self.dropout, states.device)
 
     def _read_out(self, states: torch.Tensor) -> torch.Tensor:
         """Map states `(n, tokens, units)` to one vector an image, `(n, units)`."""
