@@ -49,7 +49,5 @@ def logistic_regression(
     """
     x = StandardScaler().fit(pooled[train]).transform(pooled)
     strengths = sorted(strengths)
-    solutions = logistic_path(x[train], labels[train], strengths)
-    best = best_on(x[val], labels[val], solutions)
-    weights, biases = solutions[best]
+    best, (weights, biases) = best_on(x[val], labels[val], logistic_path(x[train], labels[train], strengths))
     return softmax(x @ weights.T + biases, axis=1), strengths[best]
