@@ -10,9 +10,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from stages.clean.hashes import hash_picture
+from stages.clean.hashes import ENOUGH_PX, hash_picture
 from stages.clean.settings import CleanSettings
 from stages.images import UnusableImage, load_pixels, open_image, read_image_bytes
+
+DECODED_PX = 4 * ENOUGH_PX
 
 
 @dataclass(frozen=True)
@@ -56,20 +58,21 @@ def check_image(root: Path, name: str, settings: CleanSettings) -> CheckedImage:
     try:
         encoded = read_image_bytes(root, name)
         image = open_image(encoded, max_pixels=settings.max_pixels)
+        width, height = image.size
         if min(image.size) < settings.min_side_px:
-            width, height = image.size
             raise UnusableImage("too_small", f"{width} x {height} pixels, shorter than {settings.min_side_px}")
         mode = image.mode
-        # All of a JPEG's data is read and checked, but of its three planes only the one that is hashed is transformed.
-        image.draft("L", None)
+        # All of a JPEG's data is read and checked, but only what is hashed is transformed: one of its three planes, at
+        # the smallest scale that leaves enough to average.
+        image.draft("L", (DECODED_PX, DECODED_PX))
         load_pixels(image)
         hashes = _hash(image)
     except UnusableImage as problem:
         return CheckedImage(reason=problem.reason, detail=problem.detail)
     return CheckedImage(
         sha256=hashlib.sha256(encoded).hexdigest(),
-        width=image.width,
-        height=image.height,
+        width=width,
+        height=height,
         mode=mode,
         hashes=hashes.hex(),
     )

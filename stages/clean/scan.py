@@ -21,7 +21,7 @@ import xxhash
 
 from stages.clean.settings import CleanSettings
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 COMMIT_EVERY_S = 10.0
 # A file changed so shortly before it was looked at may change again without its time showing it.
 TOO_FRESH_S = 2.0

@@ -141,6 +141,26 @@ def test_a_file_cut_short_is_never_good(image_root: Path, save_picture: Save, su
     assert check_image(image_root, path.name, SETTINGS).reason in {"truncated", "decode_error", "not_an_image"}
 
 
+@pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_large_jpeg_is_checked_to_its_end_and_described_as_it_is_stored(
+    image_root: Path, save_picture: Save, progressive: bool, kept: float
+) -> None:
+    """It is decoded at a reduced scale, which must show neither in what is found nor in what is missed."""
+    path = save_picture("large.jpg", 9, (2300, 1600), quality=90, progressive=progressive)
+    save_picture("large.png", 9, (2300, 1600))
+    found, lossless = (check_image(image_root, f"large.{suffix}", SETTINGS) for suffix in ("jpg", "png"))
+    assert (found.width, found.height) == (2300, 1600)
+    coarse, fine = (
+        int.from_bytes(bytes.fromhex(found.hashes)[part]) ^ int.from_bytes(bytes.fromhex(lossless.hashes)[part])
+        for part in (slice(0, 8), slice(8, 40))
+    )
+    assert coarse.bit_count() <= 2
+    assert fine.bit_count() <= SETTINGS.confirm_bits // 2
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+    assert check_image(image_root, "large.jpg", SETTINGS).reason == "truncated"
+
+
 def test_the_mode_is_that_of_the_file(image_root: Path) -> None:
     for mode in ("RGB", "L", "CMYK"):
         Image.new(mode, (64, 64)).save(image_root / f"{mode}.jpg")
