@@ -49,5 +49,7 @@ def logistic_regression(
     """
     x = StandardScaler().fit(pooled[train]).transform(pooled)
     strengths = sorted(strengths)
-    best, (weights, biases) = best_on(x[val], labels[val], logistic_path(x[train], labels[train], strengths))
+    solutions = logistic_path(x[train], labels[train], strengths)
+    best = best_on(x[val], labels[val], solutions)
+    weights, biases = solutions[best]
     return softmax(x @ weights.T + biases, axis=1), strengths[best]

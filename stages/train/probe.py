@@ -5,8 +5,6 @@ the two paths' calibrated ones, a geometric mean of probabilities. Two models th
 together than either (Hinton, "Training products of experts by minimizing contrastive divergence", 2002).
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from scipy.special import logsumexp
@@ -19,8 +17,6 @@ from stages.train.placement import FeatureArray, blocks
 # Inverse strengths of the regularisation (scikit-learn's C) to try, ascending; without val the middle one is taken.
 STRENGTHS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.1)
 STRENGTH_WITHOUT_VAL = 0.001
-# Weaker regularisation takes more iterations: after so many strengths that are no better, the search ends.
-PATIENCE = 2
 CHANNELS = 256
 
 
@@ -47,12 +43,12 @@ def blend_with_probe(
     std[std < 1e-6] = 1.0
     x /= std
     if val is None:
-        weights, biases = next(_of_all_classes(x, labels[train], classes, (STRENGTH_WITHOUT_VAL,)))
+        weights, biases = _of_all_classes(x, labels[train], classes, (STRENGTH_WITHOUT_VAL,))[0]
         of_lstm = of_probe = 1.0
     else:
         z = _path_inputs(head, features, val) / std
         solutions = _of_all_classes(x, labels[train], classes, STRENGTHS)
-        _, (weights, biases) = best_on(z, labels[val], solutions, PATIENCE)
+        weights, biases = solutions[best_on(z, labels[val], solutions)]
         of_lstm = fit_temperature(predict_rows(head, features, val), labels[val])
         of_probe = fit_temperature(z @ weights.T + biases, labels[val])
     for parameter in (head.linear.weight, head.linear.bias):
@@ -61,18 +57,22 @@ def blend_with_probe(
     head.skip.bias.copy_(torch.from_numpy(biases / (2 * of_probe)))
 
 
-def _of_all_classes(x: np.ndarray, y: np.ndarray, classes: int, strengths: tuple[float, ...]) -> Iterator[Solution]:
+def _of_all_classes(x: np.ndarray, y: np.ndarray, classes: int, strengths: tuple[float, ...]) -> list[Solution]:
     """`logistic_path`; classes that no image has get the probability of half an image, whatever the features say."""
     seen, y_seen = np.unique(y, return_inverse=True)
     if len(seen) == classes:
-        yield from logistic_path(x, y, strengths)
-        return
-    alone = (np.zeros((1, x.shape[1])), np.zeros(1))  # of a single class there is nothing to solve
-    for weights, biases in [alone] if len(seen) == 1 else logistic_path(x, y_seen, strengths):
+        return logistic_path(x, y, strengths)
+    if len(seen) == 1:
+        solutions = [(np.zeros((1, x.shape[1])), np.zeros(1))] * len(strengths)
+    else:
+        solutions = logistic_path(x, y_seen, strengths)
+    found = []
+    for weights, biases in solutions:
         all_weights = np.zeros((classes, x.shape[1]), dtype=weights.dtype)
         all_biases = np.full(classes, logsumexp(biases) + np.log(0.5 / len(y)), dtype=biases.dtype)
         all_weights[seen], all_biases[seen] = weights, biases
-        yield all_weights, all_biases
+        found.append((all_weights, all_biases))
+    return found
 
 
 def _path_inputs(head: LSTMHead, features: FeatureArray, rows: np.ndarray) -> np.ndarray:
