@@ -101,7 +101,7 @@ def beside_one_batch(data: LabelledFeatures, options: argparse.Namespace) -> Non
             measure_bare = lambda: one_batch(placed, data, train, settings, plain=True)  # noqa: B023, E731
             title = f"{data.features.shape[2]} x 2,048, batch {batch_size}, {placement}"
             contenders = {"our loop": measure_ours, "the same step on one batch": measure_step}
-            compare(title, contenders | {"without mix-up and average": measure_bare}, options.rounds)
+            compare(title, contenders | {"the bare model": measure_bare}, options.rounds)
 
 
 def ours(features: FeatureArray, data: LabelledFeatures, train: np.ndarray, settings: TrainSettings) -> float:
@@ -118,7 +118,7 @@ def one_batch(
 ) -> float:
     """Images per second of forward, loss, backward, clipping and AdamW on a batch that is in memory; no score is kept.
 
-    Mix-up and the average of weights are part of our step by default; `plain` leaves them out.
+    Mix-up and the average of weights are part of our step by default; `plain` leaves them out: the bare model.
     """
     device = choose_device()
     torch.manual_seed(0)

@@ -17,6 +17,7 @@ def test_it_measures_all_its_parts_on_a_small_collection(tmp_path: Path) -> None
     assert (
         len(re.findall(r"^[14] x 2,048, batch 64, (?:ram|stream): our loop [\d,]+ images/s$", done.stdout, re.M)) == 4
     )
+    assert done.stdout.count(" x the same step on one batch (") == 4
     assert done.stdout.count(" x the bare model (") == 4
     assert done.stdout.count(" x usual, ") == 2
     assert len(re.findall(r"to early stop with .* val macro F1 0\.\d+", done.stdout)) == 2
