@@ -44,6 +44,7 @@ class GrowingShard:
         self._store = store
         self._chunks: list[tuple[int, np.ndarray, np.ndarray]] = []  # (rows up to here, keys, checksums)
         self._finished = False
+        self._row_bytes = row_bytes(store.shape)
         _, self._offset = self._structure(np.zeros(1, KEY_DTYPE), np.zeros(1, CHECKSUM_DTYPE))
         self._refuse_another_folder()
         self._temporary = store.folder / f".shard.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
@@ -60,9 +61,12 @@ class GrowingShard:
     ) -> None:
         self.drop()
 
-    def append(self, keys: np.ndarray, checksums: np.ndarray, features: np.ndarray) -> None:
-        """Write rows. The tables grow last: interrupted before that, all of these rows are left out."""
-        self._rows.write(features, len(self) * row_bytes(self._store.shape))
+    def write(self, features: np.ndarray) -> None:
+        """Write rows behind those that count; they do not count yet, and are written over if they never do."""
+        self._rows.write(features, len(self) * self._row_bytes)
+
+    def count(self, keys: np.ndarray, checksums: np.ndarray) -> None:
+        """Take the rows that were written last into the tables, in one step that cannot be interrupted half way."""
         self._chunks.append((len(self) + len(keys), keys.copy(), checksums))
 
     def finish(self) -> None:
@@ -117,7 +121,8 @@ def write_shard(store: "FeatureStore", keys: np.ndarray, checksums: np.ndarray, 
     with explained(store.folder, file_bytes(len(keys), store.shape)), GrowingShard(store) as shard:
         for block in blocks:
             part = slice(len(shard), len(shard) + len(block))
-            shard.append(keys[part], checksums[part], block)
+            shard.write(block)
+            shard.count(keys[part], checksums[part])
         shard.finish()
 
 

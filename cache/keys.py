@@ -10,6 +10,7 @@ import numpy as np
 from cache.errors import CacheError
 
 KEY_DIGITS = 64
+_DIGITS = b"0123456789abcdef"
 KEY_DTYPE = np.dtype(f"S{KEY_DIGITS}")
 Keys = Sequence[str] | np.ndarray
 
@@ -41,10 +42,9 @@ def key_array(keys: Keys) -> np.ndarray:
         raise CacheError(f"expected a sequence of keys (text), not {array.dtype} of shape {array.shape}")
     if array.dtype != KEY_DTYPE:
         array = _as_bytes(array)
-    digits = np.ascontiguousarray(array).view(np.uint8).reshape(len(array), KEY_DIGITS)
-    good = ((digits >= ord("0")) & (digits <= ord("9"))) | ((digits >= ord("a")) & (digits <= ord("f")))
-    if not good.all():
-        _refuse(array[np.argmin(good.all(axis=1))])
+    if array.tobytes().translate(None, _DIGITS):
+        # NumPy hides the zero bytes that a short key ends with.
+        _refuse(next(key for key in array if len(key) < KEY_DIGITS or key.translate(None, _DIGITS)))
     return array
 
 

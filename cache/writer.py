@@ -50,6 +50,7 @@ class ShardWriter:
         self._checksums = RowChecksums(store.shape)
         self._shard: GrowingShard | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shard-writer")
+        self._checksum_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checksums")
         self._finishing: Future[None] | None = None
         self._known: set[bytes] = set()
         self._broken = False
@@ -82,6 +83,7 @@ class ShardWriter:
         finally:
             self._open = False
             self._thread.shutdown()
+            self._checksum_thread.shutdown()
             if self._shard is not None:
                 self._shard.drop()
             self._cleanup.close()
@@ -143,7 +145,10 @@ class ShardWriter:
             try:
                 if self._shard is None:
                     self._shard = GrowingShard(self._store)
-                self._shard.append(keys, self._checksums(keys, features), features)
+                # The system takes a copy of the rows meanwhile.
+                checksums = self._checksum_thread.submit(self._checksums, keys, features)
+                self._shard.write(features)
+                self._shard.count(keys, checksums.result())
             except OSError:
                 self._broken = True  # leaving the block shall not try it a second time
                 if self._shard is not None:
