@@ -46,9 +46,9 @@ class GrowingShard:
         self._finished = False
         self._row_bytes = row_bytes(store.shape)
         _, self._offset = self._structure(np.zeros(1, KEY_DTYPE), np.zeros(1, CHECKSUM_DTYPE))
-        self._refuse_another_folder()
         self._temporary = store.folder / f".shard.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
-        self._rows = RowFile(self._temporary, self._offset)
+        # Made with the first rows: by then whoever is interrupted has this object, and can drop what there is.
+        self._rows: RowFile | None = None
 
     def __len__(self) -> int:
         return self._chunks[-1][0] if self._chunks else 0
@@ -63,6 +63,9 @@ class GrowingShard:
 
     def write(self, features: np.ndarray) -> None:
         """Write rows behind those that count; they do not count yet, and are written over if they never do."""
+        if self._rows is None:
+            self._refuse_another_folder()
+            self._rows = RowFile(self._temporary, self._offset)
         self._rows.write(features, len(self) * self._row_bytes)
 
     def count(self, keys: np.ndarray, checksums: np.ndarray) -> None:
@@ -70,8 +73,8 @@ class GrowingShard:
         self._chunks.append((len(self) + len(keys), keys.copy(), checksums))
 
     def finish(self) -> None:
-        """Write the tables, wait for the disk, give the file its name; a second call does nothing."""
-        if self._finished:
+        """Write the tables, wait for the disk, give the file its name; without rows or a second time, do nothing."""
+        if self._finished or self._rows is None:
             return
         keys, checksums = (np.concatenate([chunk[part] for chunk in self._chunks]) for part in (1, 2))
         structure, offset = self._structure(keys, checksums)
@@ -90,7 +93,8 @@ class GrowingShard:
     def drop(self) -> None:
         """Remove what has no name yet; whether that succeeds is for the next writer, who tries again."""
         with contextlib.suppress(OSError):
-            self._rows.close(failed=True)
+            if self._rows is not None:
+                self._rows.close(failed=True)
             self._temporary.unlink(missing_ok=True)
 
     def _structure(self, keys: np.ndarray, checksums: np.ndarray) -> tuple[WriteLog, int]:

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cache import CacheError, FeatureCache, FeatureStore, find_damage, list_stores, publish, repair, row_file
+from cache.lock import LOCK_NAME
+from cache.row_file import RowFile
 from tests.cache.extraction import (
     DESCRIPTION,
     SHAPE,
@@ -253,3 +255,16 @@ def test_an_interrupted_writer_without_a_row_leaves_nothing(tmp_path, monkeypatc
     with pytest.raises(KeyboardInterrupt), store_at(tmp_path).writer() as writer:
         writer.append(KEYS, features_of(KEYS))
     assert [path.name for path in store_at(tmp_path).folder.iterdir()] == [".lock"]
+
+
+def test_interrupted_as_its_file_is_made_a_shard_leaves_none(tmp_path, monkeypatch):
+    class Interrupted(RowFile):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            raise KeyboardInterrupt
+
+    store = store_at(tmp_path)
+    monkeypatch.setattr("cache.growing_shard.RowFile", Interrupted)
+    with pytest.raises(KeyboardInterrupt), store.writer() as writer:
+        writer.append(keys_of(2), features_of(keys_of(2)))
+    assert [path.name for path in store.folder.iterdir()] == [LOCK_NAME]
