@@ -176,7 +176,7 @@ def usual(data: LabelledFeatures, train: np.ndarray, batch_size: int, workers: i
 def beside_the_usual_loop(data: LabelledFeatures, options: argparse.Namespace) -> None:
     """Our loop from the file, and with the settings of `MINUTE`, beside the usual one without and with two workers."""
     train = data.rows("train")
-    few = np.random.default_rng(0).permutation(train)[: min(len(train), 3_000)]
+    few = np.random.default_rng(0).permutation(train)[: min(len(train), 9_000)]
     for batch_size in options.batch_sizes:
         settings = TrainSettings(batch_size=batch_size, epochs=1)
         placed = place(data.features, choose_device())

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 
-from stages.device import has_bf16
+from stages.device import has_bf16, keep_freed_memory
 from stages.errors import StageError
 from stages.train.average import WeightAverage
 from stages.train.calibration import negative_log_likelihood
@@ -101,6 +101,7 @@ def fit_head(
         If the loss becomes NaN or infinite.
     """
     _refuse_not_finite(features, train if val is None else np.concatenate([train, val]))
+    keep_freed_memory()
     torch.manual_seed(settings.random_state)
     head = LSTMHead(channels=features.shape[-1], classes=classes, **head_settings.model_dump())
     head.set_input_statistics(*mean_and_std(features, train, head.flattened))

@@ -28,7 +28,7 @@ class HeadSettings(Settings):
     """Add the logits of a linear layer on the mean token to the LSTM's: learned along with it, or a probe: a logistic
     regression solved by itself, the two calibrated on val and averaged."""
     feature_dropout: float = Field(0.5, ge=0, lt=1)
-    """Share of channels dropped per image, the same ones in each of its tokens, in training."""
+    """Share of channels dropped per image, the same ones in each of its tokens, in training; in steps of 1/256."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """Share of activations dropped between the layers and before the linear layer, in training."""
 

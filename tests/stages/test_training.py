@@ -134,11 +134,11 @@ def test_feature_dropout_drops_a_channel_from_all_tokens_alike() -> None:
     assert set(seen[0].unique().tolist()) == {0.0, 2.0}  # scaled up, so that the mean stays
 
 
-@pytest.mark.parametrize("share", [0.001, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.5, 0.9, 0.999])
 def test_a_dropout_mask_drops_its_share_and_keeps_the_mean(share: float) -> None:
     torch.manual_seed(0)
     mask = dropout_mask((401, 1, 999), share, CPU)
-    count = mask.numel()
+    count, share = mask.numel(), min(max(1, round(share * 256)), 255) / 256
     assert (mask == 0).float().mean().item() == pytest.approx(share, abs=5 * math.sqrt(share * (1 - share) / count))
     assert mask.mean().item() == pytest.approx(1, abs=5 * math.sqrt(share / (1 - share) / count))
     assert len(mask.unique()) == 2
