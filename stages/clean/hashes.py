@@ -39,12 +39,19 @@ def hash_picture(image: Image.Image) -> bytes:
     """
     grey = _small_grey(image)
     pixels = np.asarray(grey, dtype=np.int16)
-    if pixels.std() < FLATTEST:
+    if _deviation(grey) < FLATTEST:
         return b""
     views = [grey]
     if (box := _between_bars(pixels)) is not None:
         views.append(grey.crop(box))
     return b"".join(_hash_crop(view, crop) for view in views for crop in CROPS)
+
+
+def _deviation(grey: Image.Image) -> float:
+    """Standard deviation in grey levels, from how often each occurs."""
+    counts, levels = np.asarray(grey.histogram()), np.arange(256)
+    mean = counts @ levels / counts.sum()
+    return float(np.sqrt(counts @ (levels - mean) ** 2 / counts.sum()))
 
 
 def _hash_crop(view: Image.Image, crop: float) -> bytes:
@@ -77,7 +84,8 @@ def _between_bars(grey: np.ndarray) -> tuple[int, int, int, int] | None:
 
 def _bar(rows: np.ndarray) -> int:
     """How many of the first rows are a bar, with the one that its edge is smeared over."""
-    grey = np.median(rows[0])
+    edge = np.sort(rows[0])
+    grey = (edge[(len(edge) - 1) // 2] + edge[len(edge) // 2]) / 2  # np.median takes ten times as long
     if (np.abs(rows[0] - grey) > BAR_TOLERANCE).mean() > BAR_OUTLIERS:
         return 0
     differs = (np.abs(rows - grey) > BAR_TOLERANCE).mean(axis=1) > BAR_OUTLIERS
