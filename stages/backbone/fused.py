@@ -7,6 +7,7 @@ same values come out for one image as for a million.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
@@ -57,6 +58,8 @@ def fuse_residual_blocks(network: nn.Module, input_size: Size) -> nn.Module:
     stem = getattr(network, "conv1", None)
     if isinstance(stem, nn.Conv2d) and stem.bias is not None and isinstance(getattr(network, "relu", None), nn.ReLU):
         network.conv1, network.relu = PackedConv(stem, sizes[stem], relu=True), nn.Identity()
+        if stem.weight.dtype == torch.bfloat16 and _is_three_by_two(getattr(network, "maxpool", None)):
+            network.maxpool = MaxPoolAfterReLU()
     if input_size[0] > EARLY_IMAGES and early:
         setattr(network, early[0], InParts(nn.Sequential(*(getattr(network, name) for name in early)), EARLY_IMAGES))
         for name in early[1:]:
@@ -105,6 +108,34 @@ class FusedBlock(nn.Module):
         """Nobody needs a block's input after it: without a convolution in the shortcut it is written over."""
         body = self.body(x)
         return self.last.add_into(x if self.downsample is None else self.downsample(x), body)
+
+
+class MaxPoolAfterReLU(nn.Module):
+    """Max pooling, 3 x 3 with stride 2 and padding 1, of bfloat16 in channels-last layout that a ReLU gave.
+
+    Numbers that are not negative are ordered as their bits are, and torch compares int16 four times as fast.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map `(n, c, h, w)` to `(n, c, h / 2, w / 2)`; rows first, which halves what is left for the columns."""
+        if x.shape[2] % 2 or x.shape[3] % 2 or not x.is_contiguous(memory_format=torch.channels_last):
+            return F.max_pool2d(x, 3, 2, 1)
+        bits = x.permute(0, 2, 3, 1).view(torch.int16)
+        rows = _largest_of_three(bits)
+        return _largest_of_three(rows.transpose(1, 2)).transpose(1, 2).view(torch.bfloat16).permute(0, 3, 1, 2)
+
+
+def _largest_of_three(x: torch.Tensor) -> torch.Tensor:
+    """Along dimension 1 of even length: of every second place and its neighbours."""
+    pairs = torch.maximum(x[:, 0::2], x[:, 1::2])
+    torch.maximum(pairs[:, 1:], x[:, 1:-1:2], out=pairs[:, 1:])
+    return pairs
+
+
+def _is_three_by_two(pool: nn.Module | None) -> bool:
+    return isinstance(pool, nn.MaxPool2d) and (
+        (pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode) == (3, 2, 1, 1, False)
+    )
 
 
 class InParts(nn.Module):

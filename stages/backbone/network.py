@@ -40,7 +40,7 @@ def mean_and_std(transform: Transform) -> tuple[torch.Tensor, torch.Tensor]:
 
 def scaled(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
     """`(pixels - mean) / std`, float32."""
-    return (pixels.float() - mean) / std
+    return pixels.to(torch.float32, copy=True).sub_(mean).div_(std)
 
 
 def as_map(features: torch.Tensor, prefix_tokens: int | None) -> torch.Tensor:
@@ -116,7 +116,8 @@ class FeatureExtractor(nn.Module):
     @torch.inference_mode()
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map `(n, 3, h, w)` uint8 pixels to `(n, tokens, channels)` float32 features."""
-        inputs = scaled(pixels, self.mean, self.std).to(dtype=self.dtype, memory_format=torch.channels_last)
+        # One after the other: torch changes type and layout at once in twice the time.
+        inputs = scaled(pixels, self.mean, self.std).to(self.dtype).contiguous(memory_format=torch.channels_last)
         maps = as_map(self.network.forward_features(inputs).float(), self.prefix_tokens)
         tokens = [F.adaptive_avg_pool2d(maps, grid).flatten(2) for grid in self.grids]
         return torch.cat(tokens, dim=2).transpose(1, 2).contiguous()

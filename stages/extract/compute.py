@@ -20,6 +20,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from stages.backbone.network import FeatureExtractor
+from stages.device import keep_freed_memory
 from stages.extract.forward import ForwardPass
 from stages.extract.settings import FeatureSettings
 from stages.images import UnusableImage
@@ -154,6 +155,7 @@ def core_by_core(batches: ImageBatches, forward: ForwardPass, n_jobs: int) -> It
         batch = batches[index]
         return batch.keys, forward(batch.crops.flatten(0, 1)) if batch.keys else batch.crops, batch.failures
 
+    keep_freed_memory()
     workers = min(thread_count(n_jobs), len(batches))
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # taken over by every thread that starts from now on

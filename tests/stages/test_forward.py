@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from stages.backbone.architectures import Backbone, Transform
-from stages.backbone.fused import can_fuse, fuse_residual_blocks
+from stages.backbone.fused import MaxPoolAfterReLU, can_fuse, fuse_residual_blocks
 from stages.backbone.network import FeatureExtractor, fold_batch_norm
 from stages.backbone.torchvision_networks import trunk
 from stages.extract.compute import FeatureStream, ImageBatches, ImageFile, ahead_of_gpu, core_by_core
@@ -72,6 +72,24 @@ def test_in_bf16_the_fused_network_is_as_near_to_fp32_as_the_plain_one(make):
     assert not can_fuse(low, torch.bfloat16)  # once is enough
     assert (fused - exact).norm() <= 1.1 * (plain - exact).norm()
     assert nn.functional.cosine_similarity(fused, exact).min() > 0.999
+
+
+@pytest.mark.parametrize("size", [(8, 12), (7, 12), (2, 2)])
+def test_max_pooling_by_bits_is_max_pooling_bit_for_bit(size):
+    torch.manual_seed(0)
+    x = torch.randn(3, 5, *size).relu().to(torch.bfloat16)
+    x[0, 0, 1, 1], x[0, 1, 1, 1] = float("inf"), float("nan")
+    x = x.contiguous(memory_format=torch.channels_last)
+    pooled, expected = MaxPoolAfterReLU()(x), nn.functional.max_pool2d(x, 3, 2, 1)
+    assert pooled.isnan().equal(expected.isnan())
+    assert pooled.nan_to_num().equal(expected.nan_to_num())
+
+
+def test_max_pooling_by_bits_stands_behind_a_relu_in_bf16_alone():
+    for dtype in (torch.bfloat16, torch.float32):
+        network = fold_batch_norm(calibrated()).to(dtype, memory_format=torch.channels_last)
+        fused = fuse_residual_blocks(network, (4, 3, 64, 64))
+        assert any(isinstance(module, MaxPoolAfterReLU) for module in fused.modules()) == (dtype == torch.bfloat16)
 
 
 def test_other_networks_and_precisions_are_left_alone():
