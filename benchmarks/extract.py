@@ -6,6 +6,9 @@ Without a folder, JPEGs of our own painting are made. End to end means: read, de
 disk. All contenders take turns within one run, after a warm-up; a figure is the median of the rounds, a ratio that of
 the rounds' ratios. The second table says where the pipeline's time goes. Weights are random, which changes no speed:
 their batch-norm statistics are those of the images, so that nothing overflows. A GPU wants `--count 50000`.
+
+The usual script and thingsvision run in processes of their own. The networks alone share the pipeline's, which keeps
+freed memory for the next pass: that quickens the eager ones, too.
 """
 
 import argparse
@@ -17,18 +20,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import h5py
 import numpy as np
 import torch
-import torchvision
 from extract_networks import Rate
 from extract_networks import contenders as networks
 from extract_profile import print_profile
 from PIL import Image
-from torchvision.transforms import v2
 
 from stages.backbone.run import prepare_backbone
 from stages.backbone.settings import BackboneSettings
@@ -168,39 +168,13 @@ def our_pipeline(folder: Path, paths: list[Path], precision: str) -> Rate:
     return run
 
 
-class UsualDataset(torch.utils.data.Dataset):
-    def __init__(self, paths: list[Path]) -> None:
-        self.paths = paths
-        self.transform = v2.Compose(
-            [v2.Resize(256), v2.CenterCrop(224), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True),
-             v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
-        )  # fmt: skip
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        return self.transform(Image.open(self.paths[index]).convert("RGB"))
-
-
 def usual_script(folder: Path, paths: list[Path], device: torch.device) -> Rate:
-    """What tutorials show: worker processes that decode, the network in fp32, a row of an HDF5 dataset per image."""
+    """In a process of its own; its clock starts before the network is built, as the pipeline's does."""
+    script = Path(__file__).with_name("usual_extract.py")
 
     def run(count: int) -> float:
-        few = paths[:count]
-        started = time.perf_counter()
-        network = torchvision.models.resnet101(weights=None)
-        network.fc = torch.nn.Identity()
-        network.eval().to(device)
-        loader = torch.utils.data.DataLoader(UsualDataset(few), batch_size=32, num_workers=min(os.cpu_count(), 8))
-        with h5py.File(folder / "usual.h5", "w") as file, torch.no_grad():
-            dataset = file.create_dataset("features", (len(few), 2048), chunks=(1, 2048))
-            row = 0
-            for batch in loader:
-                for feature in network(batch.to(device)).cpu().numpy():
-                    dataset[row] = feature
-                    row += 1
-        return len(few) / (time.perf_counter() - started)
+        arguments = [str(script), str(paths[0].parent), str(folder / "usual.h5"), device.type, str(count)]
+        return rate_of([sys.executable, *arguments], os.environ, "the usual script failed")
 
     return run
 
@@ -218,12 +192,17 @@ def thingsvision(folder: Path, paths: list[Path], device: torch.device) -> Rate:
                 os.link(path, images / path.name)
         arguments = [*command, str(script), str(images), str(folder / "thingsvision"), device.type]
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        answer = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
-        if answer.returncode:
-            sys.exit(f"thingsvision failed, leave it out with --skip thingsvision:\n{answer.stderr[-2000:]}")
-        return float(answer.stdout.split()[-1])
+        return rate_of(arguments, environment, "thingsvision failed, leave it out with --skip thingsvision")
 
     return run
+
+
+def rate_of(command: list[str], environment: Mapping[str, str], failed: str) -> float:
+    """Images per second, as a script says in its last word."""
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        sys.exit(f"{failed}:\n{answer.stderr[-2000:]}")
+    return float(answer.stdout.split()[-1])
 
 
 if __name__ == "__main__":
