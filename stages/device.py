@@ -3,15 +3,10 @@
 In: settings that may say `auto`. Out: a device, a precision, a number of crops per forward pass.
 """
 
-import ctypes
-
 import torch
 
 BATCH_ON_CPU = 16  # on each core: activations stay near it
 BATCH_ON_GPU = 256
-# glibc's numbers of these settings (malloc.h), and the largest allocation that it lets its heap serve.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, FROM_HEAP_BYTES = -1, -3, 32 * 2**20
-KEPT_BYTES = 256 * 2**20
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -49,17 +44,3 @@ def choose_batch_size(batch_size: int | str, device: torch.device) -> int:
     if batch_size != "auto":
         return int(batch_size)
     return BATCH_ON_GPU if device.type == "cuda" else BATCH_ON_CPU
-
-
-def keep_freed_memory() -> None:
-    """Let this process keep up to 256 MiB of freed memory for its next allocations, where glibc manages them.
-
-    A training step allocates and frees the same few MiB. Fetched from the system each time, every page of them is a
-    fault and is filled with zeros: a fifth of a step of 256 pooled images, a hundredth of a forward pass of ResNet-101.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return  # macOS, Windows, musl
-    mallopt(M_MMAP_THRESHOLD, FROM_HEAP_BYTES)
-    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)

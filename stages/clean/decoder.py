@@ -17,15 +17,11 @@ from pathlib import Path
 from stages.clean.check import CheckedImage, check_image
 from stages.clean.settings import CleanSettings
 from stages.errors import StageError
+from stages.memory import keep_freed_memory
 
 READY = "ready"
-# Memory of one image serves the next: fetched from the system each time, all of it is filled with zeros first, a tenth
-# of the time that a large JPEG takes. Pillow's blocks are of 16 MiB; the others are glibc's, in bytes.
-KEEP_MEMORY = {
-    "PILLOW_BLOCKS_MAX": "4",
-    "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
-    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
-}
+# Of 16 MiB each, which Pillow keeps for the next image; it gives them back to the system by default.
+PILLOW_BLOCKS = {"PILLOW_BLOCKS_MAX": "4"}
 
 _mine = threading.local()
 
@@ -86,7 +82,7 @@ def _start() -> subprocess.Popen[str]:
         [sys.executable, "-P", "-m", "stages.clean.decoder"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=KEEP_MEMORY | os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        env=PILLOW_BLOCKS | os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         encoding="ascii",
     )
     if process.stdout.readline().strip() != READY:
@@ -122,6 +118,7 @@ def _ask(process: subprocess.Popen[str], root: Path, names: Sequence[str], setti
 
 def serve() -> None:
     """Answer batches from standard input until it ends: the decoding process's whole life."""
+    keep_freed_memory()
     # Ctrl-C reaches the whole group of processes; this one leaves when its worker does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Whatever a decoder prints must not be taken for an answer.

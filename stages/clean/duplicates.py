@@ -51,7 +51,7 @@ def group_duplicates(digests: Sequence[str], hashes: PictureHashes, *, max_bits:
         Largest Hamming distances of two coarse and of two fine hashes of one picture, in bits.
     """
     count = len(digests)
-    # As bytes: text would take four times the memory, most of what grouping a million images needs.
+    # As bytes: text would take four times the memory.
     _, digest_codes = np.unique(np.asarray(digests, dtype=np.bytes_), return_inverse=True)
     exact = _chain(digest_codes)
     near = near_pairs(hashes, max_bits=max_bits, confirm_bits=confirm_bits)

@@ -20,10 +20,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from stages.backbone.network import FeatureExtractor
-from stages.device import keep_freed_memory
 from stages.extract.forward import ForwardPass
 from stages.extract.settings import FeatureSettings
 from stages.images import UnusableImage
+from stages.memory import keep_freed_memory
 from stages.parallel import thread_count
 from stages.views import load_views
 

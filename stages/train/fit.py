@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 
-from stages.device import has_bf16, keep_freed_memory
+from stages.device import has_bf16
 from stages.errors import StageError
+from stages.memory import keep_freed_memory
 from stages.train.average import WeightAverage
 from stages.train.calibration import negative_log_likelihood
 from stages.train.checkpoint import Checkpoint, Progress

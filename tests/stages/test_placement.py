@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from cache import FeatureCache, publish
-from stages.device import keep_freed_memory
+from stages.memory import keep_freed_memory
 from stages.train.placement import CachedFeatures, available_bytes, blocks, mean_and_std, place, read_ahead
 from stages.train.run import train_head
 from stages.train.settings import HeadSettings, TrainSettings
@@ -125,8 +125,16 @@ def test_freed_memory_is_kept_for_the_next_allocation():
 
 
 def test_without_glibc_memory_is_left_as_it_is(monkeypatch):
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    asked = []
+
+    class AnotherLibrary:
+        def __getattr__(self, name):
+            asked.append(name)
+            raise AttributeError(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: AnotherLibrary())
     keep_freed_memory()
+    assert asked == ["mallopt"]
 
 
 def test_reading_ahead_keeps_the_order_and_passes_errors_on():
