@@ -25,7 +25,7 @@ from duplicates_index import synthetic_hashes
 from PIL import Image
 
 from stages.clean.check import CheckedImage
-from stages.clean.run import clean_images
+from stages.clean.clean_images import clean_images
 from stages.clean.scan import ScanCache, file_state
 from stages.clean.settings import CleanSettings
 

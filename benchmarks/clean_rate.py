@@ -18,7 +18,7 @@ import pandas as pd
 import psutil
 from PIL import Image
 
-from stages.clean.run import clean_images
+from stages.clean.clean_images import clean_images
 from stages.clean.settings import CleanSettings
 
 

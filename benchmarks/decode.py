@@ -23,8 +23,8 @@ import torchvision
 from PIL import Image
 from torchvision.transforms import v2
 
-from stages.extract.settings import FeatureSettings
-from stages.views import load_views
+from stages.core.extraction.settings import FeatureSettings
+from stages.core.images.views import load_views
 
 COUNT = 48
 # Gives 300 kB: the mean of WikiArt, 81,446 files in 25 GB.

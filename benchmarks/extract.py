@@ -30,11 +30,11 @@ from extract_networks import contenders as networks
 from extract_profile import print_profile
 from PIL import Image
 
-from stages.backbone.run import prepare_backbone
+from stages.backbone.prepare_backbone import prepare_backbone
 from stages.backbone.settings import BackboneSettings
-from stages.device import choose_device, choose_precision
-from stages.extract.run import extract_features
-from stages.extract.settings import FeatureSettings
+from stages.core.device import choose_device, choose_precision
+from stages.core.extraction.settings import FeatureSettings
+from stages.extract.extract_features import extract_features
 
 PIPELINE = "pipeline extract-features"
 SETTINGS = FeatureSettings(views=1, tokens=1)

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stages.backbone.architectures import build
-from stages.backbone.network import FeatureExtractor, fold_batch_norm, normalise
-from stages.device import DTYPES, choose_batch_size, choose_precision
-from stages.extract.forward import ForwardPass
+from stages.core.device import DTYPES, choose_batch_size, choose_precision
+from stages.core.extraction.forward import ForwardPass
+from stages.core.networks.architectures import build
+from stages.core.networks.extractor import FeatureExtractor, fold_batch_norm, normalise
 
 Rate = Callable[[int], float]  # runs the first so many images and answers with images per second
 OURS = "network, as the pipeline runs it"

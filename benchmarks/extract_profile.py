@@ -11,27 +11,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import cache.writer
-import stages.backbone.network
-import stages.extract.compute
-import stages.extract.forward
-import stages.extract.run
-import stages.views
+import stages.core.extraction.forward
+import stages.core.extraction.stream
+import stages.core.images.views
+import stages.core.networks.extractor
+import stages.extract.extract_features
 
 # What is timed, under which name; the network is timed as the pipeline calls it.
 PARTS = [
-    (stages.extract.run, "load_extractor", "start: read and fold the weights"),
-    (stages.backbone.network.FeatureExtractor, "prepare_for", "start: pack them"),
-    (stages.views, "read_image_bytes", "read"),
-    (stages.views, "open_image", "decode"),
-    (stages.views, "load_pixels", "decode"),
-    (stages.views, "to_rgb", "decode"),
-    (stages.views, "cut_view", "transform: resize and crop"),
-    (stages.extract.compute, "load_views", "transform: SHA-256 and the rest"),
-    (stages.backbone.network, "scaled", "forward: normalise"),
-    (stages.backbone.network, "as_map", "forward: pool"),
-    (stages.extract.forward.ForwardPass, "__call__", "forward: cast, pool, pad"),
+    (stages.extract.extract_features, "load_extractor", "start: read and fold the weights"),
+    (stages.core.networks.extractor.FeatureExtractor, "prepare_for", "start: pack them"),
+    (stages.core.images.views, "read_image_bytes", "read"),
+    (stages.core.images.views, "open_image", "decode"),
+    (stages.core.images.views, "load_pixels", "decode"),
+    (stages.core.images.views, "to_rgb", "decode"),
+    (stages.core.images.views, "cut_view", "transform: resize and crop"),
+    (stages.core.extraction.stream, "load_views", "transform: SHA-256 and the rest"),
+    (stages.core.networks.extractor, "scaled", "forward: normalise"),
+    (stages.core.networks.extractor, "as_map", "forward: pool"),
+    (stages.core.extraction.forward.ForwardPass, "__call__", "forward: cast, pool, pad"),
     (cache.writer.ShardWriter, "append", "write: gather and checksum"),
-    (stages.extract.run, "_publish", "write: publish"),
+    (stages.extract.extract_features, "_publish", "write: publish"),
 ]
 
 
@@ -65,7 +65,7 @@ def clocked() -> Iterator[Clock]:
     """Put clocks around the parts for the length of a block."""
     clock = Clock()
     before = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in PARTS]
-    extractor = stages.backbone.network.FeatureExtractor
+    extractor = stages.core.networks.extractor.FeatureExtractor
     init = extractor.__init__
 
     def with_clock(self: object, *arguments: object, **options: object) -> None:

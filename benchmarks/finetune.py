@@ -19,14 +19,14 @@ import numpy as np
 
 from pipeline.params import Params, load_params
 from pipeline.paths import Paths
-from stages.backbone.run import prepare_backbone
-from stages.device import choose_device
+from stages.backbone.prepare_backbone import prepare_backbone
+from stages.core.device import choose_device
+from stages.core.features.labelled import load_labelled_features
+from stages.core.head.fit import fit_head
+from stages.core.head.lstm import predict_rows
 from stages.evaluate.baselines import logistic_regression
 from stages.evaluate.metrics import score
-from stages.extract.run import extract_features
-from stages.train.data import load_labelled_features
-from stages.train.fit import fit_head
-from stages.train.head import predict_rows
+from stages.extract.extract_features import extract_features
 
 Scores = dict[str, float]
 

@@ -17,13 +17,13 @@ import pandas as pd
 from recipe import make_project
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
+from stages.core.features.labelled import UNLABELLED, LabelledFeatures, load_labelled_features
+from stages.core.head.files import load_head
+from stages.core.head.settings import HeadSettings, TrainSettings
 from stages.outliers.folds import out_of_sample_probabilities
 from stages.outliers.kinds import low_confidence, suspect_label
 from stages.outliers.settings import OutlierSettings
-from stages.train.data import UNLABELLED, LabelledFeatures, load_labelled_features
-from stages.train.head import load_head
-from stages.train.run import train_head
-from stages.train.settings import HeadSettings, TrainSettings
+from stages.train.train_head import train_head
 
 RECALLS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 RANKINGS = {"suspect label": suspect_label, "low confidence": low_confidence}

@@ -18,10 +18,10 @@ import numpy as np
 import psutil
 from torch import nn
 
-from stages.backbone.run import prepare_backbone
+from stages.backbone.prepare_backbone import prepare_backbone
 from stages.backbone.settings import BackboneSettings
-from stages.extract import run
-from stages.extract.settings import FeatureSettings
+from stages.core.extraction.settings import FeatureSettings
+from stages.extract import extract_features as run
 
 SIDE = 32
 PARTS = 10

@@ -26,14 +26,15 @@ import psutil
 from PIL import Image
 
 from cache import FeatureStore, publish
-from stages.outliers import run
+from stages.core.features.labelled import load_labelled_features
+from stages.core.head.files import save_head
+from stages.core.head.lstm import LSTMHead
+from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.parallel import ParallelSettings, parallel_backend
+from stages.core.tables.csv_files import write_table
+from stages.outliers import find_outliers as run
 from stages.outliers.properties import measure_images
 from stages.outliers.settings import OutlierSettings
-from stages.parallel import ParallelSettings, parallel_backend
-from stages.tables import write_table
-from stages.train.data import load_labelled_features
-from stages.train.head import LSTMHead, save_head
-from stages.train.settings import HeadSettings, TrainSettings
 
 CLASSES = {"style": 27, "genre": 10, "artist": 23}
 TARGET = "style"

@@ -19,12 +19,12 @@ from scipy.special import softmax
 from cache import FeatureCache
 from pipeline.params import Params, load_params
 from pipeline.paths import Paths
-from stages.device import choose_device
+from stages.core.device import choose_device
+from stages.core.features.labelled import load_labelled_features
+from stages.core.head.fit import fit_head
+from stages.core.head.lstm import predict_rows
 from stages.evaluate.metrics import score
-from stages.extract.run import extract_features
-from stages.train.data import load_labelled_features
-from stages.train.fit import fit_head
-from stages.train.head import predict_rows
+from stages.extract.extract_features import extract_features
 
 VARIANTS = [("fp32", "exact"), ("fp32", "fast"), ("bf16", "exact"), ("bf16", "fast")]
 

@@ -22,17 +22,17 @@ from joblib import Parallel, delayed
 from scipy.special import softmax
 
 from cache import FeatureStore, publish
-from stages.device import choose_device
+from stages.core.device import choose_device
+from stages.core.features.labelled import LabelledFeatures, load_labelled_features
+from stages.core.head.fit import fit_head
+from stages.core.head.lstm import predict_rows
+from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.parallel import process_backend, threads_each
 from stages.evaluate.baselines import logistic_regression, majority
 from stages.evaluate.metrics import score
 from stages.evaluate.settings import EvaluateSettings
-from stages.parallel import process_backend, threads_each
-from stages.split.run import split_images
 from stages.split.settings import SplitSettings
-from stages.train.data import LabelledFeatures, load_labelled_features
-from stages.train.fit import fit_head
-from stages.train.head import predict_rows
-from stages.train.settings import HeadSettings, TrainSettings
+from stages.split.split_images import split_images
 
 BLOCK = 256
 ALONE = ", LSTM alone"
@@ -182,7 +182,7 @@ def score_heads(
     if HeadSettings(**head_changes).skip == "probe":
         for parameter in fit.head.skip.parameters():
             torch.nn.init.zeros_(parameter)
-        alone = 2 * predict_rows(fit.head, features, rows)  # of a mean of two, see stages/train/probe.py
+        alone = 2 * predict_rows(fit.head, features, rows)  # of a mean of two, see stages/core/head/probe.py
         found.append(scores(data, name + ALONE, softmax(alone, axis=1), seed, fit.best_epoch))
     return found
 

@@ -21,10 +21,10 @@ import pandas as pd
 from PIL import Image
 
 from cache import FeatureStore, publish
+from stages.core.tables.csv_files import write_table
 from stages.report.coordinates import write_coordinates
-from stages.report.run import write_data_page, write_index, write_map, write_page
 from stages.report.settings import ReportSettings
-from stages.tables import write_table
+from stages.report.write_report import write_data_page, write_index, write_map, write_page
 
 TARGETS = {"style": 27, "genre": 10, "artist": 23}
 KINDS = ("suspect_label", "low_confidence", "unlike_anything")

@@ -15,8 +15,8 @@ from pathlib import Path
 import pandas as pd
 
 from stages.split.report import PROMISED_SIZE
-from stages.split.run import split_images
 from stages.split.settings import SplitSettings
+from stages.split.split_images import split_images
 
 
 def main() -> None:

@@ -25,14 +25,14 @@ from sklearn.metrics import accuracy_score, f1_score
 from torch.utils.data import DataLoader, Dataset
 
 from cache import FeatureStore, publish
-from stages.device import choose_device, has_bf16
-from stages.train.average import WeightAverage
-from stages.train.data import LabelledFeatures, load_labelled_features
-from stages.train.fit import fit_head
-from stages.train.head import LSTMHead
-from stages.train.losses import make_loss, mixed
-from stages.train.placement import FeatureArray, place
-from stages.train.settings import HeadSettings, TrainSettings
+from stages.core.device import choose_device, has_bf16
+from stages.core.features.labelled import LabelledFeatures, load_labelled_features
+from stages.core.features.placement import FeatureArray, place
+from stages.core.head.average import WeightAverage
+from stages.core.head.fit import fit_head
+from stages.core.head.losses import make_loss, mixed
+from stages.core.head.lstm import LSTMHead
+from stages.core.head.settings import HeadSettings, TrainSettings
 
 TRAIN_IMAGES, CHANNELS, CLASSES, BLOCK = 48_866, 2048, 27, 512
 # What a pooled head trains to early stop with in under a minute on two cores: the default recipe in larger steps.

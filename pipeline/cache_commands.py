@@ -56,7 +56,7 @@ def verify(params: Params) -> None:
     """
     from cache import find_damage, list_stores, repair
     from cache.upkeep import open_store
-    from stages.progress import Progress
+    from stages.core.progress import Progress
 
     stores = list_stores(PATHS.store)
     paths = [path for store in stores for path in sorted(store.folder.glob("shard-*.h5"))]
@@ -116,7 +116,7 @@ def _current(params: Params) -> str | None:
     """The fingerprint that the settings and the prepared backbone give; None before there is a backbone."""
     if not PATHS.backbone.with_suffix(".json").exists():
         return None
-    from stages.extract.run import current_fingerprint
+    from stages.core.extraction.description import current_fingerprint
 
     return current_fingerprint(params.features, PATHS.backbone)
 
@@ -133,7 +133,7 @@ def _wanted_keys() -> set[str] | None:
     """The images of the current splits; None if there are no splits, and then no image counts as unwanted."""
     if not PATHS.splits.exists():
         return None
-    from stages.tables import read_table
+    from stages.core.tables.csv_files import read_table
 
     return set(read_table(PATHS.splits, required=["sha256"], made_by="pipeline split")["sha256"])
 

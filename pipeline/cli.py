@@ -38,7 +38,7 @@ def _fail(message: str) -> None:
 def _one_line(error: Exception) -> str:
     """Say what went wrong to the person at the keyboard."""
     from cache import CacheError
-    from stages.errors import StageError
+    from stages.core.errors import StageError
 
     if isinstance(error, StageError | CacheError):
         return " ".join(str(error).split())
@@ -81,7 +81,7 @@ def with_params(command: Callable) -> Callable:
     @functools.wraps(command)
     def wrapped(params_file: Path, overrides: tuple[str, ...], debug: bool, **options: object) -> object:
         from pipeline.params import ParamsError, load_params
-        from stages.parallel import parallel_backend
+        from stages.core.parallel import parallel_backend
 
         logging.basicConfig(format="%(message)s", level=logging.DEBUG if debug else logging.INFO, stream=sys.stderr)
         _quieten_libraries()

@@ -40,7 +40,7 @@ def _not_zero(context: click.Context, option: click.Parameter, n_jobs: int | Non
 @with_params
 def ingest(params: Params, allow_missing: bool) -> None:
     """Read labels from any source into one manifest."""
-    from stages.ingest.run import ingest_labels
+    from stages.ingest.ingest_labels import ingest_labels
 
     summary = ingest_labels(
         settings=params.dataset.model_copy(update={"allow_missing": allow_missing or params.dataset.allow_missing}),
@@ -58,7 +58,7 @@ def ingest(params: Params, allow_missing: bool) -> None:
 @with_params
 def clean(params: Params, allow_missing: bool) -> None:
     """Drop images that cannot be used and group duplicates."""
-    from stages.clean.run import clean_images
+    from stages.clean.clean_images import clean_images
 
     summary = clean_images(
         settings=params.clean.model_copy(update={"allow_missing": allow_missing or params.clean.allow_missing}),
@@ -76,7 +76,7 @@ def clean(params: Params, allow_missing: bool) -> None:
 @with_params
 def split(params: Params) -> None:
     """Divide the images into train, val and test."""
-    from stages.split.run import split_images
+    from stages.split.split_images import split_images
 
     summary = split_images(settings=params.split, clean=PATHS.clean, splits=PATHS.splits, report=PATHS.split_report)
     click.echo(summary)
@@ -86,7 +86,7 @@ def split(params: Params) -> None:
 @with_params
 def prepare_backbone(params: Params) -> None:
     """Fetch, make or fine-tune the weights of the network."""
-    from stages.backbone.run import prepare_backbone
+    from stages.backbone.prepare_backbone import prepare_backbone
 
     summary = prepare_backbone(
         settings=params.backbone,
@@ -110,7 +110,7 @@ def extract_features(params: Params, allow_failed: bool) -> None:
     An image that cannot be read any more is left out, and data/features/failed.csv says why. All others are published,
     but the exit code is 1 unless --allow-failed is given.
     """
-    from stages.extract.run import extract_features, failed_images
+    from stages.extract.extract_features import extract_features, failed_images
 
     summary = extract_features(
         settings=params.features,
@@ -139,7 +139,7 @@ def train_head(params: Params, target: str, n_jobs: int | None) -> None:
 
     `--target all` loads the features once for all label columns; with --n-jobs their heads are trained side by side.
     """
-    from stages.train.several import train_heads
+    from stages.train.train_heads import train_heads
 
     train_heads(
         targets=params.targets if target == ALL and ALL not in params.targets else [_checked(target)],
@@ -168,7 +168,7 @@ def tune(params: Params, target: str, trials: int | None, n_jobs: int | None, wr
     the same seed gives the same trials; side by side, what each learns from depends on which others have ended.
     """
     from pipeline.params import write_values
-    from stages.tune.run import tune_head
+    from stages.tune.tune_head import tune_head
 
     found = tune_head(
         target=_checked(target),
@@ -197,7 +197,7 @@ def tune(params: Params, target: str, trials: int | None, n_jobs: int | None, wr
 @with_params
 def evaluate(params: Params, target: str) -> None:
     """Score a head on val and test, beside baselines."""
-    from stages.evaluate.run import evaluate_head
+    from stages.evaluate.evaluate_head import evaluate_head
 
     summary = evaluate_head(
         target=_checked(target),
@@ -215,7 +215,7 @@ def evaluate(params: Params, target: str) -> None:
 @with_params
 def find_outliers(params: Params, target: str) -> None:
     """List the artworks that do not fit, and what they share."""
-    from stages.outliers.run import find_outliers
+    from stages.outliers.find_outliers import find_outliers
 
     summary = find_outliers(
         target=_checked(target),
@@ -241,7 +241,7 @@ def find_outliers(params: Params, target: str) -> None:
 @with_params
 def report(params: Params, pages: tuple[str, ...], only: str | None) -> None:
     """Write the pages to look at."""
-    from stages.report.run import write_data_page, write_index, write_map, write_page, write_report
+    from stages.report.write_report import write_data_page, write_index, write_map, write_page, write_report
 
     if only in (None, "coordinates") and not pages:
         click.echo(_place_images(params))
@@ -295,7 +295,7 @@ def review(params: Params, target: str, port: int, no_browser: bool) -> None:
     The pages are served to this machine only, until Ctrl-C. Decisions are kept in data/review.csv, and ingest applies
     them: run `dvc repro` afterwards.
     """
-    from stages.review.run import review_suspects
+    from stages.review.review_suspects import review_suspects
 
     summary = review_suspects(
         target=_checked(target),
@@ -319,14 +319,14 @@ def review(params: Params, target: str, port: int, no_browser: bool) -> None:
 @with_params
 def predict(params: Params, images: tuple[Path, ...], targets: tuple[str, ...], top: int, as_json: bool) -> None:
     """Predict the labels of image files."""
-    from stages.predict import predict_images, predictions_as_text
+    from stages.predict.predict_images import predict_images, predictions_as_text
 
     predictions = predict_images(
         images,
         targets=[_checked(target) for target in targets] or None,
         top=top,
         settings=params.features,
-        clean_settings=params.clean,
+        max_pixels=params.clean.max_pixels,
         backbone=PATHS.backbone,
         heads=PATHS.heads,
     )

@@ -16,16 +16,16 @@ from ruamel.yaml.error import YAMLError
 from cache.atomic import write_text
 from stages.backbone.settings import BackboneSettings
 from stages.clean.settings import CleanSettings
+from stages.core.extraction.settings import FeatureSettings
+from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.parallel import ParallelSettings
+from stages.core.settings import Settings
 from stages.evaluate.settings import EvaluateSettings
-from stages.extract.settings import FeatureSettings
 from stages.ingest.settings import DatasetSettings
 from stages.outliers.settings import OutlierSettings
-from stages.parallel import ParallelSettings
 from stages.report.settings import ReportSettings
 from stages.review.settings import ReviewSettings
-from stages.settings import Settings
 from stages.split.settings import SplitSettings
-from stages.train.settings import HeadSettings, TrainSettings
 from stages.tune.settings import TuneSettings
 
 # A target names a folder and a DVC stage, so it must be harmless as both.

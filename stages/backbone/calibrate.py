@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from stages.backbone.architectures import Backbone
-from stages.backbone.network import normalise
+from stages.core.networks.architectures import Backbone
+from stages.core.networks.extractor import normalise
 
 
 def batch_norms(network: nn.Module) -> list[nn.Module]:

@@ -21,7 +21,6 @@ from torch.utils.data import DataLoader
 
 from cache import fingerprint
 from cache.atomic import atomic_path
-from stages.backbone.architectures import Backbone
 from stages.backbone.finetune_data import (
     UNREADABLE,
     Crops,
@@ -34,11 +33,12 @@ from stages.backbone.finetune_data import (
 from stages.backbone.finetune_network import Classifier, freeze, make_optimizer, schedule, set_train_mode
 from stages.backbone.processes import Processes
 from stages.backbone.settings import FinetuneSettings
-from stages.device import has_bf16
-from stages.errors import StageError
-from stages.extract.settings import FeatureSettings
-from stages.parallel import thread_count
-from stages.progress import Progress
+from stages.core.device import has_bf16
+from stages.core.errors import StageError
+from stages.core.extraction.settings import FeatureSettings
+from stages.core.networks.architectures import Backbone
+from stages.core.parallel import thread_count
+from stages.core.progress import Progress
 
 MAX_WORKERS = 16
 CLIP_NORM = 1.0

@@ -16,11 +16,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stages.backbone.settings import FinetuneSettings
-from stages.errors import StageError
-from stages.extract.settings import FeatureSettings
-from stages.images import UnusableImage
-from stages.tables import read_table
-from stages.views import load_views
+from stages.core.errors import StageError
+from stages.core.extraction.settings import FeatureSettings
+from stages.core.images.files import UnusableImage
+from stages.core.images.views import load_views
+from stages.core.tables.csv_files import read_table
 
 # Label of an image that could not be read: `cross_entropy` leaves it out.
 UNREADABLE = -100

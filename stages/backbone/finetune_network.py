@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from stages.backbone.architectures import Backbone
-from stages.backbone.network import as_map, normalise
 from stages.backbone.settings import FinetuneSettings
-from stages.errors import StageError
+from stages.core.errors import StageError
+from stages.core.networks.architectures import Backbone
+from stages.core.networks.extractor import as_map, normalise
 
 RESNET_LAYERS = ("layer1", "layer2", "layer3", "layer4")
 # What learns, last block first.

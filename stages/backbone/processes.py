@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from stages.device import choose_device
+from stages.core.device import choose_device
 
 
 @dataclass(frozen=True)

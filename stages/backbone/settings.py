@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from stages.settings import Settings
+from stages.core.settings import Settings
 
 # A name, timm:NAME, or package.module:function.
 ARCH = re.compile(r"\w+|timm:[\w.-]+|\w+(\.\w+)*:\w+", re.ASCII)

@@ -16,9 +16,9 @@ from torch import nn
 from torchvision.models import WeightsEnum
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from stages.backbone.architectures import Backbone, build
 from stages.backbone.download import DownloadError, download
-from stages.errors import StageError
+from stages.core.errors import StageError
+from stages.core.networks.architectures import Backbone, build
 
 # Wrappers under which training scripts keep the state dict, and prefixes that they leave on its keys.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "state_dict_ema")
@@ -81,7 +81,7 @@ def _what_is_allowed(backbone: Backbone, weights: str) -> str:
     if backbone.own_weights:
         return f"backbone.weights is {weights!r}; allowed for {backbone.arch}: auto (those it comes with), {files}"
     if backbone.pretrained is None:
-        from stages.backbone.timm_networks import where_weights_are  # here, because timm is an optional extra
+        from stages.core.networks.timm_networks import where_weights_are  # here, because timm is an optional extra
 
         return (
             f"backbone.weights is {weights!r}; allowed for {backbone.arch}: random, {files} "

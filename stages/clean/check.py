@@ -12,7 +12,7 @@ from PIL import Image
 
 from stages.clean.hashes import ENOUGH_PX, hash_picture
 from stages.clean.settings import CleanSettings
-from stages.images import UnusableImage, load_pixels, open_image, read_image_bytes
+from stages.core.images.files import UnusableImage, load_pixels, open_image, read_image_bytes
 
 DECODED_PX = 4 * ENOUGH_PX
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from stages.clean.check import CheckedImage, check_image
 from stages.clean.settings import CleanSettings
-from stages.errors import StageError
-from stages.memory import keep_freed_memory
+from stages.core.errors import StageError
+from stages.core.memory import keep_freed_memory
 
 READY = "ready"
 # Of 16 MiB each, which Pillow keeps for the next image; it gives them back to the system by default.

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.preprocessing import StandardScaler
 
-from stages.train.logistic import best_on, logistic_path
+from stages.core.head.logistic import best_on, logistic_path
 
 
 def majority(labels: np.ndarray, train: np.ndarray, classes: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from stages.settings import Settings
+from stages.core.settings import Settings
 
 
 class EvaluateSettings(Settings):

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.errors import StageError
+from stages.core.errors import StageError
+from stages.core.tables.problems import Problems
+from stages.core.tables.text_files import read_text
 from stages.ingest.cells import cells_of
-from stages.ingest.problems import Problems
-from stages.ingest.text import read_text
 
 ATTRIBUTES = ("style", "genre", "artist")
 SUFFIXES = ("", ".csv", ".txt")

@@ -5,15 +5,15 @@ A bad path costs its row, a bad label its cell, and each is noted.
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from stages.errors import StageError
-from stages.ingest.problems import FORMULA_STARTS, Problems
-from stages.tables import is_own_split
+from stages.core.errors import StageError
+from stages.core.tables.csv_files import is_own_split
+from stages.core.tables.labels import CONTROL, clean_label, normalise
+from stages.core.tables.problems import Problems
 
 # What later stages add to the table; a label column of the same name would be overwritten.
 RESERVED_COLUMNS = {"image", "sha256", "width", "height", "mode", "group"}
@@ -21,7 +21,6 @@ SPLITS = {"train", "val", "test"}
 # How other collections call them.
 SPLIT_NAMES = {"validation": "val", "valid": "val", "dev": "val", "training": "train", "testing": "test"}
 ATTRIBUTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 COLUMNS = ["image", "attribute", "value", "file", "row"]
 
 
@@ -49,11 +48,6 @@ def cells_of(images: pd.Series, values: dict[str, pd.Series], file: Path | str, 
         for attribute, column in values.items()
     ]
     return pd.concat(parts, ignore_index=True)[COLUMNS]
-
-
-def normalise(text: str) -> str:
-    """One spelling per label and path: NFC, no spaces around."""
-    return unicodedata.normalize("NFC", text).strip(" ")
 
 
 def checked(cells: pd.DataFrame, problems: Problems) -> pd.DataFrame:
@@ -101,14 +95,6 @@ def path_problem(image: str) -> str:
     if encoded.decode("utf-8", "replace") != image:
         return "is not Unicode"
     return ""
-
-
-def clean_label(label: str) -> str:
-    """The label without control characters, and without what would make a spreadsheet run it."""
-    label = CONTROL.sub(" ", label.encode("utf-8", "replace").decode())
-    while label.startswith(FORMULA_STARTS) or label != label.strip():
-        label = label.strip().lstrip("".join(FORMULA_STARTS))
-    return label[:200]
 
 
 def clean_split(name: str) -> str:

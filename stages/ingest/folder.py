@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.errors import StageError
+from stages.core.errors import StageError
+from stages.core.tables.problems import Problems
 from stages.ingest.cells import cells_of, check_attribute
 from stages.ingest.disk import files_under
-from stages.ingest.problems import Problems
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"}
 

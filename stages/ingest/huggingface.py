@@ -15,10 +15,10 @@ from typing import Any
 import pandas as pd
 
 from cache.atomic import TEMPORARY_SUFFIX
-from stages.errors import StageError
+from stages.core.errors import StageError
+from stages.core.progress import Progress
+from stages.core.tables.problems import Problems
 from stages.ingest.cells import cells_of, check_attribute
-from stages.ingest.problems import Problems
-from stages.progress import Progress
 
 BATCH_ROWS = 64
 ENDINGS = {

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from stages.core.settings import Settings
 from stages.ingest.demo.settings import DemoSettings
-from stages.settings import Settings
 
 
 class DatasetSettings(Settings):

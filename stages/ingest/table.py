@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.errors import StageError
+from stages.core.errors import StageError
+from stages.core.tables.csv_files import is_own_split
+from stages.core.tables.problems import Problems
+from stages.core.tables.text_files import encoding_of, read_text
 from stages.ingest.cells import cells_of, check_attribute
-from stages.ingest.problems import Problems
-from stages.ingest.text import encoding_of, read_text
-from stages.tables import is_own_split
 
 
 def read_label_table(

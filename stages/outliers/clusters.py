@@ -11,9 +11,9 @@ from scipy.stats import false_discovery_control
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
+from stages.core.features.labelled import UNLABELLED, LabelledFeatures
 from stages.outliers.levels import UNKNOWN, Property
 from stages.outliers.traits import SIGNIFICANT, odds_ratios
-from stages.train.data import UNLABELLED, LabelledFeatures
 
 COLUMNS = ["cluster", "size", "examples", "sentence"]
 DIMENSIONS = 50

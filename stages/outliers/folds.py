@@ -17,16 +17,16 @@ from joblib import Parallel, delayed
 from scipy.special import softmax
 from sklearn.model_selection import StratifiedGroupKFold
 
-from stages.device import choose_device
-from stages.errors import StageError
+from stages.core.device import choose_device
+from stages.core.errors import StageError
+from stages.core.features.labelled import UNLABELLED, LabelledFeatures, refuse_not_finite
+from stages.core.head.fit import fit_head
+from stages.core.head.lstm import predict_logits
+from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.head.temperature import fit_temperature
+from stages.core.parallel import process_backend, thread_count, threads_each
+from stages.core.progress import tracked
 from stages.outliers.settings import OutlierSettings
-from stages.parallel import process_backend, thread_count, threads_each
-from stages.progress import tracked
-from stages.train.calibration import fit_temperature
-from stages.train.data import UNLABELLED, LabelledFeatures, refuse_not_finite
-from stages.train.fit import fit_head
-from stages.train.head import predict_logits
-from stages.train.settings import HeadSettings, TrainSettings
 
 Fold = tuple[np.ndarray, np.ndarray]
 # An epoch of a fold has no more steps than this: beyond some 20,000 images, batches grow instead. On a CPU an image in

@@ -15,7 +15,7 @@ from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
 from scipy.special import entr
 
-from stages.train.data import UNLABELLED, LabelledFeatures
+from stages.core.features.labelled import UNLABELLED, LabelledFeatures
 
 
 def sureness(probabilities: np.ndarray) -> pd.DataFrame:

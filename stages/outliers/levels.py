@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stages.tables import is_own_split
-from stages.train.data import UNLABELLED, LabelledFeatures
+from stages.core.features.labelled import UNLABELLED, LabelledFeatures
+from stages.core.tables.csv_files import is_own_split
 
 UNKNOWN = -1
 PARTS = 5

@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
-from stages.train.data import LabelledFeatures
+from stages.core.features.labelled import LabelledFeatures
 
 # Up to so many images all distances are computed in full.
 EXACT_IMAGES = 5000

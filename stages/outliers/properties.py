@@ -17,8 +17,8 @@ import pandas as pd
 from PIL import Image, ImageStat
 from scipy.ndimage import laplace
 
-from stages.images import UnusableImage, load_pixels, open_image, read_image_bytes, to_rgb
-from stages.progress import Progress
+from stages.core.images.files import UnusableImage, load_pixels, open_image, read_image_bytes, to_rgb
+from stages.core.progress import Progress
 
 # Raised when a measure changes: what was kept under another number is measured again.
 FORMAT_VERSION = 1

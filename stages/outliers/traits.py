@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom, norm
 
+from stages.core.features.labelled import UNLABELLED, LabelledFeatures
 from stages.outliers.levels import UNKNOWN, Property
-from stages.train.data import UNLABELLED, LabelledFeatures
 
 COLUMNS = [
     "property",

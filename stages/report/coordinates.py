@@ -13,9 +13,9 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from cache import FeatureCache
-from stages.errors import StageError
-from stages.tables import write_table
-from stages.train.placement import blocks
+from stages.core.errors import StageError
+from stages.core.features.placement import blocks
+from stages.core.tables.csv_files import write_table
 
 COLUMNS = ["sha256", "x", "y"]
 # PaCMAP's authors, too, reduce to this many components first.

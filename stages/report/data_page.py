@@ -11,12 +11,13 @@ from typing import Any
 import pandas as pd
 
 from cache.atomic import write_text
-from stages.errors import StageError
+from stages.core.errors import StageError
+from stages.core.pages.render import render
+from stages.core.pages.thumbnails import make_thumbnails
+from stages.core.tables.csv_files import read_text_table
 from stages.report import tables
-from stages.report.pages import render
-from stages.report.settings import ReportSettings
-from stages.report.sources import Collection, read_collection, read_text_table
-from stages.report.thumbnails import make_thumbnails
+from stages.report.settings import TEMPLATES, ReportSettings
+from stages.report.sources import Collection, read_collection
 
 DUPLICATE_GROUPS = 24
 DUPLICATE_IMAGES = 6
@@ -60,6 +61,7 @@ def write_data_page(
     duplicates, found = tables.duplicates(collection.splits), read_conflicts(conflicts)
     html = render(
         "data.html",
+        folder=TEMPLATES,
         target="",
         page="data",
         targets=targets,

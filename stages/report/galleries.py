@@ -11,30 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from stages.core.tables.outliers import KINDS
 from stages.report.settings import ReportSettings
 from stages.report.sources import Confusion, Results
 
 # A table of more classes than this is unreadable and slow; the others stay in confusion.csv.
 MATRIX_CLASSES = 60
 TOP_CONFUSIONS = 12
-KINDS = {
-    "suspect_label": (
-        "Suspect labels",
-        "The head is sure of another label: either the label is wrong, or the mistake is worth a look.",
-    ),
-    "low_confidence": (
-        "Low confidence",
-        "No label convinces the head: works between two classes, or unlike the others of theirs.",
-    ),
-    "unlike_anything": (
-        "Unlike anything",
-        "Far from every other image in feature space: often no artwork of this collection at all.",
-    ),
-    "conflicting_labels": (
-        "Conflicting labels",
-        "Copies of one picture that carry different labels: at most one of them is right.",
-    ),
-}
 
 
 @dataclass(frozen=True)

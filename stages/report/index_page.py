@@ -9,14 +9,15 @@ from pathlib import Path
 import pandas as pd
 
 from cache.atomic import write_text
+from stages.core.pages.render import render
+from stages.core.pages.thumbnails import make_thumbnails
+from stages.core.tables.csv_files import write_table
+from stages.core.tables.outliers import read_outliers
 from stages.report import tables
 from stages.report.data_page import provenance
-from stages.report.pages import render
 from stages.report.selfcheck import COLUMNS, read_answer_key, score_against_key
-from stages.report.settings import ReportSettings
-from stages.report.sources import Collection, read_collection, read_metrics, read_outliers
-from stages.report.thumbnails import make_thumbnails
-from stages.tables import write_table
+from stages.report.settings import TEMPLATES, ReportSettings
+from stages.report.sources import Collection, read_collection, read_metrics
 
 HANGING = 16
 
@@ -46,6 +47,7 @@ def write_index(
     hanging = _hanging(collection.splits)
     html = render(
         "index.html",
+        folder=TEMPLATES,
         target="",
         page="index",
         targets=targets,

@@ -14,11 +14,13 @@ import numpy as np
 import pandas as pd
 
 from cache.atomic import write_text
-from stages.report.pages import render
-from stages.report.settings import ReportSettings
-from stages.report.sources import SPLITS, read_outliers, read_text_table, with_numbers
-from stages.report.study import read_out_of_sample
-from stages.report.thumbnails import Thumbnail, make_thumbnails
+from stages.core.pages.render import render
+from stages.core.pages.thumbnails import Thumbnail, make_thumbnails
+from stages.core.tables.csv_files import read_text_table, with_numbers
+from stages.core.tables.outliers import read_outliers
+from stages.report.outlier_study import read_out_of_sample
+from stages.report.settings import TEMPLATES, ReportSettings
+from stages.report.sources import SPLITS
 
 NO_CLASS = 65535
 # Style, script and text of the page, and the quotes and commas of its data.
@@ -105,6 +107,7 @@ def write_map(
     pictures, shown = packed_pictures(points.table["image"], thumbnails, budget)
     html = render(
         "map.html",
+        folder=TEMPLATES,
         script=("map_points.js", "map.js"),
         target="",
         page="map",

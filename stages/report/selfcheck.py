@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.errors import StageError
+from stages.core.errors import StageError
 
 COLUMNS = ["stage", "fault", "planted", "found", "detail"]
 KEY_COLUMNS = ["image", "fault", "attribute", "truth", "detail"]

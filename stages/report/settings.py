@@ -3,9 +3,13 @@
 In: the `report` section of params.yaml. Out: a frozen, checked object; it imports fast.
 """
 
+from pathlib import Path
+
 from pydantic import Field
 
-from stages.settings import Settings
+from stages.core.settings import Settings
+
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 class ReportSettings(Settings):

@@ -6,7 +6,6 @@ Nothing is computed here beyond turning text into numbers.
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.errors import StageError
-from stages.tables import is_own_split
+from stages.core.errors import StageError
+from stages.core.tables.csv_files import is_own_split, read_text_table, with_numbers
+from stages.core.tables.outliers import read_outliers
 
 SPLITS = ("train", "val", "test")
 CURVES = ("loss", "accuracy", "f1_macro")
@@ -32,18 +32,6 @@ FILES = (
     "traits.csv",
     "clusters.csv",
 )
-OUTLIER_COLUMNS = [
-    "image",
-    "kind",
-    "rank",
-    "score",
-    "y_true",
-    "y_pred",
-    "confidence",
-    "suggested",
-    "reason",
-    "neighbours",
-]
 
 
 @dataclass(frozen=True)
@@ -144,24 +132,6 @@ def read_metrics(target: str, results: Path) -> dict[str, Any]:
     return _json(results / target / "metrics.json", f"pipeline evaluate --target {target}")
 
 
-def read_outliers(target: str, results: Path) -> pd.DataFrame:
-    """Read one target's outliers, ranked within each kind; `neighbours` becomes a list of image paths per row.
-
-    The numbers `margin` and `entropy` are NaN where the table has no such column.
-    """
-    path, command = results / target / "outliers.csv", f"pipeline find-outliers --target {target}"
-    table = read_text_table(path, OUTLIER_COLUMNS, command)
-    table = table.assign(**{column: "" for column in ("margin", "entropy") if column not in table})
-    table = with_numbers(table, ["rank", "score", "confidence", "margin", "entropy"])
-    try:
-        neighbours = [[str(image) for image in json.loads(text or "[]")] for text in table["neighbours"]]
-    except (ValueError, TypeError):
-        raise StageError(f"{path}: a cell of `neighbours` is not a JSON array: run `{command}` again") from None
-    return table.assign(neighbours=pd.Series(neighbours, index=table.index, dtype=object)).sort_values(
-        "rank", kind="stable"
-    )
-
-
 def read_results(target: str, *, heads: Path, results: Path) -> Results:
     """Read everything about one target's head.
 
@@ -230,34 +200,13 @@ def _confusion(path: Path, command: str) -> Confusion:
     return Confusion(classes, cells.iloc[1:, 1:].to_numpy().astype(float).astype(int))
 
 
-def read_text_table(path: Path, required: Sequence[str], command: str, header: int | None = 0) -> pd.DataFrame:
-    """Read a CSV table as text; unlike `stages.tables.read_table` it may have no rows, as when nothing was rejected."""
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", header=header)
-    except FileNotFoundError:
-        raise _missing(path, command) from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise StageError(f"{path} is not a readable CSV table ({error}): run `{command}` again") from None
-    if missing := [column for column in required if column not in table.columns]:
-        raise StageError(f"{path} has no column {missing[0]!r}: run `{command}` again")
-    return table
-
-
 def _json(path: Path, command: str) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise _missing(path, command) from None
+        raise StageError(f"{path} does not exist: run `{command}` first") from None
     except ValueError as error:
         raise StageError(f"{path} is not readable JSON ({error}): run `{command}` again") from None
-
-
-def _missing(path: Path, command: str) -> StageError:
-    return StageError(f"{path} does not exist: run `{command}` first")
-
-
-def with_numbers(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    return table.assign(**{column: pd.to_numeric(table[column], errors="coerce") for column in columns})
 
 
 def _short_name(path: Path) -> str:

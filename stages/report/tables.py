@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from stages.core.pages.render import MODEL_NAMES
 from stages.report.sources import SPLITS, Collection
 
-MODEL_NAMES = {"head": "LSTM head", "logistic_regression": "Logistic regression", "majority": "Majority class"}
 # Name, key in metrics.json, whether smaller is better.
 MEASURES = (
     ("Accuracy", "accuracy", False),
@@ -94,11 +94,6 @@ def models(metrics: Mapping[str, Any]) -> list[str]:
     """The head and its baselines, the strongest baseline first."""
     known = [name for name in MODEL_NAMES if name == "head" or name in metrics.get("baselines", {})]
     return known + [name for name in metrics.get("baselines", {}) if name not in MODEL_NAMES]
-
-
-def model_name(model: str) -> str:
-    """A model's name as a person says it."""
-    return MODEL_NAMES.get(model, model.replace("_", " "))
 
 
 def score_rows(

@@ -9,12 +9,13 @@ from typing import Any
 import pandas as pd
 
 from cache.atomic import write_text
-from stages.report import charts, galleries, tables
-from stages.report.pages import render
-from stages.report.settings import ReportSettings
+from stages.core.pages.render import render
+from stages.core.pages.thumbnails import make_thumbnails
+from stages.core.pages import charts
+from stages.report import galleries, tables
+from stages.report.outlier_study import Study, read_study
+from stages.report.settings import TEMPLATES, ReportSettings
 from stages.report.sources import Results, read_backbone, read_fingerprint, read_results
-from stages.report.study import Study, read_study
-from stages.report.thumbnails import make_thumbnails
 
 CURVE_TITLES = {"loss": "Loss", "accuracy": "Accuracy", "f1_macro": "Macro F1"}
 BARS_CLASSES = 60
@@ -46,6 +47,7 @@ def write_page(
     sizes |= galleries.thumbnail_sizes(matrix, shown, settings.thumbnail_px) | sizes
     html = render(
         "target.html",
+        folder=TEMPLATES,
         target=target,
         page="",
         # No link to the other targets' pages: then a further target changes none of them.

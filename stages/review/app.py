@@ -11,11 +11,11 @@ from typing import Any
 from flask import Flask, Response, abort, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from stages.errors import StageError
-from stages.images import UnusableImage, read_image_bytes
-from stages.ingest.cells import normalise
-from stages.ingest.review import VERDICTS, label_problem
-from stages.report.pages import TEMPLATES as REPORT_TEMPLATES
+from stages.core.errors import StageError
+from stages.core.images.files import UnusableImage, read_image_bytes
+from stages.core.pages.render import TEMPLATES as REPORT_TEMPLATES
+from stages.core.tables.decisions import VERDICTS
+from stages.core.tables.labels import label_problem, normalise
 from stages.review.decisions import DecisionFile
 from stages.review.guard import HEADERS, Guard
 from stages.review.page import TEMPLATES, Query, render, said

@@ -13,9 +13,9 @@ from pathlib import Path
 import filelock
 
 from cache.atomic import atomic_path
-from stages.errors import StageError
-from stages.ingest.problems import Problems
-from stages.ingest.review import COLUMNS, VERDICTS, Decision, read_decisions
+from stages.core.errors import StageError
+from stages.core.tables.decisions import COLUMNS, VERDICTS, Decision, read_decisions
+from stages.core.tables.problems import Problems
 
 LOCK_TIMEOUT_S = 20.0
 

@@ -5,14 +5,11 @@ In: the suspects, the decisions of now, and what was asked for. Out: HTML in whi
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from urllib.parse import urlencode
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader
-
-from stages.ingest.review import Decision
-from stages.report.pages import environment
+from stages.core.pages.render import environment
+from stages.core.tables.decisions import Decision
 from stages.review.suspects import Collection, Suspect
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -85,7 +82,7 @@ def render(collection: Collection, decisions: Mapping[str, Decision], query: Que
     """Fill the page."""
     decided = collection.decided(decisions)
     labels = {made.label for made in decisions.values() if made.target == collection.target}
-    return _environment().get_template("review.html").render(
+    return environment(TEMPLATES).get_template("review.html").render(
         collection=collection,
         classes=sorted({*collection.classes, *labels} - {""}),
         verdicts={image: said(made, collection.target) for image, made in decided.items()},
@@ -94,10 +91,3 @@ def render(collection: Collection, decisions: Mapping[str, Decision], query: Que
         query=query,
         shows=SHOWS,
     )  # fmt: skip
-
-
-@cache
-def _environment() -> Environment:
-    """The report's filters and macros, with this page's template."""
-    report = environment()
-    return report.overlay(loader=ChoiceLoader([FileSystemLoader(TEMPLATES), report.loader]))

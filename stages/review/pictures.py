@@ -9,7 +9,7 @@ from pathlib import Path
 
 from markupsafe import escape
 
-from stages.report.thumbnails import make_thumbnail
+from stages.core.pages.thumbnails import make_thumbnail
 from stages.review.settings import ReviewSettings
 
 KEPT = 1000

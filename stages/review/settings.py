@@ -5,7 +5,7 @@ In: the `review` section of params.yaml. Out: a frozen, checked object; it impor
 
 from pydantic import Field
 
-from stages.settings import Settings
+from stages.core.settings import Settings
 
 
 class ReviewSettings(Settings):

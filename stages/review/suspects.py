@@ -12,11 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from stages.errors import StageError
-from stages.ingest.review import Decision
-from stages.report.galleries import KINDS
-from stages.report.sources import read_outliers
-from stages.tables import read_table
+from stages.core.errors import StageError
+from stages.core.tables.csv_files import read_table
+from stages.core.tables.decisions import Decision
+from stages.core.tables.outliers import KINDS, read_outliers
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from pathlib import PurePosixPath
 import numpy as np
 import pandas as pd
 
-from stages.errors import StageError
+from stages.core.errors import StageError
+from stages.core.tables.csv_files import OWN_SPLIT_PREFIX
 from stages.split.classes import GroupClasses
 from stages.split.stratify import TEST, TRAIN, VAL, divide
-from stages.tables import OWN_SPLIT_PREFIX
 
 HELD_OUT = ("val", "test")
 # `name(1).jpg` is often another photograph of `name.jpg`.

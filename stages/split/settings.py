@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from stages.settings import Settings
+from stages.core.settings import Settings
 
 
 class SplitSettings(Settings):

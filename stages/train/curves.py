@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from dvclive import Live
 
-from stages.errors import StageError
-from stages.progress import Progress
+from stages.core.errors import StageError
+from stages.core.progress import Progress
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -15,10 +15,10 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
 from cache.atomic import write_text
-from stages.errors import StageError
-from stages.report.charts import draw
-from stages.tables import write_table
-from stages.tune.study import finished_trials
+from stages.core.errors import StageError
+from stages.core.pages.charts import draw
+from stages.core.tables.csv_files import write_table
+from stages.tune.optuna_study import finished_trials
 
 SHOWN = 10
 MIN_FOR_IMPORTANCE = 4

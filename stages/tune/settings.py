@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from stages.settings import Settings
-from stages.train.settings import HeadSettings, TrainSettings
+from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.settings import Settings
 
 Scalar = bool | int | float | str
 # They change no score, or are what every trial has in common.

@@ -14,12 +14,12 @@ import torch
 from optuna import Study, Trial
 from optuna.trial import TrialState
 
-from stages.device import choose_device
-from stages.train.fit import DivergedError, fit_head
-from stages.train.placement import FeatureArray
-from stages.train.settings import HeadSettings, TrainSettings
+from stages.core.device import choose_device
+from stages.core.features.placement import FeatureArray
+from stages.core.head.fit import DivergedError, fit_head
+from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.tune.optuna_study import check_token, contains, distributions, open_study, rounded
 from stages.tune.settings import TuneSettings
-from stages.tune.study import check_token, contains, distributions, open_study, rounded
 
 
 class _PrunedError(Exception):
@@ -64,7 +64,7 @@ def run_trial(job: Job, slot: int) -> None:
 
     Raises
     ------
-    stages.train.fit.NotFiniteError
+    stages.core.head.fit.NotFiniteError
         If the features are NaN or infinite, which no settings can mend.
     """
     if job.threads:

@@ -1,7 +1,7 @@
 """Files that cannot be used, of a dozen kinds that real collections hold.
 
 In: a random generator and a sound painting where one is needed. Out: the bytes of the file, and the reason that the
-clean stage should give (`stages.images.Reason`).
+clean stage should give (`stages.core.images.files.Reason`).
 """
 
 import io

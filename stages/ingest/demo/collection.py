@@ -12,6 +12,8 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from stages.core.progress import Progress
+from stages.core.tables.csv_files import write_table
 from stages.ingest.demo.broken import BREAKS
 from stages.ingest.demo.duplicates import save_near_duplicate
 from stages.ingest.demo.encode import save_encoded
@@ -19,8 +21,6 @@ from stages.ingest.demo.paint import paint
 from stages.ingest.demo.plan import CLASSES, PlannedFile, answer_key, plan_collection
 from stages.ingest.demo.settings import DemoSettings
 from stages.ingest.demo.strangers import STRANGERS
-from stages.progress import Progress
-from stages.tables import write_table
 
 BATCH_SIZE = 12
 COPIES = ("exact_duplicate", "near_duplicate")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stages.images import to_rgb
+from stages.core.images.files import to_rgb
 
 
 def save_near_duplicate(rng: np.random.Generator, original: Path, copy: Path, how: str) -> None:

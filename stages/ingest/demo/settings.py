@@ -6,7 +6,7 @@ Kept free of NumPy and Pillow so that the command line starts fast.
 
 from pydantic import Field, model_validator
 
-from stages.settings import Settings
+from stages.core.settings import Settings
 
 
 class DemoSettings(Settings):

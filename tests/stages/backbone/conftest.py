@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.backbone.run import prepare_backbone
+from stages.backbone.prepare_backbone import prepare_backbone
 from stages.backbone.settings import BackboneSettings
-from stages.extract.settings import FeatureSettings
+from stages.core.extraction.settings import FeatureSettings
 
 FEATURES = FeatureSettings(resize_px=40, crop_px=32, views=1, tokens=1)
 

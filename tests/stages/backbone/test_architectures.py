@@ -12,13 +12,13 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from stages.backbone.architectures import Transform, build
-from stages.backbone.network import FeatureExtractor, as_map, map_shape, normalise
-from stages.backbone.torchvision_networks import trunk
 from stages.backbone.weights import get_backbone, read_weights
-from stages.errors import StageError
-from stages.extract.run import extract_features
-from stages.extract.settings import FeatureSettings
+from stages.core.errors import StageError
+from stages.core.extraction.settings import FeatureSettings
+from stages.core.networks.architectures import Transform, build
+from stages.core.networks.extractor import FeatureExtractor, as_map, map_shape, normalise
+from stages.core.networks.torchvision_networks import trunk
+from stages.extract.extract_features import extract_features
 from tests.stages.backbone.conftest import FEATURES, Collection
 
 # The smallest member of every family of torchvision, and the side of a small input that it takes.

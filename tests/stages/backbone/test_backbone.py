@@ -14,14 +14,14 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from stages.backbone.architectures import Backbone, build
 from stages.backbone.download import DownloadError, download
-from stages.backbone.network import FeatureExtractor, load_backbone, normalise
-from stages.backbone.run import prepare_backbone
+from stages.backbone.prepare_backbone import prepare_backbone
 from stages.backbone.settings import BackboneSettings
 from stages.backbone.weights import get_backbone, read_weights
-from stages.errors import StageError
-from stages.extract.settings import FeatureSettings
+from stages.core.errors import StageError
+from stages.core.extraction.settings import FeatureSettings
+from stages.core.networks.architectures import Backbone, build
+from stages.core.networks.extractor import FeatureExtractor, load_backbone, normalise
 
 FEATURES = FeatureSettings(resize_px=72, crop_px=64)
 

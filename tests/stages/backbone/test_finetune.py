@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 from stages.backbone.finetune_data import Crops, Steps, read_labelled_images
 from stages.backbone.finetune_network import Classifier, blocks, freeze, make_optimizer, schedule
 from stages.backbone.settings import FinetuneSettings
-from stages.backbone.torchvision_networks import build
-from stages.errors import StageError
+from stages.core.errors import StageError
+from stages.core.networks.torchvision_networks import build
 from tests.conftest import REPOSITORY
 from tests.stages.backbone.conftest import FEATURES, Collection
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from stages.clean.check import check_image
 from stages.clean.settings import CleanSettings
-from stages.images import to_rgb
+from stages.core.images.files import to_rgb
 from stages.ingest.demo.artists import ARTISTS, GENRES, STYLES
 from stages.ingest.demo.broken import BREAKS
 from stages.ingest.demo.collection import paint_collection

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from stages.errors import StageError
-from stages.ingest.review import COLUMNS
-from stages.ingest.run import ingest_labels
+from stages.core.errors import StageError
+from stages.core.tables.decisions import COLUMNS
+from stages.ingest.ingest_labels import ingest_labels
 from stages.ingest.settings import DatasetSettings
 
 HEADER = ",".join(COLUMNS)

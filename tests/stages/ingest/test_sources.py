@@ -15,13 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.errors import StageError
-from stages.ingest.cells import clean_label, normalise, path_problem
+from stages.core.errors import StageError
+from stages.core.progress import Progress
+from stages.core.tables.labels import clean_label, normalise
+from stages.core.tables.problems import FORMULA_STARTS
+from stages.ingest.cells import path_problem
 from stages.ingest.disk import match_names, skeleton
-from stages.ingest.problems import FORMULA_STARTS
-from stages.ingest.run import ingest_labels
+from stages.ingest.ingest_labels import ingest_labels
 from stages.ingest.settings import DatasetSettings
-from stages.progress import Progress
 from tests.conftest import picture
 
 COLLECTION = {

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stages.core.features.labelled import UNLABELLED, LabelledFeatures
 from stages.outliers.levels import Property
-from stages.train.data import UNLABELLED, LabelledFeatures
 
 
 @pytest.fixture

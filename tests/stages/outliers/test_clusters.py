@@ -6,9 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from stages.core.features.labelled import LabelledFeatures
 from stages.outliers.clusters import find_clusters
 from stages.outliers.levels import Property
-from stages.train.data import LabelledFeatures
 
 Labelled = Callable[..., LabelledFeatures]
 Yes = Callable[[str, np.ndarray], Property]

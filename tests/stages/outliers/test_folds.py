@@ -6,13 +6,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from stages.errors import StageError
+from stages.core.errors import StageError
+from stages.core.features.labelled import LabelledFeatures, load_labelled_features
+from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.head.temperature import negative_log_likelihood
 from stages.outliers.folds import FoldTask, calibrated, out_of_sample_probabilities
 from stages.outliers.settings import OutlierSettings
-from stages.train.calibration import negative_log_likelihood
-from stages.train.data import LabelledFeatures, load_labelled_features
-from stages.train.run import train_head
-from stages.train.settings import HeadSettings, TrainSettings
+from stages.train.train_head import train_head
 from tests.stages.conftest import Project
 
 MakeProject = Callable[..., Project]

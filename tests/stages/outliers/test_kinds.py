@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from stages.core.features.labelled import LabelledFeatures
 from stages.outliers.kinds import confident_errors, low_confidence, sureness, suspect_label, unlike_anything
-from stages.train.data import LabelledFeatures
 
 Labelled = Callable[..., LabelledFeatures]
 P = np.array([[0.9, 0.1, 0.0], [0.4, 0.35, 0.25], [0.05, 0.15, 0.8], [0.2, 0.6, 0.2]])

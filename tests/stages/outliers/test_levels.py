@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stages.core.features.labelled import LabelledFeatures
 from stages.outliers.levels import Property, divide
-from stages.train.data import LabelledFeatures
 
 Labelled = Callable[..., LabelledFeatures]
 GREY = [3.0, 200.0, np.nan, 90.0]

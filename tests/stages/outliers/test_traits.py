@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy.stats import fisher_exact
 
+from stages.core.features.labelled import LabelledFeatures
 from stages.outliers.levels import Property
 from stages.outliers.traits import find_traits, odds_ratios
-from stages.train.data import LabelledFeatures
 
 Labelled = Callable[..., LabelledFeatures]
 Yes = Callable[[str, np.ndarray], Property]

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.report.run import write_report
 from stages.report.settings import ReportSettings
+from stages.report.write_report import write_report
 from tests.conftest import picture
 
 SCRIPT = "<script>alert(1)</script>"

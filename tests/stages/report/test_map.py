@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.errors import StageError
+from stages.core.errors import StageError
+from stages.core.pages.thumbnails import Thumbnail
 from stages.report.coordinates import planar, principal_components, write_coordinates
 from stages.report.map_page import packed_pictures, placed, spread, target_layer
 from stages.report.settings import ReportSettings
-from stages.report.thumbnails import Thumbnail
 from tests.stages.report.conftest import Project
 
 

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from stages.errors import StageError
-from stages.report.charts import trait_name
+from stages.core.errors import StageError
+from stages.core.pages.charts import trait_name
 from stages.report.settings import ReportSettings
 from tests.stages.report.conftest import (
     ARABIC,

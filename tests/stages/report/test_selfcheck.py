@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from stages.errors import StageError
+from stages.core.errors import StageError
 from stages.report.selfcheck import KEY_COLUMNS, read_answer_key, score_against_key
 
 

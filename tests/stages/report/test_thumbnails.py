@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from stages.report.thumbnails import make_thumbnails, style_rules
+from stages.core.pages.thumbnails import make_thumbnails, style_rules
 
 
 def test_the_longest_side_is_as_asked_and_nothing_is_enlarged(

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image
 
-from stages.errors import StageError
-from stages.ingest.review import COLUMNS
+from stages.core.errors import StageError
+from stages.core.tables.decisions import COLUMNS
 from stages.review.decisions import DecisionFile
 from tests.conftest import REPOSITORY, run_pipeline
 from tests.stages.review.conftest import ARABIC, HOSTILE_IMAGE, IMAGES, QUOTED, Project, Served

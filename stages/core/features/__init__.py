@@ -1,0 +1,1 @@
+"""Cached features joined with the labels of a target, and where in memory they lie."""

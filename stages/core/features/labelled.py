@@ -1,0 +1,230 @@
+"""Join a target's labels with the cached features.
+
+In: `data/features/` and `data/splits.csv`. Out: plain arrays, a row per image, ready for a head or a baseline.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cache import FeatureCache
+from stages.core.errors import StageError
+from stages.core.features.placement import CachedFeatures, blocks
+from stages.core.tables.csv_files import is_own_split, read_table
+
+UNLABELLED = -1
+CHECKED_ROWS = 4096
+_FRESH_SPLIT = "run `pipeline clean` and `pipeline split`, or `dvc repro`, again"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelledFeatures:
+    """The images of a collection that have features, and one target's labels.
+
+    Attributes
+    ----------
+    target
+        The label column.
+    classes
+        Names of the classes that occur in the train split, sorted; a label is an index into them.
+    table
+        The rows of splits.csv, shape `(n, …)`, all text.
+    labels
+        Shape `(n,)`, int64; `UNLABELLED` where there is no label or its class does not occur in train.
+    features
+        Shape `(n, views, tokens, channels)`, float16; read from the cache's file when asked for.
+    fingerprint
+        Of the cache that the features come from.
+    """
+
+    target: str
+    classes: list[str]
+    table: pd.DataFrame
+    labels: np.ndarray
+    features: CachedFeatures
+    fingerprint: str
+
+    def rows(self, split: str) -> np.ndarray:
+        """Indices of the labelled images of a split, ascending, int64."""
+        return np.flatnonzero((self.table["split"] == split).to_numpy() & (self.labels != UNLABELLED))
+
+    def digest(self, *splits: str) -> str:
+        """SHA-256 of which images these splits hold, in order, and of their labels: what a head is fitted to."""
+        rows = self.table[self.table["split"].isin(splits).to_numpy() & (self.labels != UNLABELLED)]
+        lines = ("\t".join(row) for row in rows[["sha256", "split", self.target]].itertuples(index=False))
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def pooled(self) -> np.ndarray:
+        """The centre view's mean over tokens, shape `(n, channels)`, float32: what baselines and neighbours use."""
+        means = np.empty((len(self.features), self.features.shape[-1]), dtype=np.float32)
+        for rows in blocks(self.features):
+            self.features[rows, 0].mean(axis=1, dtype=np.float32, out=means[rows[0] : rows[-1] + 1])
+        self.features.release()
+        return means
+
+    def pooled_views(self) -> Iterator[np.ndarray]:
+        """Every view's mean over tokens, a sequence of one, block by block, each `(m, views, 1, channels)`, float16."""
+        for rows in blocks(self.features):
+            yield self.features[rows].mean(axis=2, keepdims=True, dtype=np.float32).astype(np.float16)
+        self.features.release()
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The images of the splits that have features; every target's labels are a column of its table.
+
+    Attributes
+    ----------
+    table, features, fingerprint
+        As in `LabelledFeatures`.
+    splits
+        Where the table came from.
+    """
+
+    table: pd.DataFrame
+    features: CachedFeatures
+    fingerprint: str
+    splits: Path
+
+
+def load_collection(*, features: Path, splits: Path, targets: Sequence[str] = ()) -> Collection:
+    """Open the features of every image in the splits; `targets` are looked for before anything is read.
+
+    Raises
+    ------
+    StageError
+        If no column has a target's name, or no image has features.
+    cache.CacheError
+        If the cache is missing or damaged.
+    """
+    table = read_table(splits, required=["image", "sha256", "group", "split"], made_by="pipeline split")
+    for target in targets:
+        _check_target(target, table, splits)
+    cache = FeatureCache(features)
+    table = _with_features(table, cache, splits)
+    return Collection(table, CachedFeatures(cache, table["sha256"].tolist()), cache.fingerprint, splits)
+
+
+def load_labelled_features(target: str, *, features: Path, splits: Path) -> LabelledFeatures:
+    """Read the features of every image in the splits and the labels of one target.
+
+    Raises
+    ------
+    StageError
+        As `load_collection` and `labelled`.
+    cache.CacheError
+        If the cache is missing or damaged.
+    """
+    return labelled(target, load_collection(features=features, splits=splits, targets=[target]))
+
+
+def labelled(target: str, collection: Collection) -> LabelledFeatures:
+    """Give a collection the labels of one target.
+
+    Raises
+    ------
+    StageError
+        If fewer than two classes occur in train, or val or test have no label.
+    """
+    table, splits = collection.table, collection.splits
+    _check_target(target, table, splits)
+    classes = _classes(target, table, splits)
+    code = {name: index for index, name in enumerate(classes)}
+    _say_if_few(target, table)
+    labels = table[target].map(lambda name: code.get(name, UNLABELLED)).to_numpy(dtype=np.int64)
+    return LabelledFeatures(target, classes, table, labels, collection.features, collection.fingerprint)
+
+
+def not_finite_message(data: LabelledFeatures, row: int, features: Path) -> str:
+    """Say which image has features that nothing can be learned or predicted from, and what to do."""
+    return (
+        f"{features}: the features of image {data.table['image'][row]!r} are NaN or infinite: "
+        "set features.precision to fp32, then run `pipeline extract-features` again"
+    )
+
+
+def _check_target(target: str, table: pd.DataFrame, splits: Path) -> None:
+    if target not in table.columns:
+        others = {"image", "sha256", "width", "height", "mode", "group"}
+        attributes = [column for column in table.columns if column not in others and not is_own_split(column)]
+        raise StageError(f"{splits} has no label column {target!r}; it has: {', '.join(attributes) or 'none'}")
+
+
+def refuse_not_finite(data: LabelledFeatures, pooled: np.ndarray, features: Path) -> None:
+    """Refuse features, a row per image, of which any is NaN or infinite."""
+    for row in range(0, len(pooled), CHECKED_ROWS):
+        block = pooled[row : row + CHECKED_ROWS]
+        finite = np.isfinite(block).reshape(len(block), -1).all(axis=1)
+        if not finite.all():
+            raise StageError(not_finite_message(data, row + int(finite.argmin()), features))
+
+
+def refuse_stale_labels(data: LabelledFeatures, *, splits: Path, manifest: Path) -> None:
+    """Refuse to train on labels that were changed after the split; without a manifest there is nothing to compare.
+
+    Raises
+    ------
+    StageError
+        If an image of the splits has another label in the manifest, or is no longer in it.
+    """
+    if not manifest.exists():
+        return
+    table = read_table(manifest, required=["image"], made_by="pipeline ingest")
+    if data.target not in table.columns:
+        raise StageError(f"{manifest} has no label column {data.target!r} any more: {_FRESH_SPLIT}")
+    now = dict(zip(table["image"], table[data.target], strict=True))
+    then = zip(data.table["image"], data.table[data.target], strict=True)
+    changed = [(image, label) for image, label in then if now.get(image) != label]
+    if changed:
+        image, label = changed[0]
+        found = repr(now[image]) if image in now else "not there"
+        raise StageError(
+            f"{data.target}: the labels of {len(changed)} images changed since the split, the first is {image!r} "
+            f"({label!r} in {splits}, {found} in {manifest}): {_FRESH_SPLIT}"
+        )
+
+
+def _say_if_few(target: str, table: pd.DataFrame) -> None:
+    labelled = int((table[target] != "").sum())
+    if 2 * labelled < len(table):
+        message = "%s: only %d of %d images have a label; the others have no part in training and scores"
+        log.warning(message, target, labelled, len(table))
+
+
+def _with_features(table: pd.DataFrame, cache: FeatureCache, splits: Path) -> pd.DataFrame:
+    """Leave out images that extraction could not read."""
+    cached = table["sha256"].map(lambda key: key in cache)
+    if not cached.any():
+        raise StageError(f"the feature cache has none of the images of {splits}: run `pipeline extract-features` again")
+    if not cached.all():
+        log.warning("%d of %d images have no features and are left out", (~cached).sum(), len(table))
+    return table[cached].reset_index(drop=True)
+
+
+def _classes(target: str, table: pd.DataFrame, splits: Path) -> list[str]:
+    """The classes of the train split, sorted; whatever cannot be learned or scored is said or refused."""
+    labelled = table[table[target] != ""]
+    counts = labelled.groupby([target, "split"]).size().unstack(fill_value=0).reindex(
+        columns=["train", "val", "test"], fill_value=0
+    )  # fmt: skip
+    classes = sorted(counts.index[counts["train"] > 0])
+    if len(classes) < 2:
+        found = f"only {classes[0]!r}" if classes else "none"
+        raise StageError(f"{target}: two or more classes are needed in the train split of {splits}, there is {found}")
+    for split in ("val", "test"):
+        if counts.loc[classes, split].sum() == 0:
+            raise StageError(f"{target}: no image of the {split} split of {splits} has a label: more labels are needed")
+    for name, row in counts.iterrows():
+        if row["train"] == 0:
+            log.warning("%s: class %r has no train image; its %d images are left out", target, name, row.sum())
+        elif row["val"] == 0 or row["test"] == 0:
+            message = "%s: class %r has %d images, none in val or test: it is learned but not fully scored"
+            log.warning(message, target, name, row.sum())
+    return classes

@@ -1,0 +1,1 @@
+"""The LSTM head: the model, its training, its losses and schedules, its files."""

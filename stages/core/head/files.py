@@ -1,0 +1,75 @@
+"""A head's two files: how they are written, read, and refused where they do not fit the data at hand.
+
+In: a head's weights and its card. Out: `head.safetensors` and `head.json` in a folder per target.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from cache.atomic import atomic_path, write_text
+from stages.core.errors import StageError
+from stages.core.features.labelled import LabelledFeatures
+from stages.core.head.lstm import LSTMHead
+
+# What every user of a head needs of its card, so that one written by an older version is refused in one place.
+CARD_KEYS = {"target", "classes", "shape", "fingerprint", "labels_sha256", "temperature", "epoch", "settings"}
+
+
+def save_head(folder: Path, state: dict[str, torch.Tensor], card: dict[str, Any]) -> None:
+    """Write `head.safetensors` and `head.json`."""
+    with atomic_path(folder / "head.safetensors") as temporary:
+        save_file({name: value.contiguous().cpu() for name, value in state.items()}, temporary)
+    write_text(folder / "head.json", json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+
+
+def load_head(folder: Path) -> tuple[LSTMHead, dict[str, Any]]:
+    """Read a head and its card.
+
+    Raises
+    ------
+    StageError
+        If there is no head, or its files are damaged.
+    """
+    try:
+        card = json.loads((folder / "head.json").read_text(encoding="utf-8"))
+        if missing := sorted(CARD_KEYS - set(card)):
+            raise ValueError(f"its head.json does not say {', '.join(missing)}: it is of an older version")
+        head = LSTMHead(channels=card["shape"][-1], classes=len(card["classes"]), **card["settings"]["head"])
+        head.load_state_dict(load_file(folder / "head.safetensors"))
+    except FileNotFoundError:
+        raise StageError(f"{folder} has no head: run `pipeline train-head --target {folder.name}` first") from None
+    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise StageError(
+            f"{folder} holds a damaged head ({error}): run `pipeline train-head --target {folder.name}` again"
+        ) from None
+    return head, card
+
+
+def check_fingerprint(card: dict[str, Any], fingerprint: str) -> None:
+    """Refuse a head that was trained on other features than those at hand."""
+    if card["fingerprint"] != fingerprint:
+        raise StageError(
+            f"the {card['target']} head was trained on features {card['fingerprint'][:16]}, those at hand are "
+            f"{fingerprint[:16]}: run `pipeline train-head --target {card['target']}` again"
+        )
+
+
+def check_same_data(card: dict, data: LabelledFeatures) -> None:
+    """Refuse a head whose features, classes, labels or split are not those at hand."""
+    check_fingerprint(card, data.fingerprint)
+    if card["classes"] != data.classes:
+        raise StageError(
+            f"the classes of {data.target} changed since its head was trained: "
+            f"run `pipeline train-head --target {data.target}` again"
+        )
+    # Otherwise an image that the head was fitted to could be scored as one that it has never seen.
+    if card["labels_sha256"] != data.digest("train", "val"):
+        raise StageError(
+            f"the split or the labels of {data.target} changed since its head was trained: "
+            f"run `pipeline train-head --target {data.target}` again"
+        )

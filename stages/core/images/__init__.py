@@ -1,0 +1,1 @@
+"""Image files: which are decoded and within which limits, and the square views that are cut from them."""

@@ -1,0 +1,1 @@
+"""HTML pages: templates, charts and thumbnails that the report and the review share."""

@@ -1,0 +1,186 @@
+"""The extract stage: compute the features that the store lacks, then publish those of the current splits.
+
+In: `data/splits.csv`, the images and `models/backbone.*`. Out: shards in `.features/` and the cache `data/features/`.
+"""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cache import DamagedFileError, FeatureStore, ensure_room, publish, share_with_published
+from stages.core.device import DTYPES, choose_batch_size, choose_device, choose_precision
+from stages.core.errors import StageError
+from stages.core.extraction.description import describe
+from stages.core.extraction.settings import FeatureSettings
+from stages.core.extraction.stream import Failure, FeatureStream, ImageFile
+from stages.core.networks.extractor import load_extractor, read_card
+from stages.core.progress import Progress
+from stages.core.tables.csv_files import read_table, write_table
+
+# Damage that comes back after it was mended is the disk's, and nothing to try for ever.
+PUBLISHING_ATTEMPTS = 3
+
+log = logging.getLogger(__name__)
+
+
+def extract_features(
+    *,
+    settings: FeatureSettings,
+    splits: Path,
+    images: Path,
+    max_pixels: int,
+    backbone: Path,
+    store: Path,
+    destination: Path,
+    n_jobs: int = -1,
+) -> str:
+    """Compute every image's features once and publish them.
+
+    Parameters
+    ----------
+    settings
+        Transform, views, tokens and how to compute.
+    splits
+        The table of split: which images.
+    images
+        The image root.
+    max_pixels
+        Larger images are not decoded.
+    backbone
+        The prepared weights.
+    store
+        Folder that keeps what was ever computed.
+    destination
+        Folder of the published cache: `features.h5`, `fingerprint.json`, `failed.csv`.
+    n_jobs
+        Threads that decode, as in joblib: -1 for one per core. It decides no feature's value.
+
+    Returns
+    -------
+    str
+        How many were computed, known already, and failed.
+
+    Raises
+    ------
+    StageError
+        If the backbone is missing, or more than `max_failed_share` of the images fail.
+    cache.CacheError
+        If the store is locked by another run, the disk is full, and the like.
+    """
+    table = read_table(splits, required=["image", "sha256"], made_by="pipeline split").drop_duplicates("sha256")
+    wanted = [ImageFile(key, image) for key, image in zip(table["sha256"], table["image"], strict=True)]
+    device = choose_device()
+    precision = choose_precision(settings.precision, device)
+    card = read_card(backbone)
+    settings = settings.for_backbone(card["transform"])
+    shape = (settings.views, settings.sequence_length, card["channels"])
+    features = FeatureStore(store, describe(settings, card, precision), shape)
+    computed, failures = 0, []
+    for _ in range(PUBLISHING_ATTEMPTS):
+        todo = _missing(features, wanted, failures)
+        log.info("%d images: %d in the store already, %d to compute on %s in %s",
+                 len(wanted), len(wanted) - len(todo), len(todo), device, precision)  # fmt: skip
+        if todo:
+            ensure_room(store, features.bytes_for(len(todo)))
+            ensure_room(destination, features.bytes_for(len(wanted)))
+            stream = _stream(settings, device, precision, backbone, images, max_pixels, n_jobs)
+            failed = _compute(stream, features, todo, settings, precision, len(wanted))
+            computed, failures = computed + len(todo) - len(failed), failures + failed
+        try:
+            _publish(features, wanted, failures, destination, settings.after_publishing)
+            break
+        except DamagedFileError as error:  # set aside by now: what was lost with it is computed in the next round
+            damage = error
+            log.warning("%s", error.reason)
+    else:
+        raise damage
+    known = len(wanted) - len(failures) - computed
+    return f"{computed} computed, {max(known, 0)} known already, {len(failures)} failed: {destination}"
+
+
+def _missing(store: FeatureStore, wanted: list[ImageFile], failures: list[Failure]) -> list[ImageFile]:
+    """The images whose features the store lacks, less those that have just failed."""
+    known, failed = store.keys(), {failure.image for failure in failures}
+    return [file for file in wanted if file.key not in known and file.image not in failed]
+
+
+def _stream(
+    settings: FeatureSettings,
+    device: torch.device,
+    precision: str,
+    backbone: Path,
+    images: Path,
+    max_pixels: int,
+    n_jobs: int,
+) -> FeatureStream:
+    """Read the backbone, and make ready what carries images through it."""
+    extractor = load_extractor(
+        backbone, tokens=settings.tokens, pooled_token=settings.pooled_token, dtype=DTYPES[precision], device=device
+    )
+    batch_size = choose_batch_size(settings.batch_size, device)
+    return FeatureStream(extractor, settings, batch_size, images, max_pixels, n_jobs)
+
+
+def _compute(
+    stream: FeatureStream,
+    store: FeatureStore,
+    todo: list[ImageFile],
+    settings: FeatureSettings,
+    precision: str,
+    wanted: int,
+) -> list[Failure]:
+    """Append the features of the images to the store, unless too many of all that are wanted fail."""
+    with (
+        store.writer(shard_mib=settings.shard_mib, flush_every_s=settings.flush_every_s) as writer,
+        Progress(len(todo), "Extracting") as progress,
+    ):
+        for keys, features in stream.compute(todo):
+            _check_finite(keys, features, precision)
+            writer.append(keys, features)
+            progress.advance(len(keys))
+            _check_failures(stream.failures, wanted, settings.max_failed_share)
+        _check_failures(stream.failures, wanted, settings.max_failed_share)
+    return stream.failures
+
+
+def _check_finite(keys: list[str], features: np.ndarray, precision: str) -> None:
+    finite = np.isfinite(features).all(axis=(1, 2, 3))
+    if not finite.all():
+        raise StageError(
+            f"the backbone gave infinite features for image {keys[int(np.argmin(finite))]} in {precision}: "
+            "set features.precision to fp32, and check backbone.weights"
+        )
+
+
+def _check_failures(failures: list[Failure], count: int, max_share: float) -> None:
+    if len(failures) > max(max_share * count, 1):
+        last = failures[-1]
+        raise StageError(
+            f"{len(failures)} of {count} images could not be read, the last is {last.image} "
+            f"({last.reason}, {last.detail}): "
+            "more than features.max_failed_share; check dataset.images and run `pipeline clean` again"
+        )
+
+
+def _publish(
+    store: FeatureStore, wanted: list[ImageFile], failures: list[Failure], destination: Path, after_publishing: str
+) -> None:
+    """Write the cache of exactly the images in the splits, less those that failed."""
+    failed = {failure.image for failure in failures}
+    for failure in failures:
+        log.warning("%s left out: %s (%s)", *failure)
+    good = [file for file in wanted if file.image not in failed]
+    if not good:
+        raise StageError("no image could be read: check dataset.images and run `pipeline clean` again")
+    published = publish(store, [file.key for file in good], [file.image for file in good], destination)
+    write_table(pd.DataFrame(failures, columns=list(Failure._fields)), destination / "failed.csv")
+    if after_publishing == "link":
+        share_with_published(store, published)
+
+
+def failed_images(destination: Path) -> int:
+    """How many images the published cache lacks because they could not be read."""
+    return len(pd.read_csv(destination / "failed.csv", dtype=str, keep_default_na=False))

@@ -1,0 +1,1 @@
+"""Predict the labels of new image files, by the code path of extraction."""

@@ -1,0 +1,156 @@
+"""Scores come with what they are worth: intervals by picture, a paired test in words, calibration, several views."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score
+
+from stages.core.errors import StageError
+from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.evaluate.calibration import expected_calibration_error, reliability
+from stages.evaluate.evaluate_head import evaluate_head
+from stages.evaluate.metrics import score
+from stages.evaluate.settings import EvaluateSettings
+from stages.evaluate.uncertainty import bootstrap, intervals, paired_comparison
+from stages.train.train_head import train_head
+from tests.stages.conftest import Project
+
+MakeProject = Callable[..., Project]
+
+
+def scored(project: Project, **settings: object) -> dict:
+    """Train a small head and evaluate it."""
+    train_head(
+        target="style",
+        head_settings=HeadSettings(hidden_size=12),
+        train_settings=TrainSettings(epochs=6, batch_size=16, lr=0.01),
+        features=project.features,
+        splits=project.splits,
+        destination=project.head,
+        work=project.work,
+    )
+    evaluate_head(
+        target="style",
+        settings=EvaluateSettings(**{"resamples": 200} | settings),
+        features=project.features,
+        splits=project.splits,
+        head=project.head,
+        destination=project.reports,
+    )
+    return json.loads((project.reports / "metrics.json").read_text())
+
+
+def interval(correct: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+    y_true = np.zeros(len(correct), dtype=int)
+    found = intervals(bootstrap(y_true, {"model": np.eye(2)[1 - correct.astype(int)]}, groups, 2000)["model"])
+    return found["accuracy_low"], found["accuracy_high"]
+
+
+def test_intervals_are_those_of_the_normal_approximation_for_many_single_images() -> None:
+    correct = np.random.default_rng(0).random(1000) < 0.7
+    low, high = interval(correct, np.arange(1000))
+    half_width = 1.96 * np.sqrt(correct.mean() * (1 - correct.mean()) / 1000)
+    assert (low, high) == pytest.approx((correct.mean() - half_width, correct.mean() + half_width), abs=0.004)
+
+
+def test_copies_of_a_picture_are_no_further_evidence() -> None:
+    correct = np.random.default_rng(0).random(100) < 0.7
+    once = interval(correct, np.arange(100))
+    copied = interval(np.repeat(correct, 5), np.repeat(np.arange(100), 5))
+    assert copied == pytest.approx(once, abs=1e-9)
+    alone = interval(np.repeat(correct, 5), np.arange(500))
+    assert alone[1] - alone[0] < 0.6 * (once[1] - once[0])
+
+
+def test_bootstrapped_scores_are_those_of_the_images_drawn() -> None:
+    rng = np.random.default_rng(0)
+    y_true, probabilities = rng.integers(0, 6, 40), rng.dirichlet(np.ones(6), 40)
+    found = bootstrap(y_true, {"model": probabilities}, np.arange(40), 50)["model"]
+    draws = np.random.default_rng(0)
+    for index in range(50):
+        rows = draws.integers(40, size=40)
+        expected = score(y_true[rows], probabilities[rows])
+        assert {measure: values[index] for measure, values in found.items()} == pytest.approx(
+            {measure: value for measure, value in expected.items() if measure not in ("ece", "n")}
+        )
+
+
+@pytest.mark.parametrize(
+    ("share_one", "share_other", "words"),
+    [(0.9, 0.6, "beats it"), (0.6, 0.9, "is worse"), (0.75, 0.75, "cannot be told from it")],
+)
+def test_the_paired_test_says_who_is_better(share_one: float, share_other: float, words: str) -> None:
+    rng = np.random.default_rng(1)
+    y_true = rng.integers(0, 3, 400)
+    guesses = {
+        name: np.where(rng.permutation(400) < 400 * share, y_true, (y_true + 1) % 3)
+        for name, share in (("head", share_one), ("probe", share_other))
+    }
+    drawn = bootstrap(y_true, {name: np.eye(3)[y] for name, y in guesses.items()}, np.arange(400), 500)
+    observed = {
+        name: {"accuracy": (y == y_true).mean(), "f1_macro": f1_score(y_true, y, average="macro")}
+        for name, y in guesses.items()
+    }
+    found = paired_comparison(drawn, observed, "head", "probe")
+    assert found["words"].count(words) == 2
+    assert found["accuracy"]["difference"] == pytest.approx(share_one - share_other)
+    assert (found["accuracy"]["p"] < 0.05) == (words != "cannot be told from it")
+
+
+def test_a_paired_test_sees_what_two_intervals_do_not() -> None:
+    """One model that is right wherever the other is, and ten times more, is better however wide the intervals are."""
+    y_true = np.zeros(200, dtype=int)
+    other = (np.arange(200) >= 100).astype(int)
+    one = (np.arange(200) >= 110).astype(int)
+    drawn = bootstrap(y_true, {"one": np.eye(2)[one], "other": np.eye(2)[other]}, np.arange(200), 1000)
+    assert intervals(drawn["one"])["accuracy_low"] < intervals(drawn["other"])["accuracy_high"]
+    observed = {name: score(y_true, np.eye(2)[y]) for name, y in (("one", one), ("other", other))}
+    assert "in accuracy it beats it" in paired_comparison(drawn, observed, "one", "other")["words"]
+
+
+def test_calibration_error_is_the_distance_of_confidence_from_accuracy() -> None:
+    probabilities = np.tile([0.8, 0.2], (10, 1))
+    assert expected_calibration_error(np.array([0] * 8 + [1] * 2), probabilities) == pytest.approx(0.0)
+    assert expected_calibration_error(np.array([0] * 3 + [1] * 7), probabilities) == pytest.approx(0.5)
+    certain = np.tile([1.0, 0.0], (4, 1))
+    assert expected_calibration_error(np.array([0, 0, 1, 1]), certain) == pytest.approx(0.5)
+    bins = reliability(np.array([0, 0, 1, 1]), certain)
+    assert len(bins) == 15
+    assert bins.iloc[-1][["n", "confidence", "accuracy"]].tolist() == [4, 1.0, 0.5]
+
+
+def test_metrics_say_how_sure_they_are(make_project: MakeProject) -> None:
+    metrics = scored(make_project(["dabs", "dots", "glaze"] * 40, noise=4.0))
+    models = [metrics, *metrics["baselines"].values()]
+    for found in (model[split] for model in models for split in ("val", "test")):
+        for measure in ("accuracy", "f1_macro", "f1_weighted", "top3_accuracy", "top5_accuracy", "log_loss"):
+            assert found[f"{measure}_low"] <= found[measure] <= found[f"{measure}_high"]
+        assert 0 <= found["ece"] <= 1
+        assert found["top3_accuracy"] <= found["top5_accuracy"]
+    difference = metrics["test"]["accuracy"] - metrics["baselines"]["logistic_regression"]["test"]["accuracy"]
+    assert metrics["comparison"]["test"]["accuracy"]["difference"] == pytest.approx(difference)
+    assert "against logistic regression" in metrics["comparison"]["test"]["words"]
+
+
+def test_temperature_scaling_is_shown_before_and_after(make_project: MakeProject) -> None:
+    project = make_project(["dabs", "dots", "glaze"] * 40, noise=6.0)
+    metrics = scored(project)
+    assert metrics["calibration"]["test"]["ece_after"] == pytest.approx(metrics["test"]["ece"])
+    assert metrics["calibration"]["temperature"] == json.loads((project.head / "head.json").read_text())["temperature"]
+    table = pd.read_csv(project.reports / "reliability.csv")
+    assert table.groupby(["split", "scaling"])["n"].sum().to_dict() == {
+        (split, scaling): metrics[split]["n"] for split in ("val", "test") for scaling in ("before", "after")
+    }
+
+
+def test_several_views_are_averaged_where_asked_for(make_project: MakeProject) -> None:
+    project = make_project(["dabs", "dots", "glaze"] * 30, noise=4.0)
+    assert "multi_view" not in scored(project)
+    metrics = scored(project, views=2)
+    assert metrics["multi_view"]["views"] == 2
+    assert metrics["multi_view"]["test"]["log_loss"] < metrics["test"]["log_loss"]  # noise of two views averages out
+    with pytest.raises(StageError, match=r"evaluate\.views is 3, the cache has 2: set features\.views to 3"):
+        scored(project, views=3)
