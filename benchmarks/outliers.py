@@ -1,8 +1,8 @@
-"""How long find-outliers takes at a collection's size, part by part, and how much memory it takes.
+"""Measure the time of each part of find-outliers, and its peak memory, at several collection sizes.
 
-In: nothing; images, labels and pooled features are made up at the sizes asked for. Out: a table of wall seconds and
-milliseconds per image of each part, and the peak memory of the process and its children together. Everything timed is
-the pipeline's own `find_outliers`, in a process of its own per size.
+In: nothing; images, labels and pooled features are synthetic, at the sizes asked for. Out: a table of wall seconds and
+milliseconds per image of each part, and the peak memory of the process and its children together. The code timed is the
+pipeline's `find_outliers`, in a separate process per size.
 
     python benchmarks/outliers.py --images 10000 81446 100000
 """
