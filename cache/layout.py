@@ -106,7 +106,7 @@ def build_shard_structure(
     Parameters and result are those of `build_published_structure`.
     """
     log = WriteLog()
-    # Every object is on a page of its own, so that the size before the features does not depend on what follows.
+    # Every object starts on a new page, so that the size before the features does not depend on what follows.
     with h5py.File(log, "w", libver=_LIBVER, alignment_threshold=1, alignment_interval=_PAGE_BYTES) as file:
         features = _create_dataset(file, "features", (len(keys), *shape), FEATURE_DTYPE, None)
         _write_attributes(file, _ABOUT_SHARD, description, keys, checksums, None)

@@ -1,4 +1,4 @@
-"""What the disk refuses becomes one clear line, and the store stays as it was."""
+"""An error of the disk becomes one clear line, and the store does not change."""
 
 import errno
 import multiprocessing
@@ -21,7 +21,7 @@ processes = multiprocessing.get_context("fork")
 
 
 def message_from(work: Callable[[], None]) -> str:
-    """Do the work in a process of its own, whose limits end with it; the CacheError's text, or "done"."""
+    """Do the work in a separate process, whose limits end with it; return the CacheError's text, or "done"."""
     answers = processes.Queue()
 
     def answer() -> None:

@@ -1,4 +1,4 @@
-"""The store gives back what was appended, and believes no shard that it cannot trust."""
+"""The store returns what was appended, and uses no damaged shard."""
 
 import itertools
 import logging
