@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from cache.store_summary import StoreSummary
     from pipeline.params import Params
 
-MIB = 2**20
-
 
 @click.group()
 def cache() -> None:
@@ -137,15 +135,17 @@ def _to_json(store: StoreSummary, current: str | None, published: str | None) ->
 
 
 def _format_store(store: StoreSummary, current: str | None, published: str | None) -> str:
+    from cache.errors import format_mib
+
     marks = [name for name, value in (("current", current), ("published", published)) if value == store.fingerprint]
-    shared = f", {store.shared_bytes / MIB:,.1f} MiB of it shared with other files" if store.shared_bytes else ""
+    shared = f", {format_mib(store.shared_bytes)} of it shared with other files" if store.shared_bytes else ""
     lines = [
         f"{store.fingerprint[:16]}  {', '.join(marks) or 'other settings'}",
-        f"  {store.images:,} images in {store.shards} shards, {store.size_bytes / MIB:,.1f} MiB{shared}",
+        f"  {store.images:,} images in {store.shards} shards, {format_mib(store.size_bytes)}{shared}",
     ]
     lines += [f"  damaged: {path.name}: {reason}" for path, reason in store.damaged]
     if store.set_aside:
-        lines.append(f"  {store.set_aside} files set aside, {store.set_aside_bytes / MIB:,.1f} MiB")
+        lines.append(f"  {store.set_aside} files set aside, {format_mib(store.set_aside_bytes)}")
     if store.description is not None:
         lines += [f"  {line}" for line in _flatten(store.description)]
     return "\n".join(lines)
@@ -163,9 +163,11 @@ def _flatten(description: dict[str, object], prefix: str = "") -> list[str]:
 
 
 def _format_garbage(item: Garbage) -> str:
+    from cache.errors import format_mib
+
     what = {
         "fingerprint": f"{item.images:,} images under other settings",
         "keys": f"{item.images:,} images that are not in {PATHS.splits}",
         "set-aside": f"{item.images:,} damaged files, set aside",
     }[item.kind]
-    return f"{item.store.folder}  {item.size_bytes / MIB:10,.1f} MiB  {what}"
+    return f"{item.store.folder}  {format_mib(item.size_bytes):>14}  {what}"
