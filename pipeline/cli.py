@@ -3,6 +3,7 @@
 import errno
 import signal
 import sys
+from typing import NoReturn
 
 import click
 
@@ -26,7 +27,7 @@ class PipelineGroup(click.Group):
             _fail(_one_line(error))
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     click.echo(f"Error: {message}", err=True)
     sys.exit(1)
 
