@@ -1,10 +1,10 @@
-"""How fast the feature cache reads, writes and opens, beside what else one could do with the same features.
+"""How fast the feature cache reads, writes and opens, compared with other ways to keep the same features.
 
     uv run --group benchmarks python benchmarks/feature_cache.py
 
-All contenders hold the same float16 features on the same disk and answer the same shuffled batches, in turns within
-one run, after a warm-up. A figure is the median of the rounds; a ratio is the median of the rounds' own ratios. What is
-read is compared with what was written, once for every contender.
+All contenders hold the same float16 features on the same disk and read the same shuffled batches, in turns within one
+run, after a warm-up. A figure is the median of the rounds; a ratio is the median of the ratios in each round. What each
+contender reads is compared once with what was written.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def compare_reading(name: str, features: np.ndarray, folder: Path, rounds: int, 
     """Print rows per second of every contender, and each one's ratio to the raw map in the same round."""
     contenders = {title: make(features, folder) for title, make in CONTENDERS.items()}
     rng = np.random.default_rng(1)
-    for title, read in contenders.items():  # the warm-up, and proof that all read the same
+    for title, read in contenders.items():  # the warm-up, and a check that all read the same
         rows = rng.permutation(len(features))[:BATCH]
         assert np.array_equal(read(rows), features[rows]), title
     speeds: dict[str, list[float]] = {title: [] for title in contenders}
@@ -122,7 +122,7 @@ def chunked(features: np.ndarray, path: Path, **options: str) -> Path:
 
 
 def through_h5py(path: Path) -> Read:
-    """The kindest way to read many rows: one call per batch, ascending, put back into order."""
+    """The fastest single call for many rows: ascending, then put back into order."""
     dataset = h5py.File(path, "r")["features"]
 
     def read(rows: np.ndarray) -> np.ndarray:
@@ -135,13 +135,13 @@ def through_h5py(path: Path) -> Read:
 
 
 def h5py_row_by_row(features: np.ndarray, folder: Path) -> Read:
-    """What a Dataset whose `__getitem__` reads one row of one-row chunks comes to."""
+    """Read as a Dataset does whose `__getitem__` reads one row of one-row chunks."""
     dataset = h5py.File(folder / "row-chunks.h5", "r")["features"]
     return lambda rows: np.stack([dataset[row] for row in rows])
 
 
 def h5py_opened_for_each_row(features: np.ndarray, folder: Path) -> Read:
-    """What most scripts do, since an open file does not survive a DataLoader's fork: open it in `__getitem__`."""
+    """Open the file in `__getitem__`, as most scripts do, since an open file does not survive a DataLoader's fork."""
 
     def read_row(row: int) -> np.ndarray:
         with h5py.File(folder / "row-chunks.h5", "r") as file:
@@ -197,7 +197,7 @@ def compare_writing(name: str, features: np.ndarray, folder: Path, rounds: int) 
 
 
 def timed(call: Callable[..., object], *arguments: object) -> float:
-    os.sync()  # what others left to be written is not this contender's to wait for
+    os.sync()  # so that this contender does not wait for the writes of others
     started = time.perf_counter()
     call(*arguments)
     return time.perf_counter() - started
@@ -237,7 +237,7 @@ print(len(cache), time.perf_counter() - started, peak_kibibytes() - before)
 
 
 def measure_opening(count: int, folder: Path, rounds: int) -> None:
-    """Print how long a new process takes to open a cache of many keys and find one, and the memory it takes."""
+    """Print how long a new process takes to open a cache of many keys and find one, and its memory."""
     path = published(np.zeros((count, 1, 1, 8), np.float16), folder)
     answers = [opened(path) for _ in range(rounds)]
     seconds, kibibytes = (statistics.median(answer[part] for answer in answers) for part in (1, 2))
@@ -250,7 +250,7 @@ def opened(path: Path) -> tuple[int, float, int]:
     return int(count), float(seconds), int(kibibytes)
 
 
-# What all share
+# Shared by all parts
 
 
 def keys_of(count: int) -> np.ndarray:

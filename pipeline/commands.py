@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli import cli, with_params
+from pipeline.cli import cli
+from pipeline.options import with_params
 from pipeline.paths import Paths
 
 if TYPE_CHECKING:
