@@ -8,7 +8,10 @@ import subprocess
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
-START = "# The versions that were tested, written by .ci/pin_versions.py: a clone installs these.\nconstraint-dependencies = [\n"
+START = (
+    "# The versions that were tested, written by .ci/pin_versions.py: a clone installs these.\n"
+    "constraint-dependencies = [\n"
+)
 EXPORT = "uv export --quiet --all-extras --all-groups --no-hashes --no-annotate --no-header --no-emit-project --frozen"
 
 

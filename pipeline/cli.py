@@ -7,6 +7,8 @@ from typing import NoReturn
 
 import click
 
+from pipeline import cache_commands, commands
+
 
 class PipelineGroup(click.Group):
     """A group whose commands are listed in the order in which they run, and whose errors are one line."""
@@ -74,14 +76,12 @@ def cli() -> None:
     """
 
 
+for command in (*commands.COMMANDS, cache_commands.cache):
+    cli.add_command(command)
+
+
 def main() -> None:
     """Run the command line."""
-    # In the order in which --help lists them; `commands` registers its own.
-    from pipeline import commands  # noqa: F401
-    from pipeline.cache_commands import cache
-
-    cli.add_command(cache)
-
     # Whoever stops a job politely (kill, a cluster's scheduler, a shutdown) means what Ctrl-C means.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
