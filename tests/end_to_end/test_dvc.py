@@ -79,8 +79,8 @@ def test_a_change_reaches_its_own_stages_only(project: Path) -> None:
 
 def test_a_further_target_adds_only_its_stages(project: Path) -> None:
     edit_params(project, {"targets": ["style", "genre", "artist"]})
-    stages = ("train", "evaluate", "outliers", "page")
-    assert changed_stages(project) == {f"{stage}@artist" for stage in stages} | {"data_page", "map", "report"}
+    of_target = {f"{stage}@artist" for stage in ("train", "evaluate", "outliers", "report-page")}
+    assert changed_stages(project) == of_target | {"report-data", "report-map", "report-index"}
 
 
 def test_code_of_a_stage_belongs_to_that_stage(project: Path) -> None:

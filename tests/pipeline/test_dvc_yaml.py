@@ -44,18 +44,23 @@ def dvc_stages() -> dict[str, dict]:
 
 
 def callback_of(command: str) -> object:
-    """The function behind `pipeline NAME …`."""
-    program, name, *_ = shlex.split(command)
+    """The function behind `pipeline NAME …`; each option of `report` has its own, which imports what its part needs."""
+    program, name, *options = shlex.split(command)
     assert program == "pipeline"
     found = cli.load_commands().commands[name]
     assert isinstance(found, click.Command)
-    return inspect.unwrap(found.callback)
+    function = inspect.unwrap(found.callback)
+    if name == "report":
+        return getattr(inspect.getmodule(function), f"report_{options[0].removeprefix('--')}")
+    return function
 
 
 def imported_in(function: object) -> set[str]:
     """Project modules that a command's function, or a function of its module that it calls, imports when it runs."""
     module = inspect.getmodule(function)
-    functions = {node.name: node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.FunctionDef)}
+    functions = {
+        node.name: node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.FunctionDef)
+    }
     waiting, seen, found = [function.__name__], set(), set()
     while waiting:
         name = waiting.pop()
@@ -102,7 +107,9 @@ def covers(dependency: str, path: str) -> bool:
 def left_out(module: str) -> bool:
     if module in ("stages", "stages.core"):
         return True
-    return any(module == name or module.startswith(f"{name}.") for name in LEFT_OUT if name not in ("stages", "stages.core"))
+    return any(
+        module == name or module.startswith(f"{name}.") for name in LEFT_OUT if name not in ("stages", "stages.core")
+    )
 
 
 @pytest.mark.parametrize("name", dvc_stages())
