@@ -16,6 +16,7 @@ from ruamel.yaml.error import YAMLError
 from cache.atomic import write_text
 from stages.backbone.settings import BackboneSettings
 from stages.clean.settings import CleanSettings
+from stages.demo.settings import DemoSettings
 from stages.evaluate.settings import EvaluateSettings
 from stages.extract.settings import FeatureSettings
 from stages.ingest.settings import DatasetSettings
@@ -55,6 +56,7 @@ class Params(Settings):
         ["style", "genre", "artist"], min_length=1
     )
     """Label columns to train a head for."""
+    demo: DemoSettings = DemoSettings()
     dataset: DatasetSettings = DatasetSettings()
     clean: CleanSettings = CleanSettings()
     split: SplitSettings = SplitSettings()
