@@ -35,6 +35,15 @@ def _not_zero(context: click.Context, option: click.Parameter, n_jobs: int | Non
     return n_jobs
 
 
+@cli.command("paint-demo")
+@with_params
+def paint_demo(params: Params) -> None:
+    """Paint the demo collection, with planted faults."""
+    from stages.demo.collection import paint_collection
+
+    click.echo(paint_collection(settings=params.demo, root=PATHS.demo, n_jobs=params.parallel.n_jobs))
+
+
 @cli.command()
 @click.option("--allow-missing", is_flag=True, help="Take labels without files, as dataset.allow_missing does.")
 @with_params
@@ -46,9 +55,7 @@ def ingest(params: Params, allow_missing: bool) -> None:
         settings=params.dataset.model_copy(update={"allow_missing": allow_missing or params.dataset.allow_missing}),
         manifest=PATHS.manifest,
         problems=PATHS.ingest_problems,
-        demo=PATHS.demo,
         review=PATHS.review,
-        n_jobs=params.parallel.n_jobs,
     )
     click.echo(summary)
 
@@ -261,7 +268,7 @@ def report(params: Params, pages: tuple[str, ...], only: str | None) -> None:
         "split_report": PATHS.split_report,
     }
     place = {"coordinates": PATHS.coordinates}
-    key = {"answer_key": PATHS.demo / "answer_key.csv" if params.dataset.source == "demo" else None}
+    key = {"answer_key": _answer_key(params)}
     heads = {"heads": PATHS.heads}
     for target in pages:
         click.echo(write_page(target=_checked(target), **heads, **results, **cards, **shared))
@@ -274,6 +281,13 @@ def report(params: Params, pages: tuple[str, ...], only: str | None) -> None:
     elif only is None and not pages:
         everything = of_targets | tables | findings | place | key | heads | results | cards | shared
         click.echo(f"Open {write_report(**everything)} in a browser.")
+
+
+def _answer_key(params: Params) -> Path | None:
+    """The list of planted faults, in the folder of the label table, if there is one."""
+    labels = params.dataset.labels
+    key = Path(labels).with_name("answer_key.csv") if labels is not None else None
+    return key if key is not None and key.is_file() else None
 
 
 def _place_images(params: Params) -> str:

@@ -20,6 +20,7 @@ from stages.core.extraction.settings import FeatureSettings
 from stages.core.head.settings import HeadSettings, TrainSettings
 from stages.core.parallel import ParallelSettings
 from stages.core.settings import Settings
+from stages.demo.settings import DemoSettings
 from stages.evaluate.settings import EvaluateSettings
 from stages.ingest.settings import DatasetSettings
 from stages.outliers.settings import OutlierSettings
@@ -55,6 +56,7 @@ class Params(Settings):
         ["style", "genre", "artist"], min_length=1
     )
     """Label columns to train a head for."""
+    demo: DemoSettings = DemoSettings()
     dataset: DatasetSettings = DatasetSettings()
     clean: CleanSettings = CleanSettings()
     split: SplitSettings = SplitSettings()

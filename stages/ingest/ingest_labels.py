@@ -1,7 +1,7 @@
 """The ingest stage: labels from the source named in the settings, checked, merged per image, written as the manifest.
 
 In: label files or folders, and `data/review.csv`. Out: `data/manifest.csv`, sorted by image, `data/ingest_problems.csv`
-with file and row of whatever is wrong, and for `demo` the painted collection.
+with file and row of whatever is wrong.
 """
 
 import logging
@@ -22,7 +22,8 @@ from stages.ingest.huggingface import read_huggingface
 from stages.ingest.settings import DatasetSettings
 from stages.ingest.table import read_label_table
 
-NOT_PAINTED = "Empty because dataset.source in params.yaml is not `demo`.\n"
+# Where `pipeline paint-demo` writes the demo collection's labels.
+DEMO_LABELS = "data/demo/labels.csv"
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +33,7 @@ def ingest_labels(
     settings: DatasetSettings,
     manifest: Path,
     problems: Path,
-    demo: Path,
     review: Path | None = None,
-    n_jobs: int = -1,
 ) -> str:
     """Read the labels of a collection into one manifest.
 
@@ -47,12 +46,8 @@ def ingest_labels(
         `split…` columns where the source has splits of its own.
     problems
         The table to write of what was wrong: `file`, `row`, `problem`, `detail`.
-    demo
-        The folder that the demo collection is painted into; for other sources it only says why it is empty.
     review
         Decisions of `pipeline review`, which win over the source; a file that is not there holds none.
-    n_jobs
-        Workers that paint.
 
     Returns
     -------
@@ -65,7 +60,7 @@ def ingest_labels(
         If the image root or the labels are missing, lack a column, or list no image.
     """
     found = Problems()
-    cells, attributes = _read_source(settings, demo, found, n_jobs)
+    cells, attributes = _read_source(settings, found)
     cells = without_no_labels(checked(cells, found), settings.no_label)
     if settings.source in ("artgan", "csv", "parquet"):
         cells = _named_as_on_disk(cells, Path(settings.images), settings.allow_missing, found)
@@ -84,18 +79,11 @@ def ingest_labels(
     return "\n".join([*_summary(table), *filter(None, [reviewed]), *_problem_lines(found, problems)])
 
 
-def _read_source(
-    settings: DatasetSettings, demo: Path, problems: Problems, n_jobs: int
-) -> tuple[pd.DataFrame, list[str]]:
+def _read_source(settings: DatasetSettings, problems: Problems) -> tuple[pd.DataFrame, list[str]]:
     """Label cells and attributes of whichever source."""
-    by_name = {"image_column": "image", "columns": None, "class_files": {}}
-    if settings.source == "demo":
-        from stages.ingest.demo.collection import paint_collection
-
-        paint_collection(demo, settings=settings.demo, n_jobs=n_jobs)
-        return read_label_table(demo / "labels.csv", problems, **by_name)
-    _leave_demo_empty(demo)
     images = Path(settings.images)
+    if settings.source == "csv" and settings.labels == DEMO_LABELS and not Path(DEMO_LABELS).exists():
+        raise StageError(f"{DEMO_LABELS} does not exist: paint the demo collection with `pipeline paint-demo` first")
     if settings.source == "huggingface":
         return read_huggingface(_labels(settings), images, problems)
     if not images.is_dir() and not settings.allow_missing:
@@ -104,14 +92,13 @@ def _read_source(
         return read_folders(images, settings.folder_attribute, problems)
     if settings.source == "artgan":
         return read_artgan(_labels(settings), problems)
-    by_name = {name: getattr(settings, name) for name in by_name}
-    return read_label_table(_labels(settings), problems, **by_name)
-
-
-def _leave_demo_empty(demo: Path) -> None:
-    """`dvc repro` expects the folder whatever the source is."""
-    demo.mkdir(parents=True, exist_ok=True)
-    (demo / "README.txt").write_text(NOT_PAINTED, encoding="utf-8")
+    return read_label_table(
+        _labels(settings),
+        problems,
+        image_column=settings.image_column,
+        columns=settings.columns,
+        class_files=settings.class_files,
+    )
 
 
 def _labels(settings: DatasetSettings) -> Path:

@@ -26,9 +26,9 @@ def read_answer_key(path: Path) -> pd.DataFrame:
     try:
         key = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except FileNotFoundError:
-        raise StageError(f"{path} does not exist: run `pipeline ingest` first") from None
+        raise StageError(f"{path} does not exist: run `pipeline paint-demo` first") from None
     if missing := [column for column in KEY_COLUMNS if column not in key.columns]:
-        raise StageError(f"{path} has no column {missing[0]!r}: run `pipeline ingest` again")
+        raise StageError(f"{path} has no column {missing[0]!r}: run `pipeline paint-demo` again")
     return key
 
 

@@ -37,7 +37,6 @@ def ingest(tmp_path: Path, image_root: Path, digests: dict[str, str]) -> Ingest:
             settings=DatasetSettings(source="csv", images=str(image_root), labels=str(tmp_path / "labels.csv")),
             manifest=tmp_path / "manifest.csv",
             problems=tmp_path / "problems.csv",
-            demo=tmp_path / "demo",
             review=review,
         )
         manifest, problems = (

@@ -50,7 +50,7 @@ class Workplace:
         settings = {"source": source, "images": str(self.images)} | settings
         self.summary = ingest_labels(
             settings=DatasetSettings(**settings), manifest=self.root / "manifest.csv",
-            problems=self.root / "problems.csv", demo=self.root / "demo",
+            problems=self.root / "problems.csv",
         )  # fmt: skip
         return pd.read_csv(self.root / "manifest.csv", dtype=str, keep_default_na=False)
 
@@ -326,8 +326,9 @@ def test_files_that_are_not_there_stay_listed_and_are_named(place):
     assert place.problems() == [(5, "no such file under dataset.images")]
     place.ingest("csv", labels=labels, allow_missing=True)
     assert place.problems() == []
+    (place.root / "empty").mkdir()
     with pytest.raises(StageError, match="none of the 4 listed images"):
-        place.ingest("csv", labels=labels, images=str(place.root / "demo"))
+        place.ingest("csv", labels=labels, images=str(place.root / "empty"))
 
 
 def test_the_sources_own_split_is_kept_under_one_set_of_names(place):

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.ingest.demo.artists import Mood
-from stages.ingest.demo.colours import darker, from_hex, lighter, mix
-from stages.ingest.demo.scene import Scene
-from stages.ingest.demo.shapes import ellipse, ribbon, smoothed
+from stages.demo.painter.artists import Mood
+from stages.demo.painter.colours import darker, from_hex, lighter, mix
+from stages.demo.painter.scene import Scene
+from stages.demo.painter.shapes import ellipse, ribbon, smoothed
 
 
 @dataclass(frozen=True)

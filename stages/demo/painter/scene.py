@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from stages.ingest.demo.colours import darker, lighter
+from stages.demo.painter.colours import darker, lighter
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ In: sizes and rasters. Out: arrays with one entry per mark, or changed rasters.
 
 import numpy as np
 
-from stages.ingest.demo.colours import saturated
-from stages.ingest.demo.scene import Raster
+from stages.demo.painter.colours import saturated
+from stages.demo.painter.scene import Raster
 
 
 def jittered_grid(rng: np.random.Generator, size: tuple[int, int], spacing: float) -> tuple[np.ndarray, np.ndarray]:

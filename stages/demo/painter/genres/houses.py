@@ -5,10 +5,10 @@ In: a scene and where the house stands. Out: more shapes in the scene.
 
 import numpy as np
 
-from stages.ingest.demo.artists import Mood
-from stages.ingest.demo.colours import darker, jittered, lighter, mix
-from stages.ingest.demo.scene import Scene
-from stages.ingest.demo.shapes import rectangle
+from stages.demo.painter.artists import Mood
+from stages.demo.painter.colours import darker, jittered, lighter, mix
+from stages.demo.painter.scene import Scene
+from stages.demo.painter.shapes import rectangle
 
 
 def _wall_colour(rng: np.random.Generator, mood: Mood) -> np.ndarray:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from stages.ingest.demo.artists import ARTISTS, GENRES, OTHERWISE, STYLES, Artist
-from stages.ingest.demo.broken import BREAKS
-from stages.ingest.demo.duplicates import NEAR_DUPLICATES
-from stages.ingest.demo.encode import ENCODINGS
-from stages.ingest.demo.settings import DemoSettings
-from stages.ingest.demo.strangers import STRANGERS
-from stages.ingest.demo.titles import artist_slug, title_slug
+from stages.demo.encode import ENCODINGS
+from stages.demo.faults.broken import BREAKS
+from stages.demo.faults.duplicates import NEAR_DUPLICATES
+from stages.demo.faults.strangers import STRANGERS
+from stages.demo.painter.artists import ARTISTS, GENRES, OTHERWISE, STYLES, Artist
+from stages.demo.settings import DemoSettings
+from stages.demo.titles import artist_slug, title_slug
 
 CLASSES = {"style": STYLES, "genre": GENRES, "artist": tuple(artist.name for artist in ARTISTS)}
 # Share of paintings whose label is left out, as in collections that were labelled by many hands.

@@ -6,7 +6,7 @@ In: a random generator. Out: an RGB image.
 import numpy as np
 from PIL import Image, ImageDraw
 
-from stages.ingest.demo.shapes import smooth_noise
+from stages.demo.painter.shapes import smooth_noise
 
 WORDS = [
     "invoice",

@@ -7,15 +7,15 @@ Which pictures there are is left to `plan`, the files to `encode`.
 import numpy as np
 from PIL import Image
 
-from stages.ingest.demo.artists import ARTISTS, mood_of
-from stages.ingest.demo.finish import photograph
-from stages.ingest.demo.genres import abstract, cityscape, landscape, portrait, still_life
-from stages.ingest.demo.styles.colour_fields import colour_fields
-from stages.ingest.demo.styles.dabs import dabs
-from stages.ingest.demo.styles.dots import dots
-from stages.ingest.demo.styles.glaze import glaze
-from stages.ingest.demo.styles.ink_line import ink_line
-from stages.ingest.demo.styles.polygons import polygons
+from stages.demo.painter.artists import ARTISTS, mood_of
+from stages.demo.painter.finish import photograph
+from stages.demo.painter.genres import abstract, cityscape, landscape, portrait, still_life
+from stages.demo.painter.styles.colour_fields import colour_fields
+from stages.demo.painter.styles.dabs import dabs
+from stages.demo.painter.styles.dots import dots
+from stages.demo.painter.styles.glaze import glaze
+from stages.demo.painter.styles.ink_line import ink_line
+from stages.demo.painter.styles.polygons import polygons
 
 CANVAS_LONG_SIDE_PX = 700
 LONG_SIDES_PX = (300, 900)

@@ -6,10 +6,10 @@ In: a scene. Out: a picture of some thousand strokes (after Hertzmann 1998, pain
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from stages.ingest.demo.artists import Mood
-from stages.ingest.demo.scene import Raster, Scene, rasterise
-from stages.ingest.demo.shapes import smooth_noise
-from stages.ingest.demo.styles.strokes import brush_angle, bytes_of, jittered_grid, with_contrast
+from stages.demo.painter.artists import Mood
+from stages.demo.painter.scene import Raster, Scene, rasterise
+from stages.demo.painter.shapes import smooth_noise
+from stages.demo.painter.styles.strokes import brush_angle, bytes_of, jittered_grid, with_contrast
 
 # A stroke's outline along (first row) and across (second) its direction: a rounded, slightly tapering dab.
 DAB = np.array([(-1.0, -0.7, 0.5, 1.0, 0.8, -0.6), (0.1, 0.85, 0.95, 0.1, -0.8, -0.9)])

@@ -6,10 +6,10 @@ In: a scene. Out: a picture of some hundred facets.
 import numpy as np
 from PIL import Image, ImageDraw
 
-from stages.ingest.demo.artists import Mood
-from stages.ingest.demo.colours import as_fill, luminance
-from stages.ingest.demo.scene import Raster, Scene, rasterise
-from stages.ingest.demo.styles.strokes import bytes_of, with_contrast
+from stages.demo.painter.artists import Mood
+from stages.demo.painter.colours import as_fill, luminance
+from stages.demo.painter.scene import Raster, Scene, rasterise
+from stages.demo.painter.styles.strokes import bytes_of, with_contrast
 
 
 def polygons(rng: np.random.Generator, scene: Scene, mood: Mood, size: tuple[int, int]) -> Image.Image:

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from stages.ingest.demo.artists import Mood
-from stages.ingest.demo.colours import darker, lighter, mix
-from stages.ingest.demo.scene import Scene
-from stages.ingest.demo.shapes import arc, blob, down_to, ellipse, rectangle, ribbon, ridge
+from stages.demo.painter.artists import Mood
+from stages.demo.painter.colours import darker, lighter, mix
+from stages.demo.painter.scene import Scene
+from stages.demo.painter.shapes import arc, blob, down_to, ellipse, rectangle, ribbon, ridge
 
 COMPOSITIONS = ("circles", "bars", "stack", "signs", "waves", "forms")
 ASPECTS = (0.72, 1.4)

@@ -14,12 +14,12 @@ from pydantic import ValidationError
 from stages.clean.check import check_image
 from stages.clean.settings import CleanSettings
 from stages.core.images.files import to_rgb
-from stages.ingest.demo.artists import ARTISTS, GENRES, STYLES
-from stages.ingest.demo.broken import BREAKS
-from stages.ingest.demo.collection import paint_collection
-from stages.ingest.demo.paint import paint
-from stages.ingest.demo.plan import answer_key, plan_collection
-from stages.ingest.demo.settings import DemoSettings
+from stages.demo.collection import paint_collection
+from stages.demo.faults.broken import BREAKS
+from stages.demo.painter.artists import ARTISTS, GENRES, STYLES
+from stages.demo.painter.paint import paint
+from stages.demo.plan import answer_key, plan_collection
+from stages.demo.settings import DemoSettings
 
 SMALL = DemoSettings(images=40, broken=12, exact_duplicates=2, near_duplicates=8, wrong_labels=4, strangers=10)
 TINY = DemoSettings(images=8, broken=3, exact_duplicates=1, near_duplicates=2, wrong_labels=1, strangers=2)
@@ -30,14 +30,14 @@ DUPLICATES = ("exact_duplicate", "near_duplicate")
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("demo")
-    paint_collection(root, settings=SMALL, n_jobs=2)
+    paint_collection(root=root, settings=SMALL, n_jobs=2)
     return root
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("tiny")
-    paint_collection(root, settings=TINY, n_jobs=1)
+    paint_collection(root=root, settings=TINY, n_jobs=1)
     return root
 
 
@@ -66,12 +66,12 @@ def _perceptual_hash(path: Path) -> imagehash.ImageHash:
 
 
 def test_same_seed_gives_the_same_bytes_on_any_number_of_workers(tiny: Path, tmp_path: Path) -> None:
-    paint_collection(tmp_path, settings=TINY, n_jobs=2)
+    paint_collection(root=tmp_path, settings=TINY, n_jobs=2)
     assert _digests(tmp_path) == _digests(tiny)
 
 
 def test_another_seed_gives_other_pictures(tiny: Path, tmp_path: Path) -> None:
-    paint_collection(tmp_path, settings=TINY.model_copy(update={"random_state": 1}), n_jobs=1)
+    paint_collection(root=tmp_path, settings=TINY.model_copy(update={"random_state": 1}), n_jobs=1)
     empty = hashlib.sha256(b"").hexdigest()
     assert set(_digests(tmp_path).values()) & set(_digests(tiny).values()) <= {empty}
 
@@ -82,7 +82,7 @@ def test_painting_again_leaves_no_file_of_the_earlier_set(tmp_path: Path) -> Non
     stale.write_bytes(b"earlier")
     beside = tmp_path / "notes.txt"
     beside.write_text("not ours")
-    paint_collection(tmp_path, settings=TINY, n_jobs=1)
+    paint_collection(root=tmp_path, settings=TINY, n_jobs=1)
     listed = set(_read(tmp_path / "labels.csv")["image"])
     assert {path.relative_to(tmp_path / "images").as_posix() for path in (tmp_path / "images").rglob("*.*")} <= listed
     assert not stale.parent.exists()

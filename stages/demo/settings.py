@@ -1,6 +1,6 @@
 """Settings of the demo collection: how many paintings, which seed, and how many faults are planted among them.
 
-In: the `dataset.demo` section of params.yaml. Out: a frozen, validated object.
+In: the `demo` section of params.yaml. Out: a frozen, validated object.
 Kept free of NumPy and Pillow so that the command line starts fast.
 """
 
@@ -10,7 +10,7 @@ from stages.core.settings import Settings
 
 
 class DemoSettings(Settings):
-    """The painted collection (`dataset.demo` in params.yaml)."""
+    """The painted collection (`demo` in params.yaml)."""
 
     images: int = Field(600, ge=8, le=1_000_000)
     """Clean paintings, before duplicates and faults are added."""

@@ -9,10 +9,10 @@ import math
 import numpy as np
 from PIL import Image, ImageFilter
 
-from stages.ingest.demo.artists import Mood
-from stages.ingest.demo.colours import darker, luminance, mix
-from stages.ingest.demo.shapes import smooth_noise
-from stages.ingest.demo.styles.strokes import bytes_of
+from stages.demo.painter.artists import Mood
+from stages.demo.painter.colours import darker, luminance, mix
+from stages.demo.painter.shapes import smooth_noise
+from stages.demo.painter.styles.strokes import bytes_of
 
 WEAVE_STRENGTH = 0.055
 

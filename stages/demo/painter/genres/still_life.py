@@ -5,9 +5,9 @@ In: a mood and the picture's shape. Out: a scene.
 
 import numpy as np
 
-from stages.ingest.demo.artists import Mood
-from stages.ingest.demo.colours import darker, from_hex, lighter, mix
-from stages.ingest.demo.genres.tableware import (
+from stages.demo.painter.artists import Mood
+from stages.demo.painter.colours import darker, from_hex, lighter, mix
+from stages.demo.painter.genres.tableware import (
     add_books,
     add_bottle,
     add_bowl,
@@ -18,8 +18,8 @@ from stages.ingest.demo.genres.tableware import (
     add_loaf,
     add_vase,
 )
-from stages.ingest.demo.scene import Scene
-from stages.ingest.demo.shapes import ellipse, rectangle, ribbon
+from stages.demo.painter.scene import Scene
+from stages.demo.painter.shapes import ellipse, rectangle, ribbon
 
 COMPOSITIONS = ("fruit", "bottles", "flowers", "breakfast", "mixed", "mixed")
 ASPECTS = (0.8, 1.45)

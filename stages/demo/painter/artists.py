@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.ingest.demo import palettes
-from stages.ingest.demo.colours import from_hex, jittered, saturated
-from stages.ingest.demo.palettes import Palette
+from stages.demo import palettes
+from stages.demo.painter.colours import from_hex, jittered, saturated
+from stages.demo.painter.palettes import Palette
 
 STYLES = ("dabs", "polygons", "colour_fields", "ink_line", "dots", "glaze")
 GENRES = ("landscape", "portrait", "still_life", "abstract", "cityscape")

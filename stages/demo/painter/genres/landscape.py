@@ -5,11 +5,11 @@ In: a mood and the picture's shape. Out: a scene.
 
 import numpy as np
 
-from stages.ingest.demo.artists import Mood
-from stages.ingest.demo.colours import darker, jittered, lighter, mix
-from stages.ingest.demo.genres.things import add_house, add_sail, add_sky, add_tree
-from stages.ingest.demo.scene import Scene
-from stages.ingest.demo.shapes import blob, down_to, ellipse, rectangle, ribbon, ridge
+from stages.demo.painter.artists import Mood
+from stages.demo.painter.colours import darker, jittered, lighter, mix
+from stages.demo.painter.genres.things import add_house, add_sail, add_sky, add_tree
+from stages.demo.painter.scene import Scene
+from stages.demo.painter.shapes import blob, down_to, ellipse, rectangle, ribbon, ridge
 
 COMPOSITIONS = ("meadow", "sea", "lake", "mountains", "hills", "grove")
 ASPECTS = (0.8, 2.0)

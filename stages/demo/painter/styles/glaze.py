@@ -8,10 +8,10 @@ import math
 import numpy as np
 from PIL import Image, ImageFilter
 
-from stages.ingest.demo.artists import Mood
-from stages.ingest.demo.scene import Scene, rasterise
-from stages.ingest.demo.shapes import smooth_noise
-from stages.ingest.demo.styles.strokes import bytes_of, with_contrast
+from stages.demo.painter.artists import Mood
+from stages.demo.painter.scene import Scene, rasterise
+from stages.demo.painter.shapes import smooth_noise
+from stages.demo.painter.styles.strokes import bytes_of, with_contrast
 
 
 def glaze(rng: np.random.Generator, scene: Scene, mood: Mood, size: tuple[int, int]) -> Image.Image:

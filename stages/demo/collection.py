@@ -5,6 +5,7 @@ The same settings give the same bytes, on however many workers, as long as the l
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,29 +15,34 @@ import pandas as pd
 
 from stages.core.progress import Progress
 from stages.core.tables.csv_files import write_table
-from stages.ingest.demo.broken import BREAKS
-from stages.ingest.demo.duplicates import save_near_duplicate
-from stages.ingest.demo.encode import save_encoded
-from stages.ingest.demo.paint import paint
-from stages.ingest.demo.plan import CLASSES, PlannedFile, answer_key, plan_collection
-from stages.ingest.demo.settings import DemoSettings
-from stages.ingest.demo.strangers import STRANGERS
+from stages.demo.encode import save_encoded
+from stages.demo.faults.broken import BREAKS
+from stages.demo.faults.duplicates import save_near_duplicate
+from stages.demo.faults.strangers import STRANGERS
+from stages.demo.painter.paint import paint
+from stages.demo.plan import CLASSES, PlannedFile, answer_key, plan_collection
+from stages.demo.settings import DemoSettings
 
 BATCH_SIZE = 12
 COPIES = ("exact_duplicate", "near_duplicate")
 
 
-def paint_collection(root: Path, *, settings: DemoSettings, n_jobs: int = -1) -> None:
+def paint_collection(*, settings: DemoSettings, root: Path, n_jobs: int = -1) -> str:
     """Paint the collection into a folder, in place of an earlier one.
 
     Parameters
     ----------
-    root
-        The folder to write `images/`, `labels.csv` and `answer_key.csv` into. Whatever is in `images/` is removed.
     settings
         How many pictures and faults, and the seed.
+    root
+        The folder to write `images/`, `labels.csv` and `answer_key.csv` into. Whatever is in `images/` is removed.
     n_jobs
         Worker processes; -1 is one per core.
+
+    Returns
+    -------
+    str
+        How many files of each kind were written.
 
     Raises
     ------
@@ -58,6 +64,8 @@ def paint_collection(root: Path, *, settings: DemoSettings, n_jobs: int = -1) ->
     key = pd.DataFrame(answer_key(plan), columns=["image", "fault", "attribute", "truth", "detail"])
     write_table(labels.sort_values("image"), root / "labels.csv")
     write_table(key.sort_values(["fault", "attribute", "image"]), root / "answer_key.csv")
+    counts = Counter(file.kind for file in plan)
+    return f"{root}: " + ", ".join(f"{count} {kind.replace('_', ' ')}s" for kind, count in counts.items())
 
 
 def _generator(settings: DemoSettings, index: int) -> np.random.Generator:

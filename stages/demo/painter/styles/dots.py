@@ -8,9 +8,9 @@ import math
 import numpy as np
 from PIL import Image
 
-from stages.ingest.demo.artists import Mood
-from stages.ingest.demo.scene import Raster, Scene, rasterise
-from stages.ingest.demo.styles.strokes import bytes_of, with_contrast
+from stages.demo.painter.artists import Mood
+from stages.demo.painter.scene import Raster, Scene, rasterise
+from stages.demo.painter.styles.strokes import bytes_of, with_contrast
 
 # Share of dots that take the complementary tint, and how far a dot's colour is split from its neighbours'.
 COMPLEMENT_SHARE = 0.03

@@ -7,12 +7,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from stages.ingest.demo.artists import Mood
-from stages.ingest.demo.colours import darker, jittered, lighter, mix
-from stages.ingest.demo.genres.houses import add_front, add_receding_house, add_row
-from stages.ingest.demo.genres.things import add_cloud, add_sail, add_sky, add_tree
-from stages.ingest.demo.scene import Scene
-from stages.ingest.demo.shapes import ellipse, rectangle, ribbon, smoothed
+from stages.demo.painter.artists import Mood
+from stages.demo.painter.colours import darker, jittered, lighter, mix
+from stages.demo.painter.genres.houses import add_front, add_receding_house, add_row
+from stages.demo.painter.genres.things import add_cloud, add_sail, add_sky, add_tree
+from stages.demo.painter.scene import Scene
+from stages.demo.painter.shapes import ellipse, rectangle, ribbon, smoothed
 
 COMPOSITIONS = ("street", "fronts", "waterfront", "boulevard", "rooftops")
 ASPECTS = (0.72, 1.7)

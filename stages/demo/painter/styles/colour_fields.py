@@ -6,11 +6,11 @@ In: a scene. Out: a picture of few, clear colours.
 import numpy as np
 from PIL import Image, ImageDraw
 
-from stages.ingest.demo.artists import Mood
-from stages.ingest.demo.colours import as_fill, mix
-from stages.ingest.demo.scene import Scene, Shape
-from stages.ingest.demo.shapes import rectangle
-from stages.ingest.demo.styles.strokes import with_contrast
+from stages.demo.painter.artists import Mood
+from stages.demo.painter.colours import as_fill, mix
+from stages.demo.painter.scene import Scene, Shape
+from stages.demo.painter.shapes import rectangle
+from stages.demo.painter.styles.strokes import with_contrast
 
 BANDED_AREA = 0.15
 

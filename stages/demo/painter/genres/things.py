@@ -5,10 +5,10 @@ In: a scene and where the thing stands. Out: more shapes in the scene.
 
 import numpy as np
 
-from stages.ingest.demo.artists import Mood
-from stages.ingest.demo.colours import darker, jittered, lighter, mix
-from stages.ingest.demo.scene import Scene
-from stages.ingest.demo.shapes import blob, ellipse, rectangle, ribbon, smoothed
+from stages.demo.painter.artists import Mood
+from stages.demo.painter.colours import darker, jittered, lighter, mix
+from stages.demo.painter.scene import Scene
+from stages.demo.painter.shapes import blob, ellipse, rectangle, ribbon, smoothed
 
 TREES = ("round", "round", "poplar", "pine", "birch")
 

@@ -6,10 +6,10 @@ What stands beside what is left to `still_life`.
 
 import numpy as np
 
-from stages.ingest.demo.artists import Mood
-from stages.ingest.demo.colours import darker, from_hex, jittered, lighter, mix
-from stages.ingest.demo.scene import Scene
-from stages.ingest.demo.shapes import arc, blob, ellipse, rectangle, ribbon, smoothed
+from stages.demo.painter.artists import Mood
+from stages.demo.painter.colours import darker, from_hex, jittered, lighter, mix
+from stages.demo.painter.scene import Scene
+from stages.demo.painter.shapes import arc, blob, ellipse, rectangle, ribbon, smoothed
 
 FRUITS = ("c8372d", "d9822b", "e3c23c", "8fa63a", "7a2f4a", "d9a441", "b5482f")
 

@@ -8,11 +8,11 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from stages.ingest.demo.artists import Mood
-from stages.ingest.demo.colours import luminance, mix
-from stages.ingest.demo.scene import Raster, Scene, rasterise
-from stages.ingest.demo.shapes import smooth_noise
-from stages.ingest.demo.styles.strokes import bytes_of
+from stages.demo.painter.artists import Mood
+from stages.demo.painter.colours import luminance, mix
+from stages.demo.painter.scene import Raster, Scene, rasterise
+from stages.demo.painter.shapes import smooth_noise
+from stages.demo.painter.styles.strokes import bytes_of
 
 
 def ink_line(rng: np.random.Generator, scene: Scene, mood: Mood, size: tuple[int, int]) -> Image.Image:

@@ -6,13 +6,13 @@ The head itself is left to `face`.
 
 import numpy as np
 
-from stages.ingest.demo.artists import Mood
-from stages.ingest.demo.colours import darker, from_hex, jittered, lighter, mix
-from stages.ingest.demo.genres.face import Sitter, add_beard, add_features, add_front_hair, add_head
-from stages.ingest.demo.genres.landscape import COMPOSE as LANDSCAPES
-from stages.ingest.demo.genres.things import add_sky
-from stages.ingest.demo.scene import Scene
-from stages.ingest.demo.shapes import blob, ellipse, rectangle, ribbon, smoothed
+from stages.demo.painter.artists import Mood
+from stages.demo.painter.colours import darker, from_hex, jittered, lighter, mix
+from stages.demo.painter.genres.face import Sitter, add_beard, add_features, add_front_hair, add_head
+from stages.demo.painter.genres.landscape import COMPOSE as LANDSCAPES
+from stages.demo.painter.genres.things import add_sky
+from stages.demo.painter.scene import Scene
+from stages.demo.painter.shapes import blob, ellipse, rectangle, ribbon, smoothed
 
 COMPOSITIONS = ("plain", "plain", "hat", "beard", "curtain", "window", "outdoors")
 ASPECTS = (0.66, 0.95)
