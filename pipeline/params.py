@@ -3,7 +3,6 @@
 In: the file and the overrides. Out: one frozen `Params`. Whoever gets it wrong is told the key and what is allowed.
 """
 
-import re
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
@@ -20,6 +19,7 @@ from stages.core.extraction.settings import FeatureSettings
 from stages.core.head.settings import HeadSettings, TrainSettings
 from stages.core.parallel import ParallelSettings
 from stages.core.settings import Settings
+from stages.core.tables.columns import label_name_problem
 from stages.demo.settings import DemoSettings
 from stages.evaluate.settings import EvaluateSettings
 from stages.ingest.settings import DatasetSettings
@@ -29,17 +29,14 @@ from stages.review.settings import ReviewSettings
 from stages.split.settings import SplitSettings
 from stages.tune.settings import TuneSettings
 
-# A target names a folder and a DVC stage, so it must be harmless as both.
-TARGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-
 
 class ParamsError(Exception):
     """Settings that cannot be used: which key, what it was given, what is allowed."""
 
 
 def _check_target(name: str) -> str:
-    if not TARGET_NAME.fullmatch(name):
-        raise ValueError("must start with a letter or digit and hold only letters, digits, _ and - (at most 64)")
+    if problem := label_name_problem(name):
+        raise ValueError(problem)
     return name
 
 

@@ -13,6 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from stages.clean.near import PictureHashes, fine_distance, near_pairs
+from stages.core.tables.columns import CONFLICTS
 
 # How far from the centre of its group an image may be, in multiples of what makes a pair. Chains that drift further
 # are cut: without this, one blurred picture could join two that nobody would call alike.
@@ -131,6 +132,6 @@ def label_conflicts(table: pd.DataFrame, attributes: Sequence[str]) -> pd.DataFr
         labelled = table.loc[table[attribute] != "", ["group", "image", attribute]]
         disagree = labelled.groupby("group")[attribute].transform("nunique") > 1
         part = labelled[disagree].rename(columns={attribute: "label"})
-        parts.append(part.assign(attribute=attribute)[["attribute", "group", "image", "label"]])
-    empty = pd.DataFrame(columns=["attribute", "group", "image", "label"])
+        parts.append(part.assign(attribute=attribute)[CONFLICTS.names])
+    empty = pd.DataFrame(columns=CONFLICTS.names)
     return pd.concat([empty, *parts]).sort_values(["attribute", "group", "image"], ignore_index=True)

@@ -9,6 +9,7 @@ import pandas as pd
 from stages.clean.check import CheckedImage
 from stages.clean.hashes import BYTES_PER_VIEW, WORDS_PER_VIEW
 from stages.clean.near import PictureHashes
+from stages.core.tables.columns import REJECTED
 
 
 class Findings:
@@ -70,7 +71,7 @@ class Findings:
             for row in sorted(self._problems)
             if not (allow_missing and self.missing[row])
         ]
-        return pd.DataFrame(problems, columns=["image", "reason", "detail"])
+        return pd.DataFrame(problems, columns=REJECTED.names)
 
     def hashes(self) -> PictureHashes:
         """Hashes of the good rows, whose owners count good rows only."""

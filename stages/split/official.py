@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from stages.core.errors import StageError
-from stages.core.tables.csv_files import OWN_SPLIT_PREFIX
+from stages.core.tables.columns import SOURCE_SPLIT_PREFIX
 from stages.split.classes import GroupClasses
 from stages.split.stratify import TEST, TRAIN, VAL, divide
 
@@ -44,9 +44,9 @@ class Leaks:
 def official_attributes(table: pd.DataFrame) -> list[str]:
     """Attributes that the source has split, in the order of their columns."""
     return [
-        column.removeprefix(OWN_SPLIT_PREFIX)
+        column.removeprefix(SOURCE_SPLIT_PREFIX)
         for column in table.columns
-        if column.startswith(OWN_SPLIT_PREFIX) and (table[column] != "").any()
+        if column.startswith(SOURCE_SPLIT_PREFIX) and (table[column] != "").any()
     ]
 
 
@@ -68,7 +68,7 @@ def check_official(table: pd.DataFrame, attribute: str | None, clean: object) ->
         raise StageError(
             f"split.official_attribute: {clean} has no split of {attribute!r} (only {', '.join(available)})"
         )
-    side = table[OWN_SPLIT_PREFIX + attribute]
+    side = table[SOURCE_SPLIT_PREFIX + attribute]
     unknown = ~side.isin(["", "train", *HELD_OUT])
     if unknown.any():
         row = int(np.flatnonzero(unknown)[0])
@@ -91,7 +91,7 @@ def follow(
     array
         Shape `(n,)`, int8.
     """
-    side = table[OWN_SPLIT_PREFIX + attribute].to_numpy(dtype=str)
+    side = table[SOURCE_SPLIT_PREFIX + attribute].to_numpy(dtype=str)
     group = np.searchsorted(classes.groups, table["group"].to_numpy(dtype=str))
     has = {
         name: np.bincount(group, side == name, minlength=len(classes.groups)) > 0 for name in ("train", "val", "test")
@@ -122,8 +122,8 @@ def find_leaks(table: pd.DataFrame) -> Leaks:
     """Name what leaks through the source's own lists."""
     attributes = official_attributes(table)
     image = table["image"].to_numpy()
-    train = {a: (table[OWN_SPLIT_PREFIX + a] == "train").to_numpy() for a in attributes}
-    held = {a: table[OWN_SPLIT_PREFIX + a].isin(HELD_OUT).to_numpy() for a in attributes}
+    train = {a: (table[SOURCE_SPLIT_PREFIX + a] == "train").to_numpy() for a in attributes}
+    held = {a: table[SOURCE_SPLIT_PREFIX + a].isin(HELD_OUT).to_numpy() for a in attributes}
     cross = {f"{a} > {b}": image[train[a] & held[b]].tolist() for a in attributes for b in attributes if a != b}
     file_names = np.array([COPY_NUMBER.sub("", PurePosixPath(name).name) for name in image], dtype=object)
     groups = {a: _both_sides(table["group"].to_numpy(), train[a], held[a]) for a in attributes}
@@ -139,10 +139,10 @@ def leaking_rows(table: pd.DataFrame, parts: np.ndarray, attribute: str) -> np.n
     """Rows of train and val that another list holds out, or of which a duplicate is in test; shape `(n,)`, bool."""
     beside_test = table["group"].isin(table.loc[parts == TEST, "group"]).to_numpy()
     others = [a for a in official_attributes(table) if a != attribute]
-    listed = (table[OWN_SPLIT_PREFIX + attribute] == "train").to_numpy()
+    listed = (table[SOURCE_SPLIT_PREFIX + attribute] == "train").to_numpy()
     held_elsewhere = np.zeros(len(table), dtype=bool)
     for other in others:
-        held_elsewhere |= table[OWN_SPLIT_PREFIX + other].isin(HELD_OUT).to_numpy()
+        held_elsewhere |= table[SOURCE_SPLIT_PREFIX + other].isin(HELD_OUT).to_numpy()
     return (parts != TEST) & (beside_test | (listed & held_elsewhere))
 
 
