@@ -1,6 +1,6 @@
 """Read params.yaml, with `--set` overrides, into the stages' typed settings.
 
-In: the file and the overrides. Out: one frozen `Params`. Whoever gets it wrong is told the key and what is allowed.
+In: the file and the overrides. Out: one frozen `Params`, or an error that names the key and what is allowed.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -104,7 +105,7 @@ def write_values(path: Path, values: dict[str, Any]) -> None:
     _read_yaml(path)
     yaml = YAML()
     yaml.preserve_quotes, yaml.width = True, 4096
-    # Otherwise a null that is spelled out would become an empty value.
+    # Without this, `null` would become an empty value.
     yaml.representer.add_representer(
         type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
     )
@@ -157,7 +158,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     node[key] = value
 
 
-def _explain(detail: dict[str, Any]) -> str:
+def _explain(detail: ErrorDetails) -> str:
     """Turn one of pydantic's errors into `key: what is allowed (given …)`."""
     location = [
         part for part in detail["loc"] if isinstance(part, int) or not part.startswith(("function-", "literal"))
@@ -170,7 +171,7 @@ def _explain(detail: dict[str, Any]) -> str:
 
 
 def _allowed_keys(location: Sequence[str | int]) -> list[str]:
-    model: type[BaseModel] = Params
+    model: Any = Params  # every section on the way to an unknown key is a settings class
     for part in location:
         model = model.model_fields[str(part)].annotation
     return sorted(model.model_fields)

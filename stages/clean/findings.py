@@ -1,4 +1,4 @@
-"""What was found in all files, kept in columns: about 200 bytes an image, whatever the tables hold besides.
+"""What was found in all files, kept in columns: about 200 bytes an image.
 
 In: a `CheckedImage` per row. Out: columns for the tables, and the hashes as arrays.
 """

@@ -26,7 +26,7 @@ TOO_FRESH_S = 2.0
 
 @dataclass(frozen=True)
 class FileState:
-    """Size in bytes and modification time in nanoseconds; `missing` if there is no such file."""
+    """Size in bytes and modification time in nanoseconds; `missing` if no such file exists."""
 
     size: int = -1
     mtime_ns: int = -1

@@ -13,6 +13,7 @@ from pathlib import Path
 import xxhash
 
 COMMIT_EVERY_S = 10.0
+WAIT_FOR_LOCK_S = 5.0
 # SQLite limits the number of values in one query.
 LOOK_UP_AT_ONCE = 500
 
@@ -110,7 +111,7 @@ class KeyedMemory:
             return None
 
     def _open(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path)
+        database = sqlite3.connect(self.path, timeout=WAIT_FOR_LOCK_S)
         try:
             database.execute("CREATE TABLE IF NOT EXISTS made_with (description TEXT)")
             if database.execute("SELECT * FROM made_with").fetchall() != [(self.made_with,)]:

@@ -43,7 +43,7 @@ def ingest_labels(
         Which source, and where it lies.
     manifest
         The table to write: `image` (POSIX path relative to the image root, NFC), one column per attribute, and
-        `split…` columns where the source has splits of its own.
+        `split…` columns where the source has splits.
     problems
         The table to write of what was wrong: `file`, `row`, `problem`, `detail`.
     review
@@ -90,7 +90,7 @@ def _check_places(settings: DatasetSettings, source: LabelSource) -> None:
     if "labels" in source.needs:
         if settings.labels is None:
             raise StageError(
-                f"dataset.source is {settings.source}, but dataset.labels names no file or folder: "
+                f"dataset.source is {settings.source} ({source.title}), but dataset.labels names no file or folder: "
                 f"set it to {source.explanation}"
             )
         if settings.labels == DEMO_LABELS and not Path(DEMO_LABELS).exists():

@@ -109,7 +109,7 @@ def follow(
     unlisted = np.flatnonzero(~(has["train"] | has["val"] | has["test"]))
     if len(unlisted) >= 3:
         parts[unlisted] = divide(classes.take(unlisted), ratios, random_state)
-    of_image = parts[group]
+    of_image: np.ndarray = parts[group]
     # The lists are followed image by image, also where they tear a group of duplicates apart.
     of_image[side == "train"] = np.where(of_image[side == "train"] == VAL, VAL, TRAIN)
     of_image[np.isin(side, HELD_OUT)] = TEST
@@ -137,13 +137,13 @@ def find_leaks(table: pd.DataFrame) -> Leaks:
 
 def leaking_rows(table: pd.DataFrame, parts: np.ndarray, attribute: str) -> np.ndarray:
     """Rows of train and val that another list holds out, or of which a duplicate is in test; shape `(n,)`, bool."""
-    beside_test = table["group"].isin(table.loc[parts == TEST, "group"]).to_numpy()
+    copy_in_test: np.ndarray = table["group"].isin(table.loc[parts == TEST, "group"]).to_numpy()
     others = [a for a in official_attributes(table) if a != attribute]
     listed = (table[SOURCE_SPLIT_PREFIX + attribute] == "train").to_numpy()
     held_elsewhere = np.zeros(len(table), dtype=bool)
     for other in others:
         held_elsewhere |= table[SOURCE_SPLIT_PREFIX + other].isin(HELD_OUT).to_numpy()
-    return (parts != TEST) & (beside_test | (listed & held_elsewhere))
+    return np.asarray((parts != TEST) & (copy_in_test | (listed & held_elsewhere)))
 
 
 def _both_sides(keys: np.ndarray, train: np.ndarray, held: np.ndarray) -> set[str]:

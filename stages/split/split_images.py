@@ -102,7 +102,8 @@ def _parts(
         found["small_classes_kept_in_train"] = bool(pinned.mean() <= MOST_PINNED * settings.ratios[0])
         pinned = pinned & found["small_classes_kept_in_train"] & (settings.small_classes == "keep")
         parts = divide(classes, settings.ratios, settings.random_state, pinned=pinned)
-    return parts[np.searchsorted(classes.groups, table["group"].to_numpy(dtype=str))]
+    of_image: np.ndarray = parts[np.searchsorted(classes.groups, table["group"].to_numpy(dtype=str))]
+    return of_image
 
 
 def _with_leaks_counted(
@@ -145,6 +146,6 @@ def _summary(table: pd.DataFrame, classes: GroupClasses, settings: SplitSettings
         lines.append(f"{len(classes.small)} classes of fewer than {settings.min_class_size} pictures {fate}: {names}")
     if classes.unclassed:
         lines.append(
-            f"not stratified over, since nearly every image has a class of its own: {first_names(classes.unclassed)}"
+            f"not stratified over, since nearly every image has its own class: {first_names(classes.unclassed)}"
         )
     return lines

@@ -16,7 +16,7 @@ def encoding_of(path: Path, problems: Problems) -> str:
     Raises
     ------
     StageError
-        If there is no such file.
+        If the file does not exist.
     """
     try:
         content = path.read_bytes()
