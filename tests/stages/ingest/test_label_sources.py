@@ -32,7 +32,6 @@ def test_a_reader_takes_the_settings_that_its_entry_names(name: str) -> None:
     )
     assert set(parameters) - {"problems"} == set(source.needs)
     assert set(source.needs) <= set(DatasetSettings.model_fields)
-    assert source.title and source.explanation
 
 
 def test_every_module_of_sources_has_an_entry() -> None:
