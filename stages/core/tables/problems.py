@@ -66,8 +66,8 @@ class Problems(list[Problem]):
 def one_line(text: str) -> str:
     """Make a text print on one line: control characters and lone surrogates by their numbers, long texts cut.
 
-    >>> one_line("a" + chr(10) + "b")
-    'a\\x0ab'
+    >>> print(one_line("a" + chr(10) + "b"))
+    a\\x0ab
     """
     safe = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[:300])
     return safe if len(text) <= 300 else f"{safe}… ({len(text)} characters)"
