@@ -24,9 +24,9 @@ import psutil
 from duplicates_index import synthetic_hashes
 from PIL import Image
 
-from stages.clean.check import CheckedImage
+from stages.clean.check_image import CheckedImage
 from stages.clean.clean_images import clean_images
-from stages.clean.scan import ScanMemory, file_state
+from stages.clean.scan_memory import ScanMemory, file_state
 from stages.clean.settings import CleanSettings
 
 PER_FOLDER = 1000

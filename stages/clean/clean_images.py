@@ -14,11 +14,11 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from stages.clean.check import CheckedImage
+from stages.clean.check_image import CheckedImage
 from stages.clean.decoder import check_batch
 from stages.clean.duplicates import Groups, group_duplicates, label_conflicts
 from stages.clean.findings import Findings
-from stages.clean.scan import FileState, ScanMemory, file_state
+from stages.clean.scan_memory import FileState, ScanMemory, file_state
 from stages.clean.settings import CleanSettings
 from stages.core.errors import StageError
 from stages.core.progress import Progress
@@ -84,7 +84,7 @@ def clean_images(
 
 
 def _check_all(names: list[str], images: Path, settings: CleanSettings, scan: Path | None) -> tuple[Findings, int]:
-    """Check files on all workers; also how many were not opened, since they are as an earlier run saw them."""
+    """Check files on all workers; also count those not decoded, since they have not changed since an earlier run."""
     findings = Findings(len(names))
     with contextlib.ExitStack() as stack:
         memory = stack.enter_context(ScanMemory(scan, images, settings)) if scan else None
@@ -105,7 +105,7 @@ def _check_all(names: list[str], images: Path, settings: CleanSettings, scan: Pa
 
 
 def _take_known(names: list[str], images: Path, memory: ScanMemory | None, findings: Findings) -> list[int]:
-    """Note what needs no look into the file; the rows of the others."""
+    """Note what is known without opening a file; return the rows of the other files."""
     waiting = []
     for start in range(0, len(names), LOOK_UP_SIZE):
         part = names[start : start + LOOK_UP_SIZE]
@@ -122,13 +122,13 @@ def _take_known(names: list[str], images: Path, memory: ScanMemory | None, findi
 
 
 def _check(images: Path, names: list[str], settings: CleanSettings) -> list[tuple[str, FileState | None, str]]:
-    """Look into a batch of files, with the state that each had before."""
+    """Check a batch of files, with the state that each had before."""
     states = [file_state(images, name) for name in names]
     return list(zip(names, states, check_batch(images, names, settings), strict=True))
 
 
 def _lasting(found: list[tuple[str, FileState | None, str]]) -> Iterator[tuple[str, FileState | None, str]]:
-    """What the file itself decides: a busy machine or a lost permission may be another's fault."""
+    """Keep what the file itself decides; a busy machine or a lost permission may be gone in the next run."""
     passing = {"missing", "unreadable", "outside_root", "decoder_crashed", "decoder_timeout"}
     for name, state, answer in found:
         if CheckedImage.from_json(answer).reason not in passing:
@@ -170,8 +170,8 @@ def _summary(
     without_file = int((table["sha256"] == "").sum())
     if without_file:
         lines.append(f"  {without_file} of those kept have no file (clean.allow_missing)")
-    lines.append(_duplicates_line(table[table["sha256"] != ""]) + f": {groups.near_pairs} near pairs, the others are"
-                 " equal byte for byte")  # fmt: skip
+    with_file = _duplicates_line(table[table["sha256"] != ""])
+    lines.append(f"{with_file}: {groups.near_pairs} near pairs, the others are equal byte for byte")
     if without_file:
         lines.append(_duplicates_line(table[table["sha256"] == ""]) + " by name alone, since they have no file")
     if groups.chains_cut:

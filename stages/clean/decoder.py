@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from stages.clean.check import CheckedImage, check_image
+from stages.clean.check_image import CheckedImage, check_image
 from stages.clean.settings import CleanSettings
 from stages.core.errors import StageError
 from stages.core.memory import keep_freed_memory

@@ -6,7 +6,7 @@ In: a `CheckedImage` per row. Out: columns for the tables, and the hashes as arr
 import numpy as np
 import pandas as pd
 
-from stages.clean.check import CheckedImage
+from stages.clean.check_image import CheckedImage
 from stages.clean.hashes import BYTES_PER_VIEW, WORDS_PER_VIEW
 from stages.clean.near import PictureHashes
 from stages.core.tables.columns import REJECTED

@@ -15,8 +15,8 @@ from stages.core.tables.columns import is_source_split, missing_label_columns
 from stages.core.tables.csv_files import write_table
 from stages.core.tables.problems import Problems
 from stages.ingest.apply_review import apply_decisions
-from stages.ingest.cells import SourceLabels, check_cells, empty_no_labels, merge_cells
-from stages.ingest.disk import files_under, match_names
+from stages.ingest.image_files import files_under, match_names
+from stages.ingest.label_cells import SourceLabels, check_cells, empty_no_labels, merge_cells
 from stages.ingest.label_sources import SOURCES, LabelSource
 from stages.ingest.settings import DatasetSettings
 

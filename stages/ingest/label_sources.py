@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from stages.ingest.cells import SourceLabels
+    from stages.ingest.label_cells import SourceLabels
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class LabelSource:
 TABLE = LabelSource(
     title="a label table",
     explanation="a table with a column of image paths and label columns",
-    reader="stages.ingest.sources.table:read_label_table",
+    reader="stages.ingest.sources.label_table:read_label_table",
     needs=("labels", "image_column", "columns", "class_files"),
     lists_files=True,
 )

@@ -23,7 +23,7 @@ COPY_NUMBER = re.compile(r"\(\d+\)(?=\.[^.]*$)")
 
 @dataclass(frozen=True)
 class Leaks:
-    """Images that train should not hold.
+    """Images that leak from the held-out lists into train.
 
     Attributes
     ----------
@@ -32,8 +32,8 @@ class Leaks:
     duplicate_groups
         Groups of duplicates with images on both sides of an attribute's list, by attribute.
     same_file_name
-        File names, less a number in brackets, that occur on both sides, by attribute: a hint, since other artworks may
-        be called alike.
+        File names, without a number in brackets, that occur on both sides, by attribute: a hint, since different
+        artworks may have the same name.
     """
 
     cross_attribute: dict[str, list[str]]
@@ -110,7 +110,7 @@ def follow(
     if len(unlisted) >= 3:
         parts[unlisted] = divide(classes.take(unlisted), ratios, random_state)
     of_image: np.ndarray = parts[group]
-    # The lists are followed image by image, also where they tear a group of duplicates apart.
+    # The lists are followed image by image, even where they divide a group of duplicates.
     of_image[side == "train"] = np.where(of_image[side == "train"] == VAL, VAL, TRAIN)
     of_image[np.isin(side, HELD_OUT)] = TEST
     if three:
@@ -136,7 +136,7 @@ def find_leaks(table: pd.DataFrame) -> Leaks:
 
 
 def leaking_rows(table: pd.DataFrame, parts: np.ndarray, attribute: str) -> np.ndarray:
-    """Rows of train and val that another list holds out, or of which a duplicate is in test; shape `(n,)`, bool."""
+    """Rows of train and val that another list holds out, or that have a duplicate in test; shape `(n,)`, bool."""
     copy_in_test: np.ndarray = table["group"].isin(table.loc[parts == TEST, "group"]).to_numpy()
     others = [a for a in official_attributes(table) if a != attribute]
     listed = (table[SOURCE_SPLIT_PREFIX + attribute] == "train").to_numpy()

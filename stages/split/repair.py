@@ -1,6 +1,6 @@
 """Move duplicate groups between the parts of a split until every class has its share of images.
 
-In: a split that is nearly right. Out: one that keeps the promise wherever moving or exchanging groups can.
+In: a split that is nearly right. Out: a split that keeps the promise wherever moving or exchanging groups allows it.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from scipy.sparse import csr_array, hstack
 
 from stages.split.classes import GroupClasses
 
-# The promise: an image, or this share of the class, whichever is more.
+# The promise: a class misses its share by at most one image or this share of the class, whichever is more.
 ALLOWED_IMAGES, ALLOWED_SHARE = 1.0, 0.02
 CANDIDATES = 256
 # A step is made only if it improves the split, so this bounds the time where no split keeps the promise.
@@ -23,7 +23,7 @@ def allowed_deviation(sizes: np.ndarray) -> np.ndarray:
 
 
 class Shares:
-    """What every class should have in every part, and how bad it is to miss it.
+    """The images that every class should have in every part, and the cost of missing them.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Shares:
 
 
 def repair(parts: np.ndarray, shares: Shares, *, movable: np.ndarray, random_state: int) -> np.ndarray:
-    """Move or exchange groups while that brings classes nearer to their allowed deviation.
+    """Move or exchange groups while that brings classes closer to their allowed deviation.
 
     Parameters
     ----------

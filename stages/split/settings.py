@@ -19,7 +19,7 @@ class SplitSettings(Settings):
     official_attribute: str | None = None
     """official: whose lists (the manifest's column split_ATTRIBUTE); null takes the first one."""
     drop_leaks: bool = False
-    """official: leave out what train must not hold if the scores on test are to be trusted."""
+    """official: leave out images of train and val that would make the scores on test too good."""
     method: Literal["stratified", "hash"] = "stratified"
     """stratified: classes keep their shares. hash: every picture by its digest, so adding pictures moves no old one."""
     previous: str | None = None

@@ -134,8 +134,10 @@ def _summary(table: pd.DataFrame, classes: GroupClasses, settings: SplitSettings
     if settings.source == "official":
         leaking = len(found["leaking_into_train_or_val"])
         dropped = "were dropped" if settings.drop_leaks else "leak (split.drop_leaks: true drops them)"
-        lines.append(f"test is what the source holds out for {found['official_attribute']}; {leaking} images of train"
-                     f" and val {dropped}")  # fmt: skip
+        lines.append(
+            f"test is what the source holds out for {found['official_attribute']}; {leaking} images of train "
+            f"and val {dropped}"
+        )
     if found.get("moved_by_merging"):
         lines.append(f"{found['moved_by_merging']} old images moved: a new picture made theirs and another's one group")
     if classes.small:

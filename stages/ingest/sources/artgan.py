@@ -14,7 +14,7 @@ from stages.core.errors import StageError
 from stages.core.tables.columns import SOURCE_SPLIT_PREFIX
 from stages.core.tables.problems import Problems
 from stages.core.tables.text_files import read_text
-from stages.ingest.cells import SourceLabels, make_cells
+from stages.ingest.label_cells import SourceLabels, make_cells
 
 ATTRIBUTES = ("style", "genre", "artist")
 SUFFIXES = ("", ".csv", ".txt")

@@ -9,8 +9,8 @@ import pandas as pd
 
 from stages.core.errors import StageError
 from stages.core.tables.problems import Problems
-from stages.ingest.cells import SourceLabels, check_attribute, make_cells
-from stages.ingest.disk import files_under
+from stages.ingest.image_files import files_under
+from stages.ingest.label_cells import SourceLabels, check_attribute, make_cells
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"}
 

@@ -18,7 +18,7 @@ from cache.atomic import TEMPORARY_SUFFIX
 from stages.core.errors import StageError
 from stages.core.progress import Progress
 from stages.core.tables.problems import Problems
-from stages.ingest.cells import SourceLabels, check_attribute, make_cells
+from stages.ingest.label_cells import SourceLabels, check_attribute, make_cells
 
 BATCH_ROWS = 64
 ENDINGS = {

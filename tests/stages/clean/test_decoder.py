@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from stages.clean import decoder
-from stages.clean.check import CheckedImage
+from stages.clean.check_image import CheckedImage
 from stages.clean.clean_images import clean_images
 from stages.clean.settings import CleanSettings
 

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from stages.core.errors import StageError
 from stages.core.progress import Progress
 from stages.core.tables.labels import FORMULA_STARTS, clean_label, normalise
-from stages.ingest.cells import path_problem
-from stages.ingest.disk import match_names, skeleton
+from stages.ingest.image_files import match_names, skeleton
 from stages.ingest.ingest_labels import ingest_labels
+from stages.ingest.label_cells import path_problem
 from stages.ingest.settings import DatasetSettings
 from tests.conftest import picture
 

@@ -12,7 +12,7 @@ from stages.core.errors import StageError
 from stages.core.tables.columns import is_source_split
 from stages.core.tables.problems import Problems
 from stages.core.tables.text_files import encoding_of, read_text
-from stages.ingest.cells import SourceLabels, check_attribute, make_cells
+from stages.ingest.label_cells import SourceLabels, check_attribute, make_cells
 
 
 def read_label_table(
