@@ -79,5 +79,5 @@ def test_faults_that_were_not_planted_have_no_row() -> None:
 
 
 def test_a_missing_key_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(StageError, match="does not exist: run `pipeline ingest` first"):
+    with pytest.raises(StageError, match="does not exist: run `pipeline paint-demo` first"):
         read_answer_key(tmp_path / "answer_key.csv")
