@@ -21,6 +21,7 @@ import pandas as pd
 from PIL import Image
 
 from cache import FeatureStore, publish
+from stages.core.images.files import ImageFolder
 from stages.core.tables.csv_files import write_table
 from stages.report.coordinates import write_coordinates
 from stages.report.settings import ReportSettings
@@ -56,7 +57,12 @@ def main() -> None:
 def write_all(root: Path, count: int, n_jobs: int) -> None:
     """Write every page as `pipeline report` does, and print what each took."""
     reports, data = root / "reports", root / "data"
-    shared = {"settings": ReportSettings(), "images": root / "images", "destination": reports, "n_jobs": n_jobs}
+    shared = {
+        "settings": ReportSettings(),
+        "images": ImageFolder(root / "images"),
+        "destination": reports,
+        "n_jobs": n_jobs,
+    }
     cards = {"backbone": root / "models/backbone.json", "features": data / "features"}
     listed = {"targets": list(TARGETS), "manifest": data / "manifest.csv", "rejected": data / "rejected.csv",
               "splits": data / "splits.csv"}  # fmt: skip

@@ -17,6 +17,7 @@ from pipeline.paths import Paths
 
 if TYPE_CHECKING:
     from pipeline.params import Params
+    from stages.core.images.files import ImageFolder
 
 PATHS = Paths()
 ALL = "all"
@@ -92,8 +93,7 @@ def prepare_backbone(params: Params) -> None:
         settings=params.backbone,
         features=params.features,
         splits=PATHS.splits,
-        images=Path(params.dataset.images),
-        max_pixels=params.clean.max_pixels,
+        images=_image_folder(params),
         weights=PATHS.backbone,
         n_jobs=params.parallel.n_jobs,
     )
@@ -115,8 +115,7 @@ def extract_features(params: Params, allow_failed: bool) -> None:
     summary = extract_features(
         settings=params.features,
         splits=PATHS.splits,
-        images=Path(params.dataset.images),
-        max_pixels=params.clean.max_pixels,
+        images=_image_folder(params),
         backbone=PATHS.backbone,
         store=PATHS.store,
         destination=PATHS.features,
@@ -224,9 +223,8 @@ def find_outliers(params: Params, target: str) -> None:
         splits=PATHS.splits,
         head=PATHS.heads / target,
         destination=PATHS.reports / target,
-        images=Path(params.dataset.images),
+        images=_image_folder(params),
         measures=PATHS.measures,
-        max_pixels=params.clean.max_pixels,
         n_jobs=params.parallel.n_jobs,
     )
     click.echo(summary)
@@ -247,7 +245,7 @@ def report(params: Params, pages: tuple[str, ...], only: str | None) -> None:
         click.echo(_place_images(params))
     shared = {
         "settings": params.report,
-        "images": Path(params.dataset.images),
+        "images": _image_folder(params),
         "destination": PATHS.reports,
         "n_jobs": params.parallel.n_jobs,
     }
@@ -302,7 +300,7 @@ def review(params: Params, target: str, port: int, no_browser: bool) -> None:
         settings=params.review,
         results=PATHS.reports,
         splits=PATHS.splits,
-        images=Path(params.dataset.images),
+        images=_image_folder(params),
         review=PATHS.review,
         port=port,
         open_browser=not no_browser,
@@ -322,17 +320,24 @@ def predict(params: Params, images: tuple[Path, ...], targets: tuple[str, ...], 
     from stages.predict.predict_images import predict_images, predictions_as_text
 
     predictions = predict_images(
-        images,
+        images=images,
         targets=[_checked(target) for target in targets] or None,
         top=top,
         settings=params.features,
-        max_pixels=params.clean.max_pixels,
+        limits=_image_folder(params).limits,
         backbone=PATHS.backbone,
         heads=PATHS.heads,
     )
     click.echo(json.dumps(predictions, indent=2, ensure_ascii=False) if as_json else predictions_as_text(predictions))
     if failed := sum("error" in prediction for prediction in predictions):
         raise click.ClickException(f"{failed} of {len(images)} files could not be read, see above")
+
+
+def _image_folder(params: Params) -> ImageFolder:
+    """The image root, with the limits that clean enforces."""
+    from stages.core.images.files import ImageFolder, ImageLimits
+
+    return ImageFolder(Path(params.dataset.images), ImageLimits(max_pixels=params.clean.max_pixels))
 
 
 def _checked(target: str) -> str:

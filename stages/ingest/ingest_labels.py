@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from stages.core.errors import StageError
+from stages.core.images.files import ImageFolder
 from stages.core.tables.csv_files import is_own_split, write_table
 from stages.core.tables.problems import Problems
 from stages.ingest.apply_review import apply_decisions
@@ -77,7 +78,7 @@ def ingest_labels(
     reviewed = ""
     if review is not None:
         table, reviewed = apply_decisions(
-            table, attributes, review=review, images=Path(settings.images), problems=found
+            table, attributes, review=review, images=ImageFolder(Path(settings.images)), problems=found
         )
     write_table(table, manifest)
     found.write(problems)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from stages.core.features.labelled import UNLABELLED, LabelledFeatures, load_labelled_features
 from stages.core.head.files import check_same_data, load_head
+from stages.core.images.files import ImageFolder
 from stages.core.tables.csv_files import write_table
 from stages.outliers.clusters import find_clusters
 from stages.outliers.folds import out_of_sample_probabilities
@@ -31,7 +32,6 @@ from stages.outliers.properties import measure_images
 from stages.outliers.settings import OutlierSettings
 from stages.outliers.traits import SIGNIFICANT, find_traits
 
-MAX_PIXELS = 100_000_000
 COLUMNS = [
     "image",
     "kind",
@@ -58,9 +58,8 @@ def find_outliers(
     splits: Path,
     head: Path,
     destination: Path,
-    images: Path | None = None,
+    images: ImageFolder | None = None,
     measures: Path | None = None,
-    max_pixels: int = MAX_PIXELS,
     n_jobs: int = 1,
 ) -> str:
     """List the artworks that do not fit their label or the collection.
@@ -81,8 +80,6 @@ def find_outliers(
         The image root; without it, nothing is said of how the misclassified pictures look.
     measures
         The database of how pictures look, as earlier runs measured it; None keeps nothing.
-    max_pixels
-        Larger images are not measured.
     n_jobs
         Folds side by side, sharing the cores; -1: as many as there are cores.
 
@@ -111,7 +108,7 @@ def find_outliers(
     ]
     found = pd.concat([listed(kind, most) for kind in kinds], ignore_index=True)
     predicted = probabilities.argmax(axis=1)
-    properties = divide(data, _measures(data, images, max_pixels, measures))
+    properties = divide(data, _measures(data, images, measures))
     clusters, cluster = find_clusters(
         data, predicted, pooled, properties, most=settings.clusters, random_state=settings.random_state
     )
@@ -125,13 +122,13 @@ def find_outliers(
     return _summary(target, found, traits)
 
 
-def _measures(data: LabelledFeatures, images: Path | None, max_pixels: int, kept: Path | None) -> pd.DataFrame | None:
+def _measures(data: LabelledFeatures, images: ImageFolder | None, kept: Path | None) -> pd.DataFrame | None:
     if images is None:
         return None
-    if not images.is_dir():
-        log.warning("%s is not a folder: what the misclassified have in common is said without their looks", images)
+    if not images.root.is_dir():
+        log.warning("%s is not a folder: traits and clusters leave out how pictures look", images.root)
         return None
-    return measure_images(data.table, images, max_pixels=max_pixels, kept=kept)
+    return measure_images(data.table, images, kept=kept)
 
 
 def _summary(target: str, found: pd.DataFrame, traits: pd.DataFrame) -> str:

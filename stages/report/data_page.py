@@ -12,6 +12,7 @@ import pandas as pd
 
 from cache.atomic import write_text
 from stages.core.errors import StageError
+from stages.core.images.files import ImageFolder
 from stages.core.pages.render import render
 from stages.core.pages.thumbnails import make_thumbnails
 from stages.core.tables.csv_files import read_text_table
@@ -38,7 +39,7 @@ def write_data_page(
     *,
     settings: ReportSettings,
     targets: list[str],
-    images: Path,
+    images: ImageFolder,
     manifest: Path,
     rejected: Path,
     splits: Path,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from cache.atomic import write_text
+from stages.core.images.files import ImageFolder
 from stages.core.pages.render import render
 from stages.core.pages.thumbnails import make_thumbnails
 from stages.core.tables.csv_files import write_table
@@ -26,7 +27,7 @@ def write_index(
     *,
     settings: ReportSettings,
     targets: Sequence[str],
-    images: Path,
+    images: ImageFolder,
     manifest: Path,
     rejected: Path,
     splits: Path,

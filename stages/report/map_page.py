@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cache.atomic import write_text
+from stages.core.images.files import ImageFolder
 from stages.core.pages.render import render
 from stages.core.pages.thumbnails import Thumbnail, make_thumbnails
 from stages.core.tables.csv_files import read_text_table, with_numbers
@@ -63,7 +64,7 @@ def write_map(
     *,
     settings: ReportSettings,
     targets: list[str],
-    images: Path,
+    images: ImageFolder,
     splits: Path,
     coordinates: Path,
     results: Path,

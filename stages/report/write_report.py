@@ -7,6 +7,7 @@ In: the files of all other stages. Out: `reports/index.html`, `reports/data.html
 from collections.abc import Sequence
 from pathlib import Path
 
+from stages.core.images.files import ImageFolder
 from stages.report.data_page import write_data_page
 from stages.report.index_page import write_index
 from stages.report.map_page import write_map
@@ -20,7 +21,7 @@ def write_report(
     *,
     settings: ReportSettings,
     targets: Sequence[str],
-    images: Path,
+    images: ImageFolder,
     manifest: Path,
     rejected: Path,
     splits: Path,

@@ -5,14 +5,13 @@ answered with 200.
 """
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, abort, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from stages.core.errors import StageError
-from stages.core.images.files import UnusableImage, read_image_bytes
+from stages.core.images.files import ImageFolder, UnusableImage
 from stages.core.pages.render import TEMPLATES as REPORT_TEMPLATES
 from stages.core.tables.decisions import VERDICTS
 from stages.core.tables.labels import label_problem, normalise
@@ -39,7 +38,7 @@ def make_app(
     *,
     collection: Collection,
     decisions: DecisionFile,
-    images: Path,
+    images: ImageFolder,
     settings: ReviewSettings,
     token: str,
     port: int,
@@ -122,15 +121,16 @@ def _asked(body: Any, collection: Collection) -> tuple[Suspect, str, str]:
     return suspect, decision, label
 
 
-def _digest(collection: Collection, images: Path, image: str) -> str:
+def _digest(collection: Collection, images: ImageFolder, image: str) -> str:
     """SHA-256 of the file, if it is the one that the outliers were found with."""
     try:
-        digest = hashlib.sha256(read_image_bytes(images, image)).hexdigest()
+        return hashlib.sha256(images.read(image, sha256=collection.digests.get(image))).hexdigest()
     except UnusableImage as error:
-        raise Refused(f"Its file cannot be read ({error.reason}): run `dvc repro`.") from None
-    if collection.digests.get(image, digest) != digest:
-        raise Refused("Its file has changed since it was looked at: run `dvc repro`, then review again.")
-    return digest
+        if error.reason == "changed":
+            message = "Its file has changed since it was looked at: run `dvc repro`, then review again."
+        else:
+            message = f"Its file cannot be read ({error.reason}): run `dvc repro`."
+        raise Refused(message) from None
 
 
 def _with_headers(response: Response) -> Response:

@@ -1,14 +1,14 @@
-"""Pictures for the browser: made small and encoded anew, never the file itself.
+"""Pictures for the browser: made small and encoded again, never the file itself.
 
 In: an image of the list and a size. Out: WebP, or a drawn placeholder that says why there is no picture.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 
 from markupsafe import escape
 
+from stages.core.images.files import ImageFolder
 from stages.core.pages.thumbnails import make_thumbnail
 from stages.review.settings import ReviewSettings
 
@@ -25,16 +25,16 @@ class Pictures:
 
     Parameters
     ----------
-    root
-        The image root; what leads out of it is not read.
+    folder
+        The image root.
     images
         Paths relative to it.
     settings
         How large pictures are.
     """
 
-    def __init__(self, root: Path, images: Sequence[str], settings: ReviewSettings) -> None:
-        self._root, self._images = root, images
+    def __init__(self, folder: ImageFolder, images: Sequence[str], settings: ReviewSettings) -> None:
+        self._folder, self._images = folder, images
         self._px = {
             "tiny": settings.thumbnail_px // 2,
             "card": settings.thumbnail_px,
@@ -61,7 +61,7 @@ class Pictures:
         return (self._make if size == "large" else self._small)(number, px)
 
     def _make(self, number: int, px: int) -> tuple[bytes, str]:
-        made = make_thumbnail(self._root, self._images[number], px, "")
+        made = make_thumbnail(self._folder, self._images[number], px, "")
         if made.webp:
             return made.webp, "image/webp"
         return PLACEHOLDER.format(escape(made.problem)).encode("utf-8"), "image/svg+xml"

@@ -14,6 +14,7 @@ from pathlib import Path
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from stages.core.errors import StageError
+from stages.core.images.files import ImageFolder
 from stages.review.app import make_app
 from stages.review.decisions import DecisionFile
 from stages.review.settings import ReviewSettings
@@ -28,7 +29,7 @@ def review_suspects(
     settings: ReviewSettings,
     results: Path,
     splits: Path,
-    images: Path,
+    images: ImageFolder,
     review: Path,
     port: int = 0,
     open_browser: bool = True,

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stages.core.images.files import ImageFolder
 from stages.report.settings import ReportSettings
 from stages.report.write_report import write_report
 from tests.conftest import picture
@@ -40,7 +41,7 @@ class Project:
         arguments = {
             "settings": ReportSettings(gallery_size=6, thumbnail_px=64),
             "targets": list(CLASSES),
-            "images": root / "images",
+            "images": ImageFolder(root / "images"),
             "manifest": root / "data/manifest.csv",
             "rejected": root / "data/rejected.csv",
             "splits": root / "data/splits.csv",
