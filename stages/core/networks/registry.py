@@ -34,12 +34,12 @@ class NetworkLibrary:
     title
         What a person writes in `backbone.arch`, as help and errors put it.
     names
-        A regular expression for such a name, whole.
+        A regular expression that such a name matches in full.
     module
         A `LibraryModule`, by its import path.
     builds_without_values
-        Whether a network can be built on torch's meta device, which has shapes and no values. It is quicker where a
-        file gives all values; code that computes something from first values cannot be built so.
+        Whether networks can be built on torch's meta device, which has shapes and no values. That is faster where a
+        file gives all values, and wrong for code that computes something from initial values.
     """
 
     title: str
@@ -52,7 +52,7 @@ class NetworkLibrary:
         return cast(LibraryModule, importlib.import_module(self.module))
 
 
-# The first whose pattern a name matches builds it.
+# The first library whose pattern matches a name builds it.
 LIBRARIES = {
     "torchvision": NetworkLibrary(
         title="the name of a torchvision network",
@@ -89,7 +89,7 @@ def find_library(arch: str) -> NetworkLibrary:
 
 
 def arch_forms() -> str:
-    """The forms of names that there are, for a person."""
+    """The allowed forms of a name, as a list in words for a message."""
     *first, last = (library.title for library in LIBRARIES.values())
     return f"{', '.join(first)}, or {last}"
 

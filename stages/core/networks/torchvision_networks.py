@@ -15,6 +15,7 @@ from torchvision.models import WeightsEnum
 from stages.core.errors import StageError
 from stages.core.images.transform import Interpolation
 from stages.core.networks.backbone import WEIGHT_FILES, Backbone, NativeInput
+from stages.core.networks.registry import arch_forms
 
 # What follows the last feature map, and the auxiliary classifiers used in training, by torchvision's names.
 AFTER_THE_MAP = frozenset(
@@ -32,7 +33,7 @@ def build(arch: str, weights: str) -> Backbone:
         raise StageError(
             f"backbone.arch is {arch!r}, which is not a classification network of torchvision"
             + (f" (is it {', '.join(near)}?)" if near else "")
-            + "; allowed too: timm:NAME, or package.module:function"
+            + f"; it must be {arch_forms()}"
         )
     pretrained = torchvision.models.get_model_weights(arch)
     member = pretrained.__members__.get(weights, pretrained.DEFAULT)
