@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +24,15 @@ import torchvision
 from PIL import Image
 from torchvision.transforms import v2
 
-from stages.core.extraction.settings import FeatureSettings
+from stages.core.images.files import ImageFolder
+from stages.core.images.transform import Decoder, Transform
 from stages.core.images.views import load_views
 
 COUNT = 48
 # Gives 300 kB: the mean of WikiArt, 81,446 files in 25 GB.
 QUALITY = 76
 Contender = Callable[[list[Path]], None]
-SETTINGS = FeatureSettings(resize_px=256, crop_px=224, views=1)
+TRANSFORM = Transform(resize_px=256, crop_px=224)
 
 
 def main() -> None:
@@ -88,9 +90,8 @@ def imitate(path: Path, side: int, seed: int) -> Path:
     return path
 
 
-def crop(path: Path, key: str, decoder: str) -> np.ndarray:
-    settings = SETTINGS.model_copy(update={"decoder": decoder})
-    return load_views(path.parent, path.name, key, settings=settings, max_pixels=10**8)
+def crop(path: Path, key: str, decoder: Decoder) -> np.ndarray:
+    return load_views(ImageFolder(path.parent), path.name, key, replace(TRANSFORM, decoder=decoder))
 
 
 def decode_by_torchvision(path: Path) -> torch.Tensor:
@@ -101,7 +102,7 @@ def crop_by_nvjpeg(paths: list[Path]) -> None:
     """All files in one call, as nvJPEG wants them; the crops stay on the GPU."""
     images = torchvision.io.decode_jpeg([torchvision.io.read_file(str(path)) for path in paths], device="cuda")
     for image in images:
-        v2.functional.center_crop(v2.functional.resize(image, [SETTINGS.resize_px]), [SETTINGS.crop_px])
+        v2.functional.center_crop(v2.functional.resize(image, [TRANSFORM.resize_px]), [TRANSFORM.crop_px])
     torch.cuda.synchronize()
 
 

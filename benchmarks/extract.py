@@ -34,6 +34,7 @@ from stages.backbone.prepare_backbone import prepare_backbone
 from stages.backbone.settings import BackboneSettings
 from stages.core.device import choose_device, choose_precision
 from stages.core.extraction.settings import FeatureSettings
+from stages.core.images.files import ImageFolder
 from stages.extract.extract_features import extract_features
 
 PIPELINE = "pipeline extract-features"
@@ -139,7 +140,7 @@ def our_pipeline(folder: Path, paths: list[Path], precision: str) -> Rate:
     """The stage as the command runs it, into an empty store every time."""
     weights, number = folder / "backbone.safetensors", itertools.count()
     rows = [f"{path.name},{hashlib.sha256(path.read_bytes()).hexdigest()},train" for path in paths]
-    shared = {"images": paths[0].parent, "max_pixels": 10**8}
+    shared = {"images": ImageFolder(paths[0].parent)}
 
     def listed(count: int) -> Path:
         splits = folder / f"splits-{count}.csv"

@@ -15,8 +15,8 @@ import torch
 
 from stages.core.device import DTYPES, choose_batch_size, choose_precision
 from stages.core.extraction.forward import ForwardPass
-from stages.core.networks.architectures import build
-from stages.core.networks.extractor import FeatureExtractor, fold_batch_norm, normalise
+from stages.core.networks.feature_extractor import FeatureExtractor, fold_batch_norm, normalise
+from stages.core.networks.registry import build_backbone
 
 Rate = Callable[[int], float]  # runs the first so many images and answers with images per second
 OURS = "network, as the pipeline runs it"
@@ -47,7 +47,7 @@ def contenders(device: torch.device) -> dict[str, Callable[[], Rate]]:
 
 
 def resnet() -> torch.nn.Module:
-    return build("resnet101").network.eval().requires_grad_(False)
+    return build_backbone("resnet101").network.eval().requires_grad_(False)
 
 
 def in_batches(network: Callable, inputs: torch.Tensor, batch: int) -> Rate:
@@ -70,7 +70,7 @@ def plain(crops: torch.Tensor, batch: int, dtype: torch.dtype, layout: torch.mem
 
 
 def prepared(crops: torch.Tensor, dtype: torch.dtype, layout: torch.memory_format) -> torch.Tensor:
-    return normalise(crops, build("resnet101").transform).to(dtype, memory_format=layout)
+    return normalise(crops, build_backbone("resnet101").native_input).to(dtype, memory_format=layout)
 
 
 def compiled(crops: torch.Tensor, batch: int, dtype: torch.dtype) -> Rate:
@@ -94,7 +94,7 @@ def compiled(crops: torch.Tensor, batch: int, dtype: torch.dtype) -> Rate:
 def our_forward(crops: torch.Tensor, precision: str) -> Rate:
     """The pipeline's passes from bytes to float16 features: on a CPU every core runs its own."""
     device, size = crops.device, choose_batch_size("auto", crops.device)
-    extractor = FeatureExtractor(build("resnet101"), tokens=1, dtype=DTYPES[precision]).to(device)
+    extractor = FeatureExtractor(build_backbone("resnet101"), tokens=1, dtype=DTYPES[precision]).to(device)
     started = time.perf_counter()
     extractor.prepare_for((size, 3, 224, 224))
     print(f"the pipeline's own preparation took {time.perf_counter() - started:.1f} s", flush=True)

@@ -13,22 +13,23 @@ from contextlib import contextmanager
 import cache.writer
 import stages.core.extraction.forward
 import stages.core.extraction.stream
+import stages.core.images.files
 import stages.core.images.views
-import stages.core.networks.extractor
+import stages.core.networks.feature_extractor
 import stages.extract.extract_features
 
 # What is timed, under which name; the network is timed as the pipeline calls it.
 PARTS = [
-    (stages.extract.extract_features, "load_extractor", "start: read and fold the weights"),
-    (stages.core.networks.extractor.FeatureExtractor, "prepare_for", "start: pack them"),
-    (stages.core.images.views, "read_image_bytes", "read"),
-    (stages.core.images.views, "open_image", "decode"),
+    (stages.core.extraction.stream, "load_extractor", "start: read and fold the weights"),
+    (stages.core.networks.feature_extractor.FeatureExtractor, "prepare_for", "start: pack them"),
+    (stages.core.images.files, "_read_under", "read"),
+    (stages.core.images.files, "open_image", "decode"),
     (stages.core.images.views, "load_pixels", "decode"),
     (stages.core.images.views, "to_rgb", "decode"),
     (stages.core.images.views, "cut_view", "transform: resize and crop"),
     (stages.core.extraction.stream, "load_views", "transform: SHA-256 and the rest"),
-    (stages.core.networks.extractor, "scaled", "forward: normalise"),
-    (stages.core.networks.extractor, "as_map", "forward: pool"),
+    (stages.core.networks.feature_extractor, "scale", "forward: normalise"),
+    (stages.core.networks.feature_extractor, "to_map", "forward: pool"),
     (stages.core.extraction.forward.ForwardPass, "__call__", "forward: cast, pool, pad"),
     (cache.writer.ShardWriter, "append", "write: gather and checksum"),
     (stages.extract.extract_features, "_publish", "write: publish"),
@@ -65,7 +66,7 @@ def clocked() -> Iterator[Clock]:
     """Put clocks around the parts for the length of a block."""
     clock = Clock()
     before = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in PARTS]
-    extractor = stages.core.networks.extractor.FeatureExtractor
+    extractor = stages.core.networks.feature_extractor.FeatureExtractor
     init = extractor.__init__
 
     def with_clock(self: object, *arguments: object, **options: object) -> None:

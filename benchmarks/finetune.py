@@ -24,6 +24,7 @@ from stages.core.device import choose_device
 from stages.core.features.labelled import load_labelled_features
 from stages.core.head.fit import fit_head
 from stages.core.head.lstm import predict_rows
+from stages.core.images.files import ImageFolder
 from stages.evaluate.baselines import logistic_regression
 from stages.evaluate.metrics import score
 from stages.extract.extract_features import extract_features
@@ -61,7 +62,7 @@ def measure(params: Params, target: str, seed: int | None, with_head: bool) -> S
     paths, started = Paths(), time.monotonic()
     tuning = {"target": None} if seed is None else {"target": target, "random_state": seed}
     backbone = params.backbone.model_copy(update={"finetune": params.backbone.finetune.model_copy(update=tuning)})
-    shared = {"splits": paths.splits, "images": Path(params.dataset.images), "max_pixels": params.clean.max_pixels}
+    shared = {"splits": paths.splits, "images": ImageFolder(Path(params.dataset.images))}
     weights = folder / "models" / "backbone.safetensors"
     n_jobs = params.parallel.n_jobs
     prepare_backbone(settings=backbone, features=params.features, weights=weights, n_jobs=n_jobs, **shared)

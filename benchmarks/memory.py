@@ -21,6 +21,7 @@ from torch import nn
 from stages.backbone.prepare_backbone import prepare_backbone
 from stages.backbone.settings import BackboneSettings
 from stages.core.extraction.settings import FeatureSettings
+from stages.core.images.files import ImageFolder
 from stages.extract import extract_features as run
 
 SIDE = 32
@@ -50,7 +51,7 @@ def main() -> None:
         folder = Path(name)
         paint(arguments.images, folder)
         features = FeatureSettings(views=1, tokens=1, precision="fp32", shard_mib=4)
-        shared = {"splits": folder / "splits.csv", "images": folder / "images", "max_pixels": 10**6}
+        shared = {"splits": folder / "splits.csv", "images": ImageFolder(folder / "images")}
         weights = folder / "backbone.safetensors"
         # This file's folder is where Python looks for modules, so it can name itself.
         prepare_backbone(

@@ -30,6 +30,7 @@ from stages.core.features.labelled import load_labelled_features
 from stages.core.head.files import save_head
 from stages.core.head.lstm import LSTMHead
 from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.images.files import ImageFolder
 from stages.core.parallel import ParallelSettings, parallel_backend
 from stages.core.tables.csv_files import write_table
 from stages.outliers import find_outliers as run
@@ -95,7 +96,7 @@ def look(root: Path, n_jobs: int) -> None:
     """Measure how the pictures look, as the run for an earlier target has."""
     table = pd.read_csv(root / "splits.csv", dtype=str, keep_default_na=False)
     with parallel_backend(ParallelSettings(n_jobs=n_jobs)):
-        measure_images(table, root / "images", max_pixels=10**8, kept=root / LOOKS)
+        measure_images(table, ImageFolder(root / "images"), kept=root / LOOKS)
 
 
 def measure(root: Path, n_jobs: int, *, later: bool) -> None:
@@ -108,7 +109,7 @@ def measure(root: Path, n_jobs: int, *, later: bool) -> None:
         summary = run.find_outliers(
             target=TARGET, settings=OutlierSettings(), features=root / "features", splits=root / "splits.csv",
             head=root / "head", destination=root / "reports", n_jobs=n_jobs,
-            images=run.ImagesToMeasure(root / "images", root / LOOKS),
+            images=run.ImagesToMeasure(ImageFolder(root / "images"), root / LOOKS),
         )  # fmt: skip
         total = time.perf_counter() - started
     for name in PARTS.values():

@@ -23,6 +23,7 @@ from stages.core.device import choose_device
 from stages.core.features.labelled import load_labelled_features
 from stages.core.head.fit import fit_head
 from stages.core.head.lstm import predict_rows
+from stages.core.images.files import ImageFolder
 from stages.evaluate.metrics import score
 from stages.extract.extract_features import extract_features
 
@@ -60,8 +61,7 @@ def extract(params: Params, precision: str, decoder: str) -> Path:
     extract_features(
         settings=params.features.model_copy(update={"precision": precision, "decoder": decoder}),
         splits=paths.splits,
-        images=Path(params.dataset.images),
-        max_pixels=params.clean.max_pixels,
+        images=ImageFolder(Path(params.dataset.images)),
         backbone=paths.backbone,
         store=folder / "store",
         destination=folder / f"{precision}-{decoder}",

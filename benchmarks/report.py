@@ -22,6 +22,7 @@ import pandas as pd
 from PIL import Image
 
 from cache import FeatureStore, publish
+from stages.core.images.files import ImageFolder
 from stages.core.tables.csv_files import write_table
 from stages.report.coordinates import write_coordinates
 from stages.report.data_page import write_data_page
@@ -62,7 +63,7 @@ def write_all(root: Path, count: int, n_jobs: int) -> None:
     """Write every page as `pipeline report` does, and print what each took."""
     reports, data = root / "reports", root / "data"
     inputs = ReportInputs(
-        images=root / "images",
+        images=ImageFolder(root / "images"),
         manifest=data / "manifest.csv",
         ingest_problems=data / "ingest_problems.csv",
         rejected=data / "rejected.csv",

@@ -17,6 +17,7 @@ from pipeline.paths import PATHS
 
 if TYPE_CHECKING:
     from pipeline.params import Params
+    from stages.core.images.files import ImageFolder
 
 ALL = "all"
 target_option = click.option("--target", required=True, metavar="COLUMN", help="Label column to work on.")
@@ -101,8 +102,7 @@ def prepare_backbone(params: Params) -> None:
         settings=params.backbone,
         features=params.features,
         splits=PATHS.splits,
-        images=Path(params.dataset.images),
-        max_pixels=params.clean.max_pixels,
+        images=_image_folder(params),
         weights=PATHS.backbone,
         n_jobs=params.parallel.n_jobs,
     )
@@ -124,8 +124,7 @@ def extract_features(params: Params, allow_failed: bool) -> None:
     summary = extract_features(
         settings=params.features,
         splits=PATHS.splits,
-        images=Path(params.dataset.images),
-        max_pixels=params.clean.max_pixels,
+        images=_image_folder(params),
         backbone=PATHS.backbone,
         store=PATHS.store,
         destination=PATHS.features,
@@ -233,7 +232,7 @@ def find_outliers(params: Params, target: str) -> None:
         splits=PATHS.splits,
         head=PATHS.heads / target,
         destination=PATHS.reports / target,
-        images=ImagesToMeasure(Path(params.dataset.images), PATHS.measures, params.clean.max_pixels),
+        images=ImagesToMeasure(_image_folder(params), PATHS.measures),
         n_jobs=params.parallel.n_jobs,
     )
     click.echo(summary)
@@ -306,7 +305,7 @@ def _write_pages(write: Callable[..., Path], params: Params, **targets: object) 
     from stages.report.inputs import ReportInputs
 
     inputs = ReportInputs(
-        images=Path(params.dataset.images),
+        images=_image_folder(params),
         manifest=PATHS.manifest,
         ingest_problems=PATHS.ingest_problems,
         rejected=PATHS.rejected,
@@ -348,7 +347,7 @@ def review(params: Params, target: str, port: int, no_browser: bool) -> None:
     summary = review_suspects(
         target=_checked(target),
         settings=params.review,
-        paths=ReviewPaths(PATHS.reports, PATHS.splits, Path(params.dataset.images), PATHS.review),
+        paths=ReviewPaths(PATHS.reports, PATHS.splits, _image_folder(params), PATHS.review),
         port=port,
         open_browser=not no_browser,
         announce=click.echo,
@@ -367,17 +366,24 @@ def predict(params: Params, images: tuple[Path, ...], targets: tuple[str, ...], 
     from stages.predict.predict_images import predict_images, predictions_as_text
 
     predictions = predict_images(
-        images,
+        images=images,
         targets=[_checked(target) for target in targets] or None,
         top=top,
         settings=params.features,
-        max_pixels=params.clean.max_pixels,
+        limits=_image_folder(params).limits,
         backbone=PATHS.backbone,
         heads=PATHS.heads,
     )
     click.echo(json.dumps(predictions, indent=2, ensure_ascii=False) if as_json else predictions_as_text(predictions))
     if failed := sum("error" in prediction for prediction in predictions):
         raise click.ClickException(f"{failed} of {len(images)} files could not be read, see above")
+
+
+def _image_folder(params: Params) -> ImageFolder:
+    """The image root, with the limits that clean enforces."""
+    from stages.core.images.files import ImageFolder, ImageLimits
+
+    return ImageFolder(Path(params.dataset.images), ImageLimits(max_pixels=params.clean.max_pixels))
 
 
 def _checked(target: str) -> str:

@@ -1,7 +1,7 @@
 """Set the batch-norm statistics of untrained weights from real images.
 
-An untrained ResNet in eval mode multiplies its activations block by block until float16 overflows; with statistics
-of its own activations every block's output stays near unit variance.
+In: an untrained backbone and batches of pixels. Out: the same backbone, every block's output near unit variance. With
+initial statistics, activations of a ResNet in eval mode grow from block to block until float16 overflows.
 """
 
 from collections.abc import Iterable
@@ -9,11 +9,11 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from stages.core.networks.architectures import Backbone
-from stages.core.networks.extractor import normalise
+from stages.core.networks.backbone import Backbone, forward_features
+from stages.core.networks.feature_extractor import normalise
 
 
-def batch_norms(network: nn.Module) -> list[nn.Module]:
+def batch_norms(network: nn.Module) -> list[nn.BatchNorm2d]:
     """The layers whose statistics can be set."""
     return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
 
@@ -35,6 +35,6 @@ def calibrate_batch_norm(backbone: Backbone, batches: Iterable[torch.Tensor]) ->
         norm.train()
     with torch.no_grad():
         for pixels in batches:
-            inputs = normalise(pixels, backbone.transform)
-            backbone.network.forward_features(inputs.to(memory_format=torch.channels_last))
+            inputs = normalise(pixels, backbone.native_input)
+            forward_features(backbone.network, inputs.to(memory_format=torch.channels_last))
     backbone.network.eval()

@@ -1,6 +1,7 @@
-"""Download a file within a time limit, in a process of its own that can be ended when the time is up.
+"""Download a file within a time limit, in a separate process that can be killed when the time is up.
 
-It imports nothing heavy, so that the limit is spent on the network.
+In: an address, a digest, a limit. Out: the file, or a `DownloadError`. It imports nothing heavy, so that the limit is
+spent on the network; what the file holds is left to the caller.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from pathlib import Path
 
 
 class DownloadError(Exception):
-    """The file could not be had, and why."""
+    """The file could not be downloaded; the message says why."""
 
 
 def download(url: str, destination: Path, *, digest_prefix: str, timeout_s: float) -> None:
@@ -28,7 +29,7 @@ def download(url: str, destination: Path, *, digest_prefix: str, timeout_s: floa
     digest_prefix
         First digits of the SHA-256 that its bytes must have, hexadecimal.
     timeout_s
-        Limit on everything together, name look-up included.
+        Limit on the whole download, name look-up included.
 
     Raises
     ------
@@ -50,9 +51,9 @@ def download(url: str, destination: Path, *, digest_prefix: str, timeout_s: floa
             if not hashlib.file_digest(file, "sha256").hexdigest().startswith(digest_prefix):
                 raise DownloadError(f"{url} is not the file expected: its digest does not begin with {digest_prefix}")
         destination.parent.mkdir(parents=True, exist_ok=True)
-        beside = destination.with_name(f".{destination.name}.{os.getpid()}.partial")
-        shutil.copyfile(part, beside)
-        os.replace(beside, destination)
+        partial = destination.with_name(f".{destination.name}.{os.getpid()}.partial")
+        shutil.copyfile(part, partial)
+        os.replace(partial, destination)
 
 
 def _fetch(url: str, path: Path) -> None:

@@ -1,7 +1,8 @@
 """Fine-tune a backbone on one label column: AdamW, warm-up and cosine, early stopping on validation macro F1.
 
-In: a backbone, the train and val images. Out: the same backbone with the weights of its best epoch, and what it saw.
-A checkpoint after each epoch makes an interrupted run end in the same bits; under `torchrun` processes share the steps.
+In: a backbone, the train and val images. Out: the same backbone with the weights of its best epoch, and a record of the
+training. A checkpoint after each epoch lets an interrupted run end in the same bits; under `torchrun` processes share
+the steps.
 """
 
 import hashlib
@@ -24,10 +25,11 @@ from cache.atomic import atomic_path
 from stages.backbone.finetune_data import (
     UNREADABLE,
     Crops,
+    ImageSource,
     LabelledImages,
     Steps,
     centre_batches,
-    loader,
+    make_loader,
     read_labelled_images,
 )
 from stages.backbone.finetune_network import Classifier, freeze, make_optimizer, schedule, set_train_mode
@@ -35,8 +37,8 @@ from stages.backbone.processes import Processes
 from stages.backbone.settings import FinetuneSettings
 from stages.core.device import has_bf16
 from stages.core.errors import StageError
-from stages.core.extraction.settings import FeatureSettings
-from stages.core.networks.architectures import Backbone
+from stages.core.images.transform import Transform
+from stages.core.networks.backbone import Backbone
 from stages.core.parallel import thread_count
 from stages.core.progress import Progress
 
@@ -49,7 +51,7 @@ EpochLog = dict[str, float]
 
 @dataclass
 class Progressed:
-    """How far training is: what a checkpoint holds beside the weights and the optimizer's state."""
+    """How far training is: what a checkpoint holds besides the weights and the optimizer's state."""
 
     epoch: int = 0
     best_epoch: int = 0
@@ -63,10 +65,7 @@ def finetune(
     *,
     channels: int,
     settings: FinetuneSettings,
-    features: FeatureSettings,
-    splits: Path,
-    images: Path,
-    max_pixels: int,
+    source: ImageSource,
     checkpoint: Path,
     processes: Processes,
     n_jobs: int = -1,
@@ -76,48 +75,47 @@ def finetune(
     Parameters
     ----------
     backbone
-        With the weights to start from; under torchrun, the first process's count.
+        With the weights to start from; under torchrun, those of the first process are used.
     channels
         Of its last map.
     settings
         The optimisation; `target` is set.
-    features
-        Sizes and decoder of extraction.
-    splits, images
-        The table of split, and the image root.
-    max_pixels
-        Larger images are not decoded.
+    source
+        Where the images come from and how they are cut.
     checkpoint
         Where the state after the last whole epoch is kept until the end.
     processes
-        Who trains together.
+        The processes that train together.
     n_jobs
         Processes that decode, as in joblib; they change no result.
 
     Returns
     -------
     dict
-        What the backbone saw, for its card: target, classes, counts, digest of the images, and each epoch's scores.
+        A record for the backbone's card: target, classes, counts, digest of the images, and each epoch's scores.
 
     Raises
     ------
     StageError
         If there is nothing to train on, the network has no such block, or too many images cannot be read.
     """
-    train, val, classes = read_labelled_images(settings.target, splits)
+    assert settings.target is not None
+    train, val, classes = read_labelled_images(settings.target, source.splits)
     torch.manual_seed(settings.random_state)
     classifier = Classifier(backbone, channels, len(classes)).to(processes.device)
     learning = freeze(classifier, backbone.arch, settings.unfreeze)
     processes.copy_from_first(classifier)
     classifier.to(memory_format=torch.channels_last)
-    setup = _digest_of_setup(classifier, settings, features, train, val)
-    run = _Run(backbone.arch, classifier, learning, settings, processes, features.max_failed_share)
+    setup = _digest_of_setup(classifier, settings, source.transform, train, val)
+    run = _Run(backbone, classifier, learning, settings, processes, source.max_failed_share)
     state = run.load(checkpoint, setup)
     workers = 0 if n_jobs == 1 else max(min(thread_count(n_jobs) // processes.here, MAX_WORKERS), 1)
     steps = Steps(len(train), settings.batch_size, settings.random_state, processes.rank, processes.count)
-    train_batches = loader(Crops(train, images, features, settings, max_pixels), steps, workers, processes.device)
+    crops = Crops(train, source.images, source.transform, settings)
+    train_batches = make_loader(crops, steps, workers, processes.device)
     shares = centre_batches(len(val), settings.batch_size, processes.rank, processes.count)
-    val_batches = loader(Crops(val, images, features, settings, max_pixels), shares, workers, processes.device)
+    crops = Crops(val, source.images, source.transform, settings)
+    val_batches = make_loader(crops, shares, workers, processes.device)
 
     while state.epoch < settings.epochs and state.epoch - state.best_epoch < settings.patience:
         epoch = state.epoch + 1
@@ -135,7 +133,7 @@ def finetune(
 
     backbone.network.to("cpu").load_state_dict(state.best_state)
     backbone.network.requires_grad_(False).eval()
-    return _what_it_saw(settings, classes, train, val, state, processes)
+    return _record(settings, classes, train, val, state, processes)
 
 
 class _Run:
@@ -143,7 +141,7 @@ class _Run:
 
     def __init__(
         self,
-        arch: str,
+        backbone: Backbone,
         classifier: Classifier,
         learning: list[nn.Module],
         settings: FinetuneSettings,
@@ -164,11 +162,10 @@ class _Run:
                 classifier,
                 device_ids=[device] if device.type == "cuda" else None,
                 broadcast_buffers=settings.batch_norm == "update",
-                # Networks from elsewhere may have layers that forward_features does not use.
-                find_unused_parameters=":" in arch,
+                find_unused_parameters=backbone.may_skip_layers,
             )
 
-    def train(self, batches: DataLoader, steps: Steps, epoch: int) -> EpochLog:
+    def train(self, batches: DataLoader[Any], steps: Steps, epoch: int) -> EpochLog:
         """Step through every train image once."""
         # Dropout and the like: keyed by epoch, so that a resumed run draws what an uninterrupted one does.
         torch.manual_seed(int(np.random.SeedSequence([self.settings.random_state, epoch, self.processes.rank])
@@ -215,7 +212,7 @@ class _Run:
             group["lr"] = group["peak_lr"] * share
 
     @torch.inference_mode()
-    def validate(self, batches: DataLoader, val: LabelledImages) -> EpochLog:
+    def validate(self, batches: DataLoader[Any], val: LabelledImages) -> EpochLog:
         """Score the centre crops of the val images; every process gets the same scores."""
         self.classifier.eval()
         logits = torch.zeros(len(val), self.classifier.fc.out_features, dtype=torch.float64)
@@ -252,7 +249,7 @@ class _Run:
             )
 
     def load(self, checkpoint: Path, setup: str) -> Progressed:
-        """Take up an interrupted run of the same set-up, or start anew.
+        """Resume an interrupted run of the same set-up, or start from the beginning.
 
         Under torchrun every process reads the file: the folder must be one that all of them see.
         """
@@ -260,27 +257,27 @@ class _Run:
             saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
             if saved["setup"] != setup:
                 log.info(
-                    "settings, images or weights changed since the last fine-tuning was interrupted: starting anew"
+                    "settings, images or weights changed since the last fine-tuning was interrupted: starting again"
                 )
                 saved = None
         except FileNotFoundError:
             saved = None
         except Exception as error:  # whatever a damaged file makes torch raise: its epochs are done again
-            log.warning("%s is unreadable (%s): fine-tuning starts anew", checkpoint, error)
+            log.warning("%s is unreadable (%s): fine-tuning starts again", checkpoint, error)
             saved = None
         self.processes.wait()
         if saved is None:
             return Progressed()
         self.classifier.load_state_dict(saved["classifier"])
         self.optimizer.load_state_dict(saved["optimizer"])
-        log.info("fine-tuning goes on after epoch %d", saved["state"]["epoch"])
+        log.info("fine-tuning resumes after epoch %d", saved["state"]["epoch"])
         return Progressed(**saved["state"])
 
 
 def _digest_of_setup(
     classifier: Classifier,
     settings: FinetuneSettings,
-    features: FeatureSettings,
+    transform: Transform,
     train: LabelledImages,
     val: LabelledImages,
 ) -> str:
@@ -288,20 +285,20 @@ def _digest_of_setup(
     weights = hashlib.sha256()
     for name, value in classifier.state_dict().items():
         weights.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
-    sizes = features.model_dump(include={"resize_px", "crop_px", "interpolation", "decoder"})
+    sizes = {name: getattr(transform, name) for name in ("resize_px", "crop_px", "interpolation", "decoder")}
     return fingerprint(
         {
             "weights": weights.hexdigest(),
             "settings": settings.model_dump(),
             "features": sizes,
             "images": digest_of_images(train, val),
-            "transform": classifier.transform.as_json(),
+            "transform": classifier.native_input.as_json(),
         }
     )
 
 
 def digest_of_images(train: LabelledImages, val: LabelledImages) -> str:
-    """SHA-256 over which images were trained and judged on, and as what."""
+    """SHA-256 over the images that were trained and validated on, and their labels."""
     digest = hashlib.sha256()
     for split, data in (("train", train), ("val", val)):
         for key, label in zip(data.keys, data.labels.tolist(), strict=True):
@@ -309,7 +306,7 @@ def digest_of_images(train: LabelledImages, val: LabelledImages) -> str:
     return digest.hexdigest()
 
 
-def _what_it_saw(
+def _record(
     settings: FinetuneSettings,
     classes: list[str],
     train: LabelledImages,
@@ -317,9 +314,9 @@ def _what_it_saw(
     state: Progressed,
     processes: Processes,
 ) -> dict[str, Any]:
-    norms = "everywhere as in the weights it started from"
+    norms = "everywhere as in the initial weights"
     if settings.batch_norm == "update":
-        norms = "measured anew in the layers that learned, as in the weights it started from in the others"
+        norms = "measured again in the layers that learned, as in the initial weights in the others"
     return {
         "target": settings.target,
         "sentence": (

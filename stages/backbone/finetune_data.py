@@ -1,4 +1,4 @@
-"""Training images for fine-tuning: which they are, how each is cut in each epoch, and who gets them in which step.
+"""Training images for fine-tuning: which ones, how each is cut in each epoch, and who gets them in which step.
 
 In: `data/splits.csv` and the images. Out: batches of pixels and labels. Every random choice is keyed by (seed, epoch,
 image), so that neither the number of workers nor an interruption changes what is trained on.
@@ -7,8 +7,9 @@ image), so that neither the number of workers nor an interruption changes what i
 import hashlib
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,17 +18,40 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stages.backbone.settings import FinetuneSettings
 from stages.core.errors import StageError
-from stages.core.extraction.settings import FeatureSettings
-from stages.core.images.files import UnusableImage
-from stages.core.images.views import load_views
+from stages.core.images.files import ImageFolder, UnusableImage
+from stages.core.images.transform import Transform
+from stages.core.images.views import CENTRE_VIEW, load_views
 from stages.core.tables.columns import SPLIT_IMAGES, missing_label_columns
 from stages.core.tables.csv_files import read_table
 
 # Label of an image that could not be read: `cross_entropy` leaves it out.
 UNREADABLE = -100
+# As an item's epoch: no augmentation.
 CENTRE_CROP = 0
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Where train images come from.
+
+    Attributes
+    ----------
+    splits
+        The table of split.
+    images
+        The image root.
+    transform
+        Sizes and decoder, those of extraction.
+    max_failed_share
+        Share of the images that may be unreadable before the run stops.
+    """
+
+    splits: Path
+    images: ImageFolder
+    transform: Transform
+    max_failed_share: float
 
 
 @dataclass(frozen=True)
@@ -53,7 +77,7 @@ class LabelledImages:
 def read_labelled_images(target: str, splits: Path) -> tuple[LabelledImages, LabelledImages, list[str]]:
     """Read the train and val images of a label column, and the classes that occur in train, sorted.
 
-    Rows are in the order of their keys, so that a renamed file changes nothing. No other split is looked at.
+    Rows are in the order of their keys, so that a renamed file changes nothing. No other split is used.
 
     Raises
     ------
@@ -81,63 +105,60 @@ def _labelled(rows: pd.DataFrame, target: str, classes: list[str]) -> LabelledIm
     return LabelledImages(rows["image"].tolist(), rows["sha256"].tolist(), labels)
 
 
-class Crops(Dataset):
-    """Pixels and label of an image as an epoch sees it; an item is asked for by (row, epoch).
+class Crops(Dataset[tuple[torch.Tensor, int]]):
+    """Pixels and label of an image as an epoch sees it; items are indexed by (row, epoch).
 
     Parameters
     ----------
     data
         The images.
-    root
+    images
         The image root.
-    features
-        Sizes and decoder, those of extraction, with nothing `auto` left in the sizes.
+    transform
+        Sizes and decoder, those of extraction.
     settings
-        The augmentation.
-    max_pixels
-        Larger images are not decoded.
+        The augmentation, and the seed of its crops.
     """
 
     def __init__(
-        self, data: LabelledImages, root: Path, features: FeatureSettings, settings: FinetuneSettings, max_pixels: int
+        self, data: LabelledImages, images: ImageFolder, transform: Transform, settings: FinetuneSettings
     ) -> None:
-        self.data, self.root, self.max_pixels = data, root, max_pixels
-        self.features = features.model_copy(update={"random_state": settings.random_state})
-        self.settings = settings
+        self.data, self.images, self.settings = data, images, settings
+        self.transform = replace(transform, random_state=settings.random_state)
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, item: tuple[int, int]) -> tuple[torch.Tensor, int]:
-        """Pixels `(3, crop_px, crop_px)` uint8 and the label; `CENTRE_CROP` as epoch asks for no augmentation."""
+        """Pixels `(3, crop_px, crop_px)` uint8 and the label; epoch `CENTRE_CROP` gives the centre crop."""
         row, epoch = item
         key, label = self.data.keys[row], int(self.data.labels[row])
         try:
             return torch.from_numpy(self._cut(self.data.images[row], key, epoch)), label
         except UnusableImage as problem:
             log.warning("%s left out of fine-tuning: %s", self.data.images[row], problem)
-            return torch.zeros(3, self.features.crop_px, self.features.crop_px, dtype=torch.uint8), UNREADABLE
+            return torch.zeros(3, self.transform.crop_px, self.transform.crop_px, dtype=torch.uint8), UNREADABLE
 
     def _cut(self, image: str, key: str, epoch: int) -> np.ndarray:
-        zoom, mirrored = (1.0, False) if epoch == CENTRE_CROP else self._drawn(key, epoch)
-        features = self.features.model_copy(update={"resize_px": round(self.features.resize_px * zoom)})
+        zoom, mirrored = (1.0, False) if epoch == CENTRE_CROP else self._draw(key, epoch)
+        transform = replace(self.transform, resize_px=round(self.transform.resize_px * zoom))
         # Extraction's random views, a new one every epoch.
-        view = epoch if self.settings.random_crops else CENTRE_CROP
-        pixels = load_views(self.root, image, key, settings=features, max_pixels=self.max_pixels, views=[view])[0]
+        view = epoch if self.settings.random_crops else CENTRE_VIEW
+        pixels = load_views(self.images, image, key, transform, views=[view])[0]
         return np.ascontiguousarray(pixels[:, :, ::-1] if mirrored else pixels)
 
-    def _drawn(self, key: str, epoch: int) -> tuple[float, bool]:
-        """The zoom and whether to mirror, drawn from nothing but the image, the epoch and the seed."""
+    def _draw(self, key: str, epoch: int) -> tuple[float, bool]:
+        """Draw the zoom and whether to mirror, from nothing but the image, the epoch and the seed."""
         digest = hashlib.sha256(f"zoom and flip {key} {epoch} {self.settings.random_state}".encode()).digest()
         share = int.from_bytes(digest[:6], "big") / 2**48
         zoom = 1 + share * (self.settings.max_zoom - 1) if self.settings.random_crops else 1.0
         return zoom, self.settings.flips and digest[6] % 2 == 0
 
 
-class Steps(Sampler):
+class Steps(Sampler[list[tuple[int, int]]]):
     """Which images go into which step: every image once an epoch, in steps of nearly equal size.
 
-    A step's images are dealt out to the processes in turn, so that the steps are the same however many there are.
+    A step's images are dealt to the processes in turn, so that the steps do not depend on the number of processes.
 
     Parameters
     ----------
@@ -157,7 +178,7 @@ class Steps(Sampler):
         self.epoch = 1
         if count // self.steps < processes:
             raise StageError(
-                f"{count} train images in steps of {batch_size} do not go round {processes} processes: "
+                f"{count} train images in steps of {batch_size} are too few for {processes} processes: "
                 "raise backbone.finetune.batch_size or use fewer processes"
             )
 
@@ -182,7 +203,12 @@ def centre_batches(count: int, batch_size: int, rank: int, processes: int) -> li
     ]
 
 
-def loader(crops: Crops, batches: Sampler | list, workers: int, device: torch.device) -> DataLoader:
+def make_loader(
+    crops: Crops,
+    batches: Sampler[list[tuple[int, int]]] | list[list[tuple[int, int]]],
+    workers: int,
+    device: torch.device,
+) -> DataLoader[Any]:
     """Cut batches in worker processes (0: in this one), ahead of the network."""
     return DataLoader(
         crops,

@@ -11,8 +11,8 @@ from torch import nn
 
 from stages.backbone.settings import FinetuneSettings
 from stages.core.errors import StageError
-from stages.core.networks.architectures import Backbone
-from stages.core.networks.extractor import as_map, normalise
+from stages.core.networks.backbone import Backbone, forward_features
+from stages.core.networks.feature_extractor import normalise, to_map
 
 RESNET_LAYERS = ("layer1", "layer2", "layer3", "layer4")
 # What learns, last block first.
@@ -32,14 +32,16 @@ class Classifier(nn.Module):
 
     def __init__(self, backbone: Backbone, channels: int, classes: int) -> None:
         super().__init__()
-        self.network, self.transform, self.prefix_tokens = backbone.network, backbone.transform, backbone.prefix_tokens
+        self.network, self.prefix_tokens = backbone.network, backbone.prefix_tokens
+        self.native_input = backbone.native_input
         self.fc = nn.Linear(channels, classes)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map `(n, 3, crop_px, crop_px)` uint8 to logits `(n, classes)`."""
-        inputs = normalise(pixels, self.transform).to(memory_format=torch.channels_last)
-        maps = as_map(self.network.forward_features(inputs), self.prefix_tokens)
-        return self.fc(maps.float().mean(dim=(2, 3)))
+        inputs = normalise(pixels, self.native_input).to(memory_format=torch.channels_last)
+        maps = to_map(forward_features(self.network, inputs), self.prefix_tokens)
+        logits: torch.Tensor = self.fc(maps.float().mean(dim=(2, 3)))
+        return logits
 
 
 def freeze(classifier: Classifier, arch: str, unfreeze: str) -> list[nn.Module]:
@@ -58,8 +60,9 @@ def freeze(classifier: Classifier, arch: str, unfreeze: str) -> list[nn.Module]:
     if unfreeze == "all":
         return [classifier.network]
     classifier.network.requires_grad_(False)
-    layers = [_layer(classifier.network, name) for name in UNFROZEN_LAYERS.get(unfreeze, ())]
-    if None in layers:
+    names = UNFROZEN_LAYERS.get(unfreeze, ())
+    layers = [layer for name in names if (layer := _find_layer(classifier.network, name)) is not None]
+    if len(layers) < len(names):
         raise StageError(
             f"backbone.finetune.unfreeze is {unfreeze}, but {arch} is no ResNet and has no such block: "
             "set it to fc or all"
@@ -69,8 +72,8 @@ def freeze(classifier: Classifier, arch: str, unfreeze: str) -> list[nn.Module]:
     return layers
 
 
-def _layer(network: nn.Module, name: str) -> nn.Module | None:
-    """A ResNet's block of that name; timm's networks and most adapters lie one level deeper."""
+def _find_layer(network: nn.Module, name: str) -> nn.Module | None:
+    """A ResNet's block of that name; in timm's networks and most adapters it is one level deeper."""
     modules = dict(network.named_modules())
     return modules.get(name, modules.get(f"network.{name}"))
 
@@ -100,7 +103,7 @@ def make_optimizer(classifier: Classifier, settings: FinetuneSettings) -> torch.
     depth = max(block_of.values(), default=0)
     groups = list(_groups(classifier.fc.named_parameters(), settings.lr, settings.weight_decay))
     for block in range(depth, -1, -1):
-        lr = settings.backbone_lr * settings.lr_decay ** (depth - block)
+        lr = settings.backbone_lr * settings.layer_decay ** (depth - block)
         members = ((name, p) for name, p in classifier.network.named_parameters() if block_of[name] == block)
         groups += _groups(members, lr, settings.weight_decay)
     return torch.optim.AdamW(groups)

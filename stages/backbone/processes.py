@@ -1,4 +1,4 @@
-"""The processes that train together, as `torchrun` starts them: who this one is, and sums over all of them.
+"""The processes that train together, as `torchrun` starts them: which one this is, and sums over all of them.
 
 In: torchrun's environment variables. Out: a `Processes`; without them, this process alone. What is summed is left to
 the caller.
@@ -18,7 +18,7 @@ from stages.core.device import choose_device
 
 @dataclass(frozen=True)
 class Processes:
-    """This process (`rank`, from 0) of how many (`count`; `here`: on this machine), and its device."""
+    """This process (`rank`, from 0), how many there are (`count`; `here`: on this machine), and its device."""
 
     rank: int
     count: int
@@ -44,7 +44,7 @@ class Processes:
                 dist.broadcast(tensor, src=0)
 
     def wait(self) -> None:
-        """Go on when all have come here."""
+        """Wait until every process has called this."""
         if self.count > 1:
             dist.barrier()
 

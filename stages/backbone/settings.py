@@ -1,14 +1,15 @@
-"""Settings of the backbone: which network and whose weights."""
+"""Settings of the backbone: which network, which weights, and how they are fine-tuned.
 
-import re
+In: `backbone` of params.yaml. Out: a frozen `BackboneSettings`. Whether such a network exists is left to the registry.
+"""
+
 from typing import Literal
 
 from pydantic import Field, field_validator
 
+from stages.core.errors import StageError
+from stages.core.networks.registry import arch_forms, find_library
 from stages.core.settings import Settings
-
-# A name, timm:NAME, or package.module:function.
-ARCH = re.compile(r"\w+|timm:[\w.-]+|\w+(\.\w+)*:\w+", re.ASCII)
 
 
 class FinetuneSettings(Settings):
@@ -17,8 +18,8 @@ class FinetuneSettings(Settings):
     target: str | None = None
     """The label column to train on; null leaves the backbone as it is."""
     unfreeze: Literal["fc", "layer4", "layer3", "all"] = "layer4"
-    """What learns: the linear head alone (features stay as they were), a ResNet's last block, its last two, or
-    everything. Other networks: fc or all."""
+    """What learns: the linear head alone (features do not change), a ResNet's last block, its last two, or everything.
+    Other networks: fc or all."""
     epochs: int = Field(20, ge=1, le=10_000)
     """Passes over the train split at most; the learning rates fall to zero over them, along a cosine."""
     patience: int = Field(5, ge=1, le=10_000)
@@ -29,17 +30,18 @@ class FinetuneSettings(Settings):
     """AdamW's learning rate of the linear head at its peak."""
     backbone_lr: float = Field(1e-4, gt=0, le=10)
     """That of the backbone's last block."""
-    lr_decay: float = Field(0.7, gt=0, le=1)
-    """Factor from each block to the one before it: early layers are general and need little change."""
+    layer_decay: float = Field(0.7, gt=0, le=1)
+    """Layer-wise decay: factor from each block's learning rate to that of the block before it, since early layers are
+    general and need little change."""
     warmup_epochs: float = Field(1.0, ge=0, le=1000)
-    """Epochs over which the learning rates rise from zero, while the new head is still wrong about everything."""
+    """Epochs over which the learning rates rise from zero, while the new head is still untrained."""
     weight_decay: float = Field(1e-2, ge=0, le=10)
     """AdamW's decoupled weight decay (none on biases and normalisation)."""
     label_smoothing: float = Field(0.1, ge=0, lt=1)
-    """Share of the truth that is spread over all classes."""
+    """Share of the target probability that is spread over all classes."""
     batch_norm: Literal["fixed", "update"] = "fixed"
-    """Statistics of batch normalisation. fixed: everywhere those of the weights that training starts from, so that no
-    image's gradient depends on its batch or on the number of GPUs. update: measured anew in the layers that learn."""
+    """Statistics of batch normalisation. fixed: those of the initial weights everywhere, so that no image's gradient
+    depends on its batch or on the number of GPUs. update: measured again in the layers that learn."""
     random_crops: bool = True
     """Train on random crops (padded where the image is smaller) instead of the centre one."""
     max_zoom: float = Field(1.25, ge=1, le=4)
@@ -59,10 +61,10 @@ class BackboneSettings(Settings):
     """The network: a torchvision classification network's name, timm:NAME, or package.module:function (your own code,
     which is run)."""
     weights: str = Field("auto", min_length=1)
-    """auto (the best of torchvision's, or those that a network of your own comes with), random, a torchvision weights
-    name (IMAGENET1K_V2, IMAGENET1K_V1), or a local .pth or .safetensors file."""
+    """auto (the best of torchvision's, or those that your own network has), random, a torchvision weights name
+    (IMAGENET1K_V2, IMAGENET1K_V1), or a local .pth or .safetensors file."""
     download_timeout_s: float = Field(20.0, gt=0, le=3600)
-    """auto: how long fetching the pretrained weights may take before random ones are used instead."""
+    """auto: seconds that downloading the pretrained weights may take before random ones are used instead."""
     random_state: int = Field(0, ge=0, le=2**32 - 1)
     """random: seed of the weights."""
     calibration_images: int = Field(32, ge=2, le=4096)
@@ -72,6 +74,8 @@ class BackboneSettings(Settings):
     @field_validator("arch")
     @classmethod
     def _arch_is_a_name(cls, arch: str) -> str:
-        if not ARCH.fullmatch(arch):
-            raise ValueError("must be the name of a torchvision network, timm:NAME, or package.module:function")
+        try:
+            find_library(arch)
+        except StageError:
+            raise ValueError(f"must be {arch_forms()}") from None
         return arch

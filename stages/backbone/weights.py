@@ -18,7 +18,8 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from stages.backbone.download import DownloadError, download
 from stages.core.errors import StageError
-from stages.core.networks.architectures import Backbone, build
+from stages.core.networks.backbone import Backbone
+from stages.core.networks.registry import build_backbone, find_library
 
 # Wrappers under which training scripts keep the state dict, and prefixes that they leave on its keys.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "state_dict_ema")
@@ -32,7 +33,7 @@ State = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the weights came from: a name for it, its address or path, and what the user must know."""
+    """Where the weights came from: their name, their address or path, and what the user must know."""
 
     weights: str
     source: str
@@ -45,7 +46,7 @@ def get_backbone(arch: str, weights: str, *, random_state: int, timeout_s: float
     Parameters
     ----------
     arch
-        As for `architectures.build`.
+        As for `registry.build_backbone`.
     weights
         auto, random, a member of the network's weights enum in torchvision, or a path.
     random_state
@@ -60,39 +61,25 @@ def get_backbone(arch: str, weights: str, *, random_state: int, timeout_s: float
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(random_state)
-        backbone = build(arch, weights=weights)
+        backbone = build_backbone(arch, weights=weights)
     pretrained = backbone.pretrained
     if Path(weights).suffix in (".pth", ".pt", ".safetensors"):
         return _load(backbone, read_weights(Path(weights), backbone)), Provenance(Path(weights).name, weights)
-    if weights == "auto" and backbone.own_weights:
+    if weights == "auto" and backbone.has_weights:
         return backbone, Provenance("its own", arch)
-    if weights == "random" and not backbone.own_weights:
+    if weights == "random" and not backbone.has_weights:
         return _random(backbone), Provenance("random", f"seed {random_state}")
     if weights == "auto" and pretrained is not None:
-        return _pretrained_or_random(backbone, random_state, timeout_s)
+        return _pretrained_or_random(backbone, pretrained.DEFAULT, random_state, timeout_s)
     if pretrained is not None and weights in pretrained.__members__:
         return _pretrained(backbone, pretrained[weights])
-    raise StageError(_what_is_allowed(backbone, weights))
+    allowed = find_library(arch).load().explain_weights(backbone)
+    raise StageError(f"backbone.weights is {weights!r}; allowed for {arch}: {allowed}")
 
 
-def _what_is_allowed(backbone: Backbone, weights: str) -> str:
-    """Say which weights this kind of network can have."""
-    files = "or a .pth, .pt or .safetensors file"
-    if backbone.own_weights:
-        return f"backbone.weights is {weights!r}; allowed for {backbone.arch}: auto (those it comes with), {files}"
-    if backbone.pretrained is None:
-        from stages.core.networks.timm_networks import where_weights_are  # here, because timm is an optional extra
-
-        return (
-            f"backbone.weights is {weights!r}; allowed for {backbone.arch}: random, {files} "
-            f"(fetch the trained one from {where_weights_are(backbone.arch)})"
-        )
-    allowed = ", ".join(["auto", "random", *backbone.pretrained.__members__, files])
-    return f"backbone.weights is {weights!r}; allowed: {allowed}"
-
-
-def _pretrained_or_random(backbone: Backbone, random_state: int, timeout_s: float) -> tuple[Backbone, Provenance]:
-    weights = backbone.pretrained.DEFAULT
+def _pretrained_or_random(
+    backbone: Backbone, weights: WeightsEnum, random_state: int, timeout_s: float
+) -> tuple[Backbone, Provenance]:
     try:
         _fetch_within(weights, timeout_s)
         return _pretrained(backbone, weights)
@@ -107,11 +94,11 @@ def _pretrained_or_random(backbone: Backbone, random_state: int, timeout_s: floa
 
 
 def _random(backbone: Backbone) -> Backbone:
-    """The library's initialisation, but for the last scale of every residual branch of a ResNet.
+    """The library's initialisation, except for the last scale of every residual branch of a ResNet.
 
-    At full strength a hundred random layers leave little of the image and amplify rounding errors: scaled to a tenth
-    (in the spirit of SkipInit, De and Smith 2020), the same network's features tell 900 paintings' styles apart at 0.30
-    instead of 0.19 and keep a cosine of 0.9999 instead of 0.99 from float32 to bfloat16.
+    A hundred random layers at full scale keep little of the image and amplify rounding errors. Scaled to a tenth (a
+    relative of SkipInit, De and Smith 2020), the same network's features tell 900 paintings' styles apart at 0.30
+    instead of 0.19, and the cosine between float32 and bfloat16 is 0.9999 instead of 0.99.
     """
     for block in backbone.network.modules():
         if isinstance(block, Bottleneck | BasicBlock):
@@ -173,7 +160,7 @@ def read_weights(path: Path, backbone: Backbone) -> State:
 
 
 def _fitted(state: State, backbone: Backbone, source: str) -> State:
-    """Strip prefixes and the classifier, and check that what is left is exactly this network's."""
+    """Strip prefixes and the classifier, and check that the rest is exactly this network's."""
     expected = backbone.network.state_dict()
     for prefix in PREFIXES:
         if not any(key.startswith(prefix) for key in expected) and all(key.startswith(prefix) for key in state):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from stages.clean.hashes import ENOUGH_PX, hash_picture
 from stages.clean.settings import CleanSettings
-from stages.core.images.files import UnusableImage, load_pixels, open_image, read_image_bytes
+from stages.core.images.files import ImageFolder, ImageLimits, UnusableImage, load_pixels, open_image
 
 DECODED_PX = 4 * ENOUGH_PX
 
@@ -56,8 +56,9 @@ class CheckedImage:
 def check_image(root: Path, name: str, settings: CleanSettings) -> CheckedImage:
     """Decode one file in full and describe it, or give the reason why it cannot be used."""
     try:
-        encoded = read_image_bytes(root, name)
-        image = open_image(encoded, max_pixels=settings.max_pixels)
+        images = ImageFolder(root, ImageLimits(max_pixels=settings.max_pixels))
+        encoded = images.read(name)
+        image = open_image(encoded, images.limits)
         width, height = image.size
         if min(image.size) < settings.min_side_px:
             raise UnusableImage("too_small", f"{width} x {height} pixels, shorter than {settings.min_side_px}")

@@ -1,13 +1,45 @@
 """Choose where networks run and in which precision.
 
-In: settings that may say `auto`. Out: a device, a precision, a number of crops per forward pass.
+In: settings that may be `auto`. Out: a device, a precision, a number of crops per forward pass.
 """
+
+from dataclasses import dataclass
 
 import torch
 
-BATCH_ON_CPU = 16  # on each core: activations stay near it
+BATCH_ON_CPU = 16  # on each core: activations stay in its cache
 BATCH_ON_GPU = 256
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and how a network runs, with nothing `auto` left.
+
+    Attributes
+    ----------
+    device
+        The CPU or the GPU.
+    precision
+        fp32, bf16 or fp16.
+    batch_size
+        Crops per forward pass.
+    """
+
+    device: torch.device
+    precision: str
+    batch_size: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """torch's type of the weights and activations."""
+        return DTYPES[self.precision]
+
+
+def choose_compute(precision: str, batch_size: int | str) -> Compute:
+    """Resolve `auto` in the settings `precision` and `batch_size` for this machine."""
+    device = choose_device()
+    return Compute(device, choose_precision(precision, device), choose_batch_size(batch_size, device))
 
 
 def choose_device() -> torch.device:
@@ -33,14 +65,20 @@ def choose_precision(precision: str, device: torch.device) -> str:
 def has_bf16(device: torch.device) -> bool:
     """Whether the processor multiplies bfloat16 matrices in hardware."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    # Older versions of torch cannot tell what the processor has.
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # Older versions of torch do not report what the processor has.
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def choose_batch_size(batch_size: int | str, device: torch.device) -> int:
-    """Resolve `auto` to a number of crops per forward pass."""
+    """Resolve `auto` to a number of crops per forward pass.
+
+    Examples
+    --------
+    >>> choose_batch_size("auto", torch.device("cpu")), choose_batch_size(8, torch.device("cpu"))
+    (16, 8)
+    """
     if batch_size != "auto":
         return int(batch_size)
     return BATCH_ON_GPU if device.type == "cuda" else BATCH_ON_CPU

@@ -8,20 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from cache import DamagedFileError, FeatureStore, ensure_room, publish, share_with_published
-from stages.core.device import DTYPES, choose_batch_size, choose_device, choose_precision
+from stages.core.device import choose_compute
 from stages.core.errors import StageError
 from stages.core.extraction.description import describe
+from stages.core.extraction.resolve import resolve_transform
 from stages.core.extraction.settings import FeatureSettings
-from stages.core.extraction.stream import Failure, FeatureStream, ImageFile
-from stages.core.networks.extractor import load_extractor, read_card
+from stages.core.extraction.stream import Failure, FeatureStream, ImageFile, open_stream
+from stages.core.images.files import ImageFolder
+from stages.core.networks.backbone_files import read_card
 from stages.core.progress import Progress
 from stages.core.tables.columns import FAILED, SPLIT_IMAGES
 from stages.core.tables.csv_files import read_table, write_table
 
-# Damage that comes back after it was mended is the disk's, and nothing to try for ever.
+# Damage that recurs after a repair comes from the disk: repairing again would never end.
 PUBLISHING_ATTEMPTS = 3
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,7 @@ def extract_features(
     *,
     settings: FeatureSettings,
     splits: Path,
-    images: Path,
-    max_pixels: int,
+    images: ImageFolder,
     backbone: Path,
     store: Path,
     destination: Path,
@@ -48,21 +48,19 @@ def extract_features(
         The table of split: which images.
     images
         The image root.
-    max_pixels
-        Larger images are not decoded.
     backbone
         The prepared weights.
     store
-        Folder that keeps what was ever computed.
+        Folder that keeps everything computed so far.
     destination
         Folder of the published cache: `features.h5`, `fingerprint.json`, `failed.csv`.
     n_jobs
-        Threads that decode, as in joblib: -1 for one per core. It decides no feature's value.
+        Threads that decode, as in joblib: -1 for one per core. They change no feature's value.
 
     Returns
     -------
     str
-        How many were computed, known already, and failed.
+        How many images were computed, known already, and failed.
 
     Raises
     ------
@@ -73,27 +71,27 @@ def extract_features(
     """
     table = read_table(splits, SPLIT_IMAGES, columns=["image", "sha256"]).drop_duplicates("sha256")
     wanted = [ImageFile(key, image) for key, image in zip(table["sha256"], table["image"], strict=True)]
-    device = choose_device()
-    precision = choose_precision(settings.precision, device)
+    compute = choose_compute(settings.precision, settings.batch_size)
     card = read_card(backbone)
-    settings = settings.for_backbone(card["transform"])
-    shape = (settings.views, settings.sequence_length, card["channels"])
-    features = FeatureStore(store, describe(settings, card, precision), shape)
-    computed, failures = 0, []
+    transform = resolve_transform(settings, card.native_input)
+    shape = (transform.views, settings.sequence_length, card.channels)
+    features = FeatureStore(store, describe(settings, card, compute.precision), shape)
+    computed = 0
+    failures: list[Failure] = []
     for _ in range(PUBLISHING_ATTEMPTS):
         todo = _missing(features, wanted, failures)
         log.info("%d images: %d in the store already, %d to compute on %s in %s",
-                 len(wanted), len(wanted) - len(todo), len(todo), device, precision)  # fmt: skip
+                 len(wanted), len(wanted) - len(todo), len(todo), compute.device, compute.precision)  # fmt: skip
         if todo:
             ensure_room(store, features.bytes_for(len(todo)))
             ensure_room(destination, features.bytes_for(len(wanted)))
-            stream = _stream(settings, device, precision, backbone, images, max_pixels, n_jobs)
-            failed = _compute(stream, features, todo, settings, precision, len(wanted))
+            stream = open_stream(backbone, settings, transform, compute, images, n_jobs=n_jobs)
+            failed = _compute(stream, features, todo, settings, compute.precision, len(wanted))
             computed, failures = computed + len(todo) - len(failed), failures + failed
         try:
             _publish(features, wanted, failures, destination, settings.after_publishing)
             break
-        except DamagedFileError as error:  # set aside by now: what was lost with it is computed in the next round
+        except DamagedFileError as error:  # already set aside: the features lost with it are computed in the next round
             damage = error
             log.warning("%s", error.reason)
     else:
@@ -103,26 +101,9 @@ def extract_features(
 
 
 def _missing(store: FeatureStore, wanted: list[ImageFile], failures: list[Failure]) -> list[ImageFile]:
-    """The images whose features the store lacks, less those that have just failed."""
+    """The images whose features the store lacks, without those that have just failed."""
     known, failed = store.keys(), {failure.image for failure in failures}
     return [file for file in wanted if file.key not in known and file.image not in failed]
-
-
-def _stream(
-    settings: FeatureSettings,
-    device: torch.device,
-    precision: str,
-    backbone: Path,
-    images: Path,
-    max_pixels: int,
-    n_jobs: int,
-) -> FeatureStream:
-    """Read the backbone, and make ready what carries images through it."""
-    extractor = load_extractor(
-        backbone, tokens=settings.tokens, pooled_token=settings.pooled_token, dtype=DTYPES[precision], device=device
-    )
-    batch_size = choose_batch_size(settings.batch_size, device)
-    return FeatureStream(extractor, settings, batch_size, images, max_pixels, n_jobs)
 
 
 def _compute(
@@ -133,7 +114,7 @@ def _compute(
     precision: str,
     wanted: int,
 ) -> list[Failure]:
-    """Append the features of the images to the store, unless too many of all that are wanted fail."""
+    """Append the features of the images to the store; stop if too many of all `wanted` images fail."""
     with (
         store.writer(shard_mib=settings.shard_mib, flush_every_s=settings.flush_every_s) as writer,
         Progress(len(todo), "Extracting") as progress,
@@ -169,7 +150,7 @@ def _check_failures(failures: list[Failure], count: int, max_share: float) -> No
 def _publish(
     store: FeatureStore, wanted: list[ImageFile], failures: list[Failure], destination: Path, after_publishing: str
 ) -> None:
-    """Write the cache of exactly the images in the splits, less those that failed."""
+    """Write the cache of exactly the images in the splits, without those that failed."""
     failed = {failure.image for failure in failures}
     for failure in failures:
         log.warning("%s left out: %s (%s)", *failure)

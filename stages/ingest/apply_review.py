@@ -4,7 +4,6 @@ In: the file that `pipeline review` writes, and the manifest as the source gives
 corrected and bad images left out. A row that cannot be applied is noted; writing the file is left to `stages/review`.
 """
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from stages.core.errors import StageError
-from stages.core.images.files import UnusableImage, read_image_bytes
+from stages.core.images.files import ImageFolder, UnusableImage
 from stages.core.tables.columns import label_columns
 from stages.core.tables.decisions import DIGEST, VERDICTS, Decision, read_decisions
 from stages.core.tables.labels import label_problem
@@ -21,7 +20,9 @@ from stages.core.tables.problems import Problems
 LEFT_OUT = "image is left out: marked bad in review"
 
 
-def apply_decisions(table: pd.DataFrame, *, review: Path, images: Path, problems: Problems) -> tuple[pd.DataFrame, str]:
+def apply_decisions(
+    table: pd.DataFrame, *, review: Path, images: ImageFolder, problems: Problems
+) -> tuple[pd.DataFrame, str]:
     """Correct labels and leave out images as a person decided.
 
     Parameters
@@ -81,20 +82,21 @@ def decision_problem(decision: Decision, images: Container[str], targets: Contai
     return label_problem(decision.label)
 
 
-def _file_problem(decision: Decision, images: Path) -> str:
+def _file_problem(decision: Decision, images: ImageFolder) -> str:
     try:
-        content = read_image_bytes(images, decision.image)
+        images.read(decision.image, sha256=decision.sha256)
     except UnusableImage as error:
+        if error.reason == "changed":
+            return "the file has changed since; look at it again with pipeline review"
         return f"the file cannot be read ({error.reason})"
-    changed = hashlib.sha256(content).hexdigest() != decision.sha256
-    return "the file has changed since; look at it again with pipeline review" if changed else ""
+    return ""
 
 
 def _valid(
     listed: Sequence[tuple[int, Decision]],
     known: set[str],
     targets: set[str],
-    images: Path,
+    images: ImageFolder,
     path: Path,
     problems: Problems,
 ) -> Iterator[tuple[int, Decision]]:

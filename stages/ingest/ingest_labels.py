@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from stages.core.errors import StageError
+from stages.core.images.files import ImageFolder
 from stages.core.tables.columns import is_source_split, missing_label_columns
 from stages.core.tables.csv_files import write_table
 from stages.core.tables.problems import Problems
@@ -79,7 +80,8 @@ def ingest_labels(
         )
     reviewed = ""
     if review is not None:
-        table, reviewed = apply_decisions(table, review=review, images=Path(settings.images), problems=found)
+        images = ImageFolder(Path(settings.images))
+        table, reviewed = apply_decisions(table, review=review, images=images, problems=found)
     write_table(table, manifest)
     found.write(problems)
     return "\n".join([*_summary(table), *filter(None, [reviewed]), *_problem_lines(found, problems)])

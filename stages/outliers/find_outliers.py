@@ -16,6 +16,7 @@ import pandas as pd
 
 from stages.core.features.labelled import UNLABELLED, LabelledFeatures, load_labelled_features
 from stages.core.head.files import check_same_data, load_head
+from stages.core.images.files import ImageFolder
 from stages.core.tables.columns import OUTLIER_KINDS, OUTLIERS
 from stages.core.tables.csv_files import write_table
 from stages.outliers.clusters import find_clusters
@@ -29,8 +30,6 @@ from stages.outliers.outlier_kind import Evidence, OutlierKind
 from stages.outliers.settings import OutlierSettings
 from stages.outliers.traits import SIGNIFICANT, find_traits
 
-MAX_PIXELS = 100_000_000
-
 log = logging.getLogger(__name__)
 
 
@@ -40,17 +39,14 @@ class ImagesToMeasure:
 
     Attributes
     ----------
-    root
+    folder
         The image root.
     database
         Measures kept from earlier runs; None keeps nothing.
-    max_pixels
-        Larger images are not measured.
     """
 
-    root: Path
+    folder: ImageFolder
     database: Path | None = None
-    max_pixels: int = MAX_PIXELS
 
 
 def find_outliers(
@@ -139,10 +135,10 @@ def kind_table(kinds: Sequence[OutlierKind]) -> pd.DataFrame:
 def _measures(data: LabelledFeatures, images: ImagesToMeasure | None) -> pd.DataFrame | None:
     if images is None:
         return None
-    if not images.root.is_dir():
-        log.warning("%s is not a folder: traits and clusters leave out how pictures look", images.root)
+    if not images.folder.root.is_dir():
+        log.warning("%s is not a folder: traits and clusters leave out how pictures look", images.folder.root)
         return None
-    return measure_images(data.table, images.root, max_pixels=images.max_pixels, kept=images.database)
+    return measure_images(data.table, images.folder, kept=images.database)
 
 
 def _summary(target: str, listed: pd.DataFrame, traits: pd.DataFrame) -> str:

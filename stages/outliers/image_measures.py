@@ -5,7 +5,6 @@ every picture is decoded once for all targets. How they relate to mistakes is le
 """
 
 import contextlib
-import hashlib
 import json
 import logging
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ import pandas as pd
 from PIL import Image, ImageStat
 from scipy.ndimage import laplace
 
-from stages.core.images.files import UnusableImage, load_pixels, open_image, read_image_bytes, to_rgb
+from stages.core.images.files import ImageFolder, UnusableImage, load_pixels, to_rgb
 from stages.core.keyed_memory import KeyedMemory
 from stages.core.progress import Progress
 
@@ -34,17 +33,15 @@ BATCH_SIZE = 32
 log = logging.getLogger(__name__)
 
 
-def measure_images(table: pd.DataFrame, root: Path, *, max_pixels: int, kept: Path | None = None) -> pd.DataFrame:
+def measure_images(table: pd.DataFrame, images: ImageFolder, *, kept: Path | None = None) -> pd.DataFrame:
     """Measure every picture that no earlier run has measured.
 
     Parameters
     ----------
     table
         With the columns `image` and `sha256`.
-    root
-        The folder that names are relative to.
-    max_pixels
-        Larger images are not decoded.
+    images
+        The image root.
     kept
         The database of earlier measures; without it, all pictures are measured.
 
@@ -58,7 +55,7 @@ def measure_images(table: pd.DataFrame, root: Path, *, max_pixels: int, kept: Pa
         found = _known(memory, table["sha256"]) if memory else {}
         waiting = table[~table["sha256"].isin(found)].drop_duplicates("sha256")
         problems = []
-        for measured, problem in _measure_all(waiting, root, max_pixels):
+        for measured, problem in _measure_all(waiting, images):
             found |= measured
             problems += problem
             if memory:
@@ -100,34 +97,29 @@ Measured = dict[str, tuple[float, ...]]
 Problems = list[tuple[str, str]]
 
 
-def _measure_all(waiting: pd.DataFrame, root: Path, max_pixels: int) -> Iterator[tuple[Measured, Problems]]:
+def _measure_all(waiting: pd.DataFrame, images: ImageFolder) -> Iterator[tuple[Measured, Problems]]:
     """Batch by batch: measures by SHA-256, and the images that have none, with the reason."""
     rows = list(zip(waiting["image"], waiting["sha256"], strict=True))
     batches = [rows[start : start + BATCH_SIZE] for start in range(0, len(rows), BATCH_SIZE)]
-    results = joblib.Parallel(return_as="generator")(
-        joblib.delayed(_measure_batch)(root, batch, max_pixels) for batch in batches
-    )
+    results = joblib.Parallel(return_as="generator")(joblib.delayed(_measure_batch)(images, batch) for batch in batches)
     with Progress(len(rows), "Measuring") as progress:
         for batch, result in zip(batches, results, strict=True):
             yield result
             progress.advance(len(batch))
 
 
-def _measure_batch(root: Path, batch: list[tuple[str, str]], max_pixels: int) -> tuple[Measured, Problems]:
+def _measure_batch(images: ImageFolder, batch: list[tuple[str, str]]) -> tuple[Measured, Problems]:
     measured, problems = {}, []
     for image, key in batch:
         try:
-            measured[key] = _measure_file(root, image, key, max_pixels)
+            measured[key] = _measure_file(images, image, key)
         except UnusableImage as problem:
             problems.append((image, str(problem)))
     return measured, problems
 
 
-def _measure_file(root: Path, image: str, key: str, max_pixels: int) -> tuple[float, ...]:
-    encoded = read_image_bytes(root, image)
-    if hashlib.sha256(encoded).hexdigest() != key:
-        raise UnusableImage("changed", "another file than the one that `pipeline clean` saw: run it again")
-    opened = open_image(encoded, max_pixels=max_pixels)
+def _measure_file(images: ImageFolder, image: str, key: str) -> tuple[float, ...]:
+    opened = images.open(image, sha256=key)
     opened.draft("RGB", (SIDE_PX, SIDE_PX))
     loaded = load_pixels(opened)
     try:

@@ -1,37 +1,41 @@
-"""Predict the labels of new image files with every trained head, by the very code path of extraction.
+"""Predict the labels of new image files with the trained heads, by the code path of extraction.
 
-In: image files, `models/backbone.*`, `models/heads/`. Out: the top labels per file and target, as plain values.
+In: image files, `models/backbone.*`, `models/heads/`. Out: the top labels per file and target, as plain values. How
+they are printed is left to `pipeline`, but for the text for a terminal.
 """
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.special import softmax
 
 from cache import fingerprint
-from stages.core.device import DTYPES, choose_batch_size, choose_device, choose_precision
+from stages.core.device import choose_compute
 from stages.core.errors import StageError
 from stages.core.extraction.description import describe
+from stages.core.extraction.resolve import resolve_transform
 from stages.core.extraction.settings import FeatureSettings
-from stages.core.extraction.stream import FeatureStream, ImageFile
+from stages.core.extraction.stream import FeatureStream, ImageFile, open_stream
 from stages.core.head.files import check_fingerprint, load_head
 from stages.core.head.lstm import LSTMHead, predict_logits
-from stages.core.networks.extractor import load_extractor, read_card
+from stages.core.images.files import ImageFolder, ImageLimits
+from stages.core.networks.backbone_files import read_card
 
 Head = tuple[LSTMHead, dict[str, Any]]
+Errors = dict[Path, str]
 
 
 def predict_images(
-    images: Sequence[Path],
     *,
+    images: Sequence[Path],
     targets: Sequence[str] | None,
     top: int,
     settings: FeatureSettings,
-    max_pixels: int,
+    limits: ImageLimits,
     backbone: Path,
     heads: Path,
 ) -> list[dict[str, Any]]:
@@ -42,13 +46,13 @@ def predict_images(
     images
         The files.
     targets
-        Which heads to ask; None asks all that are trained.
+        Which heads to use; None uses all that are trained.
     top
         Labels per target.
     settings
-        The transform of extraction.
-    max_pixels
-        Larger images are not decoded.
+        Those of extraction.
+    limits
+        What is refused before it is decoded.
     backbone, heads
         The prepared weights and the folder of the heads.
 
@@ -63,12 +67,13 @@ def predict_images(
     StageError
         If a head is missing or was trained on features of other settings.
     """
-    device = choose_device()
-    precision = choose_precision(settings.precision, device)
+    compute = choose_compute(settings.precision, settings.batch_size)
     card = read_card(backbone)
-    settings = settings.for_backbone(card["transform"])
-    loaded = _load_heads(heads, targets, fingerprint(describe(settings, card, precision)))
-    features, errors = _features(images, settings, max_pixels, backbone, device, precision)
+    loaded = load_heads(heads, targets, fingerprint(describe(settings, card, compute.precision)))
+    centre = replace(resolve_transform(settings, card.native_input), views=1)
+    everywhere = ImageFolder(Path(Path.cwd().anchor), limits)
+    stream = open_stream(backbone, settings, centre, compute, everywhere)
+    features, errors = compute_centre_features(stream, images)
     return [
         {"image": str(image), "error": errors[image]}
         if image in errors
@@ -77,7 +82,14 @@ def predict_images(
     ]
 
 
-def _load_heads(folder: Path, targets: Sequence[str] | None, cache_fingerprint: str) -> dict[str, Head]:
+def load_heads(folder: Path, targets: Sequence[str] | None, cache_fingerprint: str) -> dict[str, Head]:
+    """Read the heads of the targets (None: all heads in the folder).
+
+    Raises
+    ------
+    StageError
+        If a head is missing or was trained on features with another fingerprint.
+    """
     if targets is None:
         targets = sorted(path.parent.name for path in folder.glob("*/head.json"))
     if not targets:
@@ -88,34 +100,15 @@ def _load_heads(folder: Path, targets: Sequence[str] | None, cache_fingerprint: 
     return heads
 
 
-def _features(
-    images: Sequence[Path],
-    settings: FeatureSettings,
-    max_pixels: int,
-    backbone: Path,
-    device: torch.device,
-    precision: str,
-) -> tuple[dict[Path, np.ndarray], dict[Path, str]]:
-    """Compute the centre view's features per file, `(tokens, channels)` float16, and say which files failed."""
-    keys, errors = {}, {}
+def compute_centre_features(stream: FeatureStream, images: Sequence[Path]) -> tuple[dict[Path, np.ndarray], Errors]:
+    """Compute the centre view's features per file, `(tokens, channels)` float16, and why the other files failed."""
+    keys: dict[Path, str] = {}
+    errors: Errors = {}
     for image in images:
         try:
             keys[image] = hashlib.sha256(image.read_bytes()).hexdigest()
         except OSError as error:
             errors[image] = error.strerror or str(error)
-    stream = FeatureStream(
-        extractor=load_extractor(
-            backbone,
-            tokens=settings.tokens,
-            pooled_token=settings.pooled_token,
-            dtype=DTYPES[precision],
-            device=device,
-        ),
-        settings=settings.model_copy(update={"views": 1}),
-        batch_size=choose_batch_size(settings.batch_size, device),
-        images=Path(Path.cwd().anchor),
-        max_pixels=max_pixels,
-    )
     by_key: dict[str, np.ndarray] = {}
     for done, values in stream.compute([ImageFile(key, str(image.resolve())) for image, key in keys.items()]):
         by_key |= dict(zip(done, values[:, 0], strict=True))

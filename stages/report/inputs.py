@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from stages.core.errors import StageError
+from stages.core.images.files import ImageFolder
 from stages.core.tables.columns import (
     CONFUSION,
     MANIFEST,
@@ -71,7 +72,7 @@ class ReportInputs:
     The data page leaves out `conflicts`, `ingest_problems` and `split_report` where they are missing.
     """
 
-    images: Path
+    images: ImageFolder
     manifest: Path
     ingest_problems: Path
     rejected: Path

@@ -5,14 +5,13 @@ with 200.
 """
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, abort, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from stages.core.errors import StageError
-from stages.core.images.files import UnusableImage, read_image_bytes
+from stages.core.images.files import ImageFolder, UnusableImage
 from stages.core.pages.render import TEMPLATES as SHARED_TEMPLATES
 from stages.core.tables.decisions import VERDICTS
 from stages.core.tables.labels import label_problem, normalise
@@ -39,7 +38,7 @@ def make_app(
     *,
     listed: SuspectList,
     decisions: DecisionFile,
-    images: Path,
+    images: ImageFolder,
     settings: ReviewSettings,
     secret: str,
     port: int,
@@ -122,15 +121,16 @@ def _parse_decision(body: Any, listed: SuspectList) -> tuple[Suspect, str, str]:
     return suspect, decision, label
 
 
-def _check_digest(listed: SuspectList, images: Path, image: str) -> str:
+def _check_digest(listed: SuspectList, images: ImageFolder, image: str) -> str:
     """Compute the file's SHA-256; refuse a file that has changed since the outliers were found."""
     try:
-        digest = hashlib.sha256(read_image_bytes(images, image)).hexdigest()
+        return hashlib.sha256(images.read(image, sha256=listed.digests.get(image))).hexdigest()
     except UnusableImage as error:
-        raise RefusedDecision(f"Its file cannot be read ({error.reason}): run `dvc repro`.") from None
-    if listed.digests.get(image, digest) != digest:
-        raise RefusedDecision("Its file has changed since the outliers were found: run `dvc repro`, then review again.")
-    return digest
+        if error.reason == "changed":
+            message = "Its file has changed since the outliers were found: run `dvc repro`, then review again."
+        else:
+            message = f"Its file cannot be read ({error.reason}): run `dvc repro`."
+        raise RefusedDecision(message) from None
 
 
 def _with_headers(response: Response) -> Response:

@@ -5,10 +5,10 @@ In: an image of the list and a size. Out: WebP, or a placeholder with the reason
 
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 
 from markupsafe import escape
 
+from stages.core.images.files import ImageFolder
 from stages.core.pages.thumbnails import make_thumbnail
 from stages.review.settings import ReviewSettings
 
@@ -26,16 +26,16 @@ class Pictures:
 
     Parameters
     ----------
-    root
-        The image root; paths that leave it are not read.
+    folder
+        The image root.
     images
         Paths relative to it.
     settings
         Sizes of the pictures.
     """
 
-    def __init__(self, root: Path, images: Sequence[str], settings: ReviewSettings) -> None:
-        self._root, self._images = root, images
+    def __init__(self, folder: ImageFolder, images: Sequence[str], settings: ReviewSettings) -> None:
+        self._folder, self._images = folder, images
         self._px = {
             "tiny": settings.thumbnail_px // 2,
             "card": settings.thumbnail_px,
@@ -62,7 +62,7 @@ class Pictures:
         return (self._make if size == "large" else self._small)(number, px)
 
     def _make(self, number: int, px: int) -> tuple[bytes, str]:
-        made = make_thumbnail(self._root, self._images[number], px, "")
+        made = make_thumbnail(self._folder, self._images[number], px, "")
         if made.webp:
             return made.webp, "image/webp"
         return PLACEHOLDER.format(escape(made.problem)).encode("utf-8"), "image/svg+xml"

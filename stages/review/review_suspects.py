@@ -16,6 +16,7 @@ from pathlib import Path
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from stages.core.errors import StageError
+from stages.core.images.files import ImageFolder
 from stages.review.app import make_app
 from stages.review.decisions import DecisionFile
 from stages.review.settings import ReviewSettings
@@ -42,7 +43,7 @@ class ReviewPaths:
 
     results: Path
     splits: Path
-    images: Path
+    images: ImageFolder
     review: Path
 
 

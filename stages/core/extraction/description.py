@@ -1,4 +1,4 @@
-"""Everything that decides a feature's value, in plain text: what the fingerprint of the cache is made from.
+"""Everything that decides a feature's value, as plain text: what the cache's fingerprint is computed from.
 
 In: the settings and the backbone's card. Out: a mapping of JSON values, and its fingerprint.
 """
@@ -8,9 +8,11 @@ from typing import Any
 
 from cache import fingerprint
 from stages.core.device import choose_device, choose_precision
+from stages.core.extraction.resolve import resolve_transform
 from stages.core.extraction.settings import FeatureSettings
 from stages.core.images.views import PADDING_RGB, TRANSFORM_VERSION
-from stages.core.networks.extractor import FORWARD_VERSION, read_card
+from stages.core.networks.backbone_files import BackboneCard, read_card
+from stages.core.networks.feature_extractor import FORWARD_VERSION
 
 
 def current_fingerprint(settings: FeatureSettings, backbone: Path) -> str:
@@ -19,30 +21,30 @@ def current_fingerprint(settings: FeatureSettings, backbone: Path) -> str:
     return fingerprint(describe(settings, read_card(backbone), precision))
 
 
-def describe(settings: FeatureSettings, card: dict[str, Any], precision: str) -> dict[str, Any]:
-    """Name everything that decides a feature's value: the plain text behind the fingerprint."""
-    settings = settings.for_backbone(card["transform"])
+def describe(settings: FeatureSettings, card: BackboneCard, precision: str) -> dict[str, Any]:
+    """Name everything that decides a feature's value: the plain text that the fingerprint is a digest of."""
+    transform = resolve_transform(settings, card.native_input)
     return {
-        "arch": card["arch"],
-        "backbone": card["digest"],
+        "arch": card.arch,
+        "backbone": card.digest,
         "forward_version": FORWARD_VERSION,
-        "code": card["code_digest"],
-        "channels": card["channels"],
-        "prefix_tokens": card["prefix_tokens"],
-        "finetuned_on": card["finetuned_on"] and card["finetuned_on"]["target"],
+        "code": card.code_digest,
+        "channels": card.channels,
+        "prefix_tokens": card.prefix_tokens,
+        "finetuned_on": card.finetuned_on and card.finetuned_on["target"],
         "transform": {
             "version": TRANSFORM_VERSION,
-            "resize_px": settings.resize_px,
-            "crop_px": settings.crop_px,
+            "resize_px": transform.resize_px,
+            "crop_px": transform.crop_px,
             "padding_rgb": list(PADDING_RGB),
-            "interpolation": settings.interpolation,
-            "mean": card["transform"]["mean"],
-            "std": card["transform"]["std"],
-            "decoder": settings.decoder,
+            "interpolation": transform.interpolation,
+            "mean": list(card.native_input.mean),
+            "std": list(card.native_input.std),
+            "decoder": transform.decoder,
         },
-        "views": settings.views,
-        # With the centre crop alone no seed decides anything.
-        "views_random_state": settings.random_state if settings.views > 1 else None,
+        "views": transform.views,
+        # With the centre crop alone the seed decides nothing.
+        "views_random_state": transform.random_state if transform.views > 1 else None,
         "tokens": settings.tokens,
         "pooled_token": settings.pooled_token,
         "precision": precision,

@@ -1,6 +1,6 @@
 """The forward pass: crops of any number through the backbone in passes of one shape, on a CPU or a GPU.
 
-In: uint8 crops. Out: their features, float16. Where crops come from is left to `compute.py`.
+In: uint8 crops. Out: their features, float16. Where crops come from is left to `stream.py`.
 """
 
 import itertools
@@ -17,8 +17,8 @@ OUT_OF_MEMORY = (torch.OutOfMemoryError, MemoryError)
 class ForwardPass:
     """Runs the backbone on exactly `crops_per_pass` crops at a time, the last pass padded.
 
-    One shape means that a feature does not depend on which images happened to share its pass. Where the device's memory
-    does not suffice, the number is halved, the log says so, and the work goes on.
+    With one shape a feature does not depend on which images share its pass. If the device's memory does not suffice,
+    the number is halved, with a message in the log, and the work continues.
 
     Parameters
     ----------
@@ -37,22 +37,22 @@ class ForwardPass:
     def __call__(self, crops: torch.Tensor) -> torch.Tensor:
         """Map `(n, 3, h, w)` uint8 to `(n, tokens, channels)` float16, on the extractor's device.
 
-        On a GPU this returns before the work is done, as every CUDA operation does.
+        On a GPU this returns before the work is done, like every CUDA operation.
         """
         while True:
             size = self.crops_per_pass
             try:
-                return torch.cat([self._one(part) for part in crops.split(size)])
+                return torch.cat([self._pass(part) for part in torch.split(crops, size)])
             except (*OUT_OF_MEMORY, RuntimeError) as error:
                 if size == 1 or not _is_out_of_memory(error):
                     raise
                 self._graph = None
                 self.crops_per_pass = size // 2
-                log.warning("out of memory with %d crops at a time: going on with %d", size, self.crops_per_pass)
+                log.warning("out of memory with %d crops at a time: continuing with %d", size, self.crops_per_pass)
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _one(self, crops: torch.Tensor) -> torch.Tensor:
+    def _pass(self, crops: torch.Tensor) -> torch.Tensor:
         missing = self.crops_per_pass - len(crops)
         padded = F.pad(crops, (0, 0, 0, 0, 0, 0, 0, missing)) if missing > 0 else crops
         padded = padded.to(self.device, non_blocking=True)
@@ -60,14 +60,15 @@ class ForwardPass:
 
     def _run(self, crops: torch.Tensor) -> torch.Tensor:
         if self.device.type != "cuda":
-            return self.extractor(crops)
+            features: torch.Tensor = self.extractor(crops)
+            return features
         if self._graph is None or self._graph[0] != crops.shape:
-            self._graph = crops.shape, captured(self.extractor, crops)
+            self._graph = crops.shape, capture(self.extractor, crops)
         return self._graph[1](crops)
 
 
-def captured(extractor: torch.nn.Module, example: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Record the extractor's kernels for one shape as a CUDA graph: a pass is then one launch instead of hundreds.
+def capture(extractor: torch.nn.Module, example: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Record the extractor's kernels for one shape as a CUDA graph: a pass is one launch instead of hundreds.
 
     See "Accelerating PyTorch with CUDA Graphs", pytorch.org/blog/accelerating-pytorch-with-cuda-graphs.
     """
@@ -80,7 +81,7 @@ def captured(extractor: torch.nn.Module, example: torch.Tensor) -> Callable[[tor
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        features = extractor(crops)
+        features: torch.Tensor = extractor(crops)
 
     def replay(new: torch.Tensor) -> torch.Tensor:
         crops.copy_(new, non_blocking=True)

@@ -1,11 +1,13 @@
-"""Settings of the features: transform, views, tokens, and how they are computed."""
+"""Settings of the features: transform, views, tokens, and how they are computed.
 
-from collections.abc import Mapping
-from typing import Any, Literal
+In: `features` of params.yaml. Out: a frozen `FeatureSettings`, in which values may be `auto`; what those stand for is
+left to `resolve.py`.
+"""
+
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from stages.core.errors import StageError
 from stages.core.settings import Settings
 
 
@@ -36,16 +38,16 @@ class FeatureSettings(Settings):
     shard_mib: int = Field(256, ge=1, le=4096)
     """Size at which a shard of the store is closed, in MiB."""
     flush_every_s: float = Field(60.0, gt=0)
-    """Seconds after which a shard is closed whatever its size: the most work that a kill can cost."""
+    """Seconds after which a shard is closed whatever its size: the most work that a kill can lose."""
     after_publishing: Literal["link", "keep"] = "link"
-    """link: the store keeps published rows as a second name of the published file, so that the disk holds them once
-    (where the file system has hard links). keep: the store keeps a copy of its own."""
+    """link: the store keeps published rows as a hard link to the published file, so that the disk holds them once
+    (where the file system has hard links). keep: the store keeps a separate copy."""
     max_failed_share: float = Field(0.05, ge=0, le=1)
     """Share of images that may fail before the run stops."""
 
     @field_validator("resize_px", "crop_px")
     @classmethod
-    def _size_is_sensible(cls, size: int | str) -> int | str:
+    def _size_is_sensible(cls, size: int | Literal["auto"]) -> int | Literal["auto"]:
         if size != "auto" and not 32 <= size <= 2048:
             raise ValueError("must be auto or a whole number from 32 to 2048")
         return size
@@ -64,34 +66,5 @@ class FeatureSettings(Settings):
 
     @property
     def sequence_length(self) -> int:
-        """Tokens per view, the pooled one counted."""
+        """Tokens per view, the pooled one included."""
         return self.tokens + self.pooled_token
-
-    def for_backbone(self, transform: Mapping[str, Any]) -> "FeatureSettings":
-        """Fill in what is `auto` from the transform that the backbone's card names.
-
-        Parameters
-        ----------
-        transform
-            `resize_px`, `crop_px`, `interpolation` and `fixed_px` of the backbone.
-
-        Raises
-        ------
-        StageError
-            If the backbone takes one size only and the settings ask for another.
-        """
-        crop_px = transform["crop_px"] if self.crop_px == "auto" else self.crop_px
-        if transform["fixed_px"] and crop_px != transform["crop_px"]:
-            raise StageError(
-                f"features.crop_px is {crop_px}, but this backbone takes {transform['crop_px']} and nothing else: "
-                "set it to auto"
-            )
-        # A crop of another size keeps its share of the image.
-        own_resize_px = round(transform["resize_px"] * crop_px / transform["crop_px"])
-        return self.model_copy(
-            update={
-                "crop_px": crop_px,
-                "resize_px": own_resize_px if self.resize_px == "auto" else self.resize_px,
-                "interpolation": transform["interpolation"] if self.interpolation == "auto" else self.interpolation,
-            }
-        )

@@ -1,13 +1,15 @@
-"""Open image files that nobody has vouched for, and say in one word what is wrong with those that fail.
+"""Open untrusted image files within limits, and name in one word what is wrong with those that fail.
 
-In: a path under an image root. Out: a decoded Pillow image, or an `UnusableImage` with a reason from a closed set.
-What is done with the pixels is left to the stages.
+In: a path relative to an image folder. Out: bytes or a Pillow image, or an `UnusableImage` with one of a fixed set of
+reasons. What is done with the pixels is left to the stages.
 """
 
+import hashlib
 import io
 import os
 import unicodedata
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +30,9 @@ Reason = Literal[
     "decoder_timeout",
 ]
 
-# What files that are no images begin with, to name them.
+# Pillow refuses larger images by itself.
+PILLOW_MAX_PIXELS = 2 * 89_478_485
+# First bytes of files that are not images, to name what they are.
 SIGNATURES = {
     b"<!doctype html": "an HTML page",
     b"<html": "an HTML page",
@@ -60,36 +64,99 @@ class UnusableImage(Exception):
         return f"{self.reason} ({self.detail})"
 
 
-def read_image_bytes(root: Path, image: str) -> bytes:
-    """Read a file that lies under `root`, following no link out of it.
+@dataclass(frozen=True)
+class ImageLimits:
+    """What is refused before it is decoded.
 
-    Raises
-    ------
-    UnusableImage
-        missing, empty, outside_root, or unreadable (a folder, no permission, a failing disk).
+    Attributes
+    ----------
+    max_pixels
+        Largest width times height; at most Pillow's own limit.
     """
+
+    max_pixels: int = PILLOW_MAX_PIXELS
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """The image root: the only way in which stages read image files.
+
+    Attributes
+    ----------
+    root
+        The folder that names of images are relative to.
+    limits
+        What is refused before it is decoded.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     Image.new("RGB", (40, 30)).save(f"{root}/small.png")
+    ...     ImageFolder(Path(root)).open("small.png").size
+    (40, 30)
+    >>> ImageFolder(Path(root)).read("gone.png")
+    Traceback (most recent call last):
+        ...
+    stages.core.images.files.UnusableImage: missing (no such file)
+    """
+
+    root: Path
+    limits: ImageLimits = ImageLimits()
+
+    def read(self, image: str, *, sha256: str | None = None) -> bytes:
+        """Read a file that lies under the root, following no link out of it.
+
+        Parameters
+        ----------
+        image
+            Path relative to the root, POSIX.
+        sha256
+            Digest that the bytes must have, hexadecimal; None takes any.
+
+        Raises
+        ------
+        UnusableImage
+            missing, empty, outside_root, changed, or unreadable (a folder, no permission, a failing disk).
+        """
+        encoded = _read_under(self.root, image)
+        if not encoded:
+            raise UnusableImage("empty", "0 bytes")
+        if sha256 is not None and hashlib.sha256(encoded).hexdigest() != sha256:
+            raise UnusableImage("changed", "its bytes are not those that `pipeline clean` saw: run it again")
+        return encoded
+
+    def open(self, image: str, *, sha256: str | None = None) -> Image.Image:
+        """Read a file as `read` does and its header as `open_image` does; no pixel is decoded yet.
+
+        Raises
+        ------
+        UnusableImage
+            With any of the reasons of the two.
+        """
+        return open_image(self.read(image, sha256=sha256), self.limits)
+
+
+def _read_under(root: Path, image: str) -> bytes:
     path = root / image
     try:
         if not path.exists():
-            # Tables say NFC; some file systems keep names in decomposed form.
+            # Tables use NFC; some file systems keep names in decomposed form.
             path = root / unicodedata.normalize("NFD", image)
-        target = Path(os.path.realpath(path))  # Path.resolve raises an error where links go in circles
+        target = Path(os.path.realpath(path))  # Path.resolve raises an error where links form a circle
         if not target.is_relative_to(root.resolve()):
             raise UnusableImage("outside_root", f"leads to {target}")
-        encoded = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise UnusableImage("missing", "no such file") from None
     except OSError as error:
         raise UnusableImage("unreadable", error.strerror or str(error)) from None
     except ValueError as error:  # a name with a NUL
         raise UnusableImage("unreadable", str(error)) from None
-    if not encoded:
-        raise UnusableImage("empty", "0 bytes")
-    return encoded
 
 
-def open_image(encoded: bytes, *, max_pixels: int) -> Image.Image:
-    """Read an image's header, and refuse what is no image or has too many pixels before any are decoded.
+def open_image(encoded: bytes, limits: ImageLimits) -> Image.Image:
+    """Read an image's header; refuse what is not an image or has too many pixels before any are decoded.
 
     Raises
     ------
@@ -108,8 +175,8 @@ def open_image(encoded: bytes, *, max_pixels: int) -> Image.Image:
     except Exception as error:  # a decoder may raise anything at a hostile header
         raise UnusableImage("decode_error", f"{type(error).__name__}: {error}") from None
     width, height = image.size
-    if width * height > max_pixels:
-        raise UnusableImage("too_large", f"{width} x {height} pixels, more than {max_pixels}")
+    if width * height > limits.max_pixels:
+        raise UnusableImage("too_large", f"{width} x {height} pixels, more than {limits.max_pixels}")
     return image
 
 
@@ -126,7 +193,7 @@ def load_pixels(image: Image.Image) -> Image.Image:
             warnings.simplefilter("ignore")
             image.load()
     except Exception as error:  # a decoder may raise anything at hostile data
-        reason = "truncated" if "truncated" in str(error).lower() else "decode_error"
+        reason: Reason = "truncated" if "truncated" in str(error).lower() else "decode_error"
         raise UnusableImage(reason, f"{type(error).__name__}: {error}") from None
     return image
 
@@ -135,7 +202,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Turn a decoded image of any mode upright (EXIF) and into RGB.
 
     Transparency is laid over white, 16-bit grey is scaled to 8 bits, CMYK is converted by Pillow (which undoes
-    Adobe's inversion while decoding). Embedded colour profiles are left unapplied.
+    Adobe's inversion while decoding). Embedded colour profiles are not applied.
+
+    Examples
+    --------
+    >>> to_rgb(Image.new("RGBA", (1, 1), (0, 0, 0, 0))).getpixel((0, 0))
+    (255, 255, 255)
     """
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode == "I":

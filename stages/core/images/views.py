@@ -7,48 +7,36 @@ Normalisation is left to the network, so that what travels to the device is byte
 import hashlib
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from stages.core.extraction.settings import FeatureSettings
-from stages.core.images.files import UnusableImage, load_pixels, open_image, read_image_bytes, to_rgb
+from stages.core.images.files import ImageFolder, load_pixels, to_rgb
+from stages.core.images.transform import Transform
 
 # ImageNet's mean colour, so that padding is zero after normalisation.
 PADDING_RGB = (124, 116, 104)
-RESAMPLING = {
-    "auto": Image.Resampling.BILINEAR,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-}
-# Raised when the code below changes any pixel: the feature cache then starts anew.
+RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+# Raised when the code below changes any pixel: features cached under another number are not used.
 TRANSFORM_VERSION = 2
+CENTRE_VIEW = 0
 
 
 def load_views(
-    root: Path,
-    image: str,
-    key: str,
-    *,
-    settings: FeatureSettings,
-    max_pixels: int,
-    views: Sequence[int] | None = None,
+    images: ImageFolder, image: str, key: str, transform: Transform, *, views: Sequence[int] | None = None
 ) -> np.ndarray:
     """Read one image file and cut its views.
 
     Parameters
     ----------
-    root, image
+    images, image
         The image root and the file's path relative to it.
     key
-        SHA-256 of the file's bytes, hexadecimal. A file whose bytes are no longer those is refused.
-    settings
+        SHA-256 of the file's bytes, hexadecimal. A file with other bytes is refused.
+    transform
         Sizes, number of views, seed and decoder.
-    max_pixels
-        Larger images are refused before they are decoded.
     views
-        Numbers of the views to cut; None cuts as many as the settings say, from 0 on.
+        Numbers of the views to cut; None cuts as many as the transform has, from 0 on.
 
     Returns
     -------
@@ -60,48 +48,53 @@ def load_views(
     UnusableImage
         With the reason, if the file cannot be used (any more).
     """
-    encoded = read_image_bytes(root, image)
-    if hashlib.sha256(encoded).hexdigest() != key:
-        raise UnusableImage("changed", "its bytes are not those that `pipeline clean` saw: run it again")
-    return views_of(encoded, key, settings=settings, max_pixels=max_pixels, views=views)
+    return cut_views(images.open(image, sha256=key), key, transform, views=views)
 
 
-def views_of(
-    encoded: bytes, key: str, *, settings: FeatureSettings, max_pixels: int, views: Sequence[int] | None = None
-) -> np.ndarray:
-    """Decode an image file's bytes and cut its views; see `load_views`."""
-    image = open_image(encoded, max_pixels=max_pixels)
-    if settings.decoder == "fast":
-        _decode_at_reduced_scale(image, settings.resize_px)
+def cut_views(image: Image.Image, key: str, transform: Transform, *, views: Sequence[int] | None = None) -> np.ndarray:
+    """Decode an opened image and cut its views; see `load_views`."""
+    if transform.decoder == "fast":
+        _decode_at_reduced_scale(image, transform.resize_px)
     image = to_rgb(load_pixels(image))
-    views = range(settings.views) if views is None else views
-    return np.stack([cut_view(image, key, view, settings) for view in views])
+    views = range(transform.views) if views is None else views
+    return np.stack([cut_view(image, key, view, transform) for view in views])
 
 
 def _decode_at_reduced_scale(image: Image.Image, resize_px: int) -> None:
     """Let libjpeg decode at 1/2, 1/4 or 1/8 where the shorter side still covers `resize_px`."""
     ratio = min(image.size) / resize_px
     if ratio >= 2:
-        image.draft(image.mode, tuple(math.ceil(side / ratio) for side in image.size))
+        width, height = image.size
+        image.draft(image.mode, (math.ceil(width / ratio), math.ceil(height / ratio)))
 
 
-def cut_view(image: Image.Image, key: str, view: int, settings: FeatureSettings) -> np.ndarray:
+def cut_view(image: Image.Image, key: str, view: int, transform: Transform) -> np.ndarray:
     """Resize so that the shorter side is `resize_px`, pad if needed, and crop: only the crop's pixels are computed.
 
     Returns
     -------
     ndarray
         Shape `(3, crop_px, crop_px)`, uint8.
+
+    Examples
+    --------
+    The centre view of a wide picture is its middle:
+
+    >>> picture = Image.new("RGB", (96, 32), "white")
+    >>> picture.paste("black", (32, 0, 64, 32))
+    >>> int(cut_view(picture, "", CENTRE_VIEW, Transform(resize_px=32, crop_px=32)).max())
+    0
     """
-    resized_width, resized_height = _resized(image.size, settings.resize_px)
-    left_share, top_share = (None, None) if view == 0 else _random_position(key, view, settings.random_state)
-    left, width, pad_left = _span(resized_width, settings.crop_px, left_share)
-    top, height, pad_top = _span(resized_height, settings.crop_px, top_share)
+    crop_px = transform.crop_px
+    resized_width, resized_height = _resized(image.size, transform.resize_px)
+    left_share, top_share = (None, None) if view == CENTRE_VIEW else _random_position(key, view, transform.random_state)
+    left, width, pad_left = _span(resized_width, crop_px, left_share)
+    top, height, pad_top = _span(resized_height, crop_px, top_share)
     across, down = image.width / resized_width, image.height / resized_height
     box = _clamped((left * across, top * down, (left + width) * across, (top + height) * down), image.size)
-    crop = image.resize((width, height), RESAMPLING[settings.interpolation], box=box)
-    if (width, height) != (settings.crop_px, settings.crop_px):
-        padded = Image.new("RGB", (settings.crop_px, settings.crop_px), PADDING_RGB)
+    crop = image.resize((width, height), RESAMPLING[transform.interpolation], box=box)
+    if (width, height) != (crop_px, crop_px):
+        padded = Image.new("RGB", (crop_px, crop_px), PADDING_RGB)
         padded.paste(crop, (pad_left, pad_top))
         crop = padded
     return np.asarray(crop).transpose(2, 0, 1)

@@ -1,9 +1,9 @@
-"""ResNet's convolutions with what follows them in one pass over memory, for CPUs.
+"""ResNet's convolutions fused with the operations after them, in one pass over memory, for CPUs.
 
 In: a ResNet whose batch norms are folded. Out: the same network, its blocks replaced in place. oneDNN computes a
-convolution, its bias, the addition of the shortcut and the ReLU at once, from weights that are packed beforehand. These
-are the operations that `torch.compile` emits with frozen weights; called directly, there is nothing to compile, and the
-same values come out for one image as for a million.
+convolution, its bias, the addition of the shortcut and the ReLU at once, from weights packed beforehand. These are the
+operations that `torch.compile` emits with frozen weights. Called directly they need no compilation, and the values are
+the same for one image as for a million.
 """
 
 import torch
@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 Size = tuple[int, int, int, int]
-# Their maps are the largest: fewer images at a time stay in a core's cache (8 of 16: 4 to 6 % more images a second).
+# Their maps are the largest: fewer images at a time fit into a core's cache (8 of 16: 4 to 6 % more images a second).
 EARLY = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2")
 EARLY_IMAGES = 8
 
@@ -46,8 +46,8 @@ def fuse_residual_blocks(network: nn.Module, input_size: Size) -> nn.Module:
     Returns
     -------
     Module
-        The same object. Its outputs are those of the unfused network but for rounding: sums are rounded once, after the
-        ReLU, instead of after every step.
+        The same object. Its outputs differ from the unfused network's by rounding only: sums are rounded once, after
+        the ReLU, instead of after every step.
     """
     early = [name for name, _ in network.named_children() if name in EARLY]
     sizes = _input_sizes(network, input_size, early)
@@ -77,6 +77,7 @@ class PackedConv(nn.Module):
     def __init__(self, conv: nn.Conv2d, input_size: Size, *, relu: bool) -> None:
         super().__init__()
         self.geometry = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
+        assert conv.bias is not None
         # Not a buffer: the packed layout has no storage that could be saved or moved.
         self.packed = torch.ops.mkldnn._reorder_convolution_weight(conv.weight.detach(), *self.geometry, input_size)
         self.register_buffer("bias", conv.bias.detach(), persistent=False)
@@ -84,17 +85,21 @@ class PackedConv(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """`after(conv(x) + bias)`."""
-        return torch.ops.mkldnn._convolution_pointwise(x, self.packed, self.bias, *self.geometry, self.after, [], "")
+        output: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, self.packed, self.bias, *self.geometry, self.after, [], ""
+        )
+        return output
 
     def add_into(self, shortcut: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """`relu(shortcut + conv(x) + bias)`, written over the shortcut."""
-        return torch.ops.mkldnn._convolution_pointwise_(
+        output: torch.Tensor = torch.ops.mkldnn._convolution_pointwise_(
             shortcut, x, self.packed, self.bias, *self.geometry, "add", 1.0, "relu", [], ""
         )
+        return output
 
 
 class FusedBlock(nn.Module):
-    """A residual block: all its convolutions but the last with ReLU, the last added into the shortcut."""
+    """A residual block: all its convolutions except the last with ReLU, the last added into the shortcut."""
 
     def __init__(self, block: BasicBlock | Bottleneck, sizes: dict[nn.Module, Size]) -> None:
         super().__init__()
@@ -105,19 +110,19 @@ class FusedBlock(nn.Module):
         self.downsample = None if shortcut is None else PackedConv(shortcut[0], sizes[shortcut[0]], relu=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Nobody needs a block's input after it: without a convolution in the shortcut it is written over."""
+        """Run the block; without a convolution in the shortcut it overwrites its input, which nobody needs any more."""
         body = self.body(x)
         return self.last.add_into(x if self.downsample is None else self.downsample(x), body)
 
 
 class MaxPoolAfterReLU(nn.Module):
-    """Max pooling, 3 x 3 with stride 2 and padding 1, of bfloat16 in channels-last layout that a ReLU gave.
+    """Max pooling, 3 x 3 with stride 2 and padding 1, of a ReLU's output in bfloat16 and channels-last layout.
 
-    Numbers that are not negative are ordered as their bits are, and torch compares int16 four times as fast.
+    Non-negative numbers have the order of their bits, and torch compares int16 four times as fast.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map `(n, c, h, w)` to `(n, c, h / 2, w / 2)`; rows first, which halves what is left for the columns."""
+        """Map `(n, c, h, w)` to `(n, c, h / 2, w / 2)`; rows first, which halves the work for the columns."""
         if x.shape[2] % 2 or x.shape[3] % 2 or not x.is_contiguous(memory_format=torch.channels_last):
             return F.max_pool2d(x, 3, 2, 1)
         bits = x.permute(0, 2, 3, 1).view(torch.int16)
@@ -126,7 +131,7 @@ class MaxPoolAfterReLU(nn.Module):
 
 
 def _largest_of_three(x: torch.Tensor) -> torch.Tensor:
-    """Along dimension 1 of even length: of every second place and its neighbours."""
+    """The maximum of every second element and its neighbours, along dimension 1 of even length."""
     pairs = torch.maximum(x[:, 0::2], x[:, 1::2])
     torch.maximum(pairs[:, 1:], x[:, 1:-1:2], out=pairs[:, 1:])
     return pairs
@@ -139,19 +144,19 @@ def _is_three_by_two(pool: nn.Module | None) -> bool:
 
 
 class InParts(nn.Module):
-    """Layers that see so many images at a time, however many come."""
+    """Layers that run on at most `images` images at a time."""
 
     def __init__(self, layers: nn.Module, images: int) -> None:
         super().__init__()
         self.layers, self.images = layers, images
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """What `layers` gives for all of x."""
-        return torch.cat([self.layers(part) for part in x.split(self.images)])
+        """The output of `layers` for all of x."""
+        return torch.cat([self.layers(part) for part in torch.split(x, self.images)])
 
 
 def _input_sizes(network: nn.Module, input_size: Size, early: list[str]) -> dict[nn.Module, Size]:
-    """What every convolution gets to see, from one image's way through the network."""
+    """The input size of every convolution, from one image's pass through the network."""
     sizes: dict[nn.Module, Size] = {}
     in_parts = {layer for name in early for layer in getattr(network, name).modules()}
 
@@ -161,7 +166,7 @@ def _input_sizes(network: nn.Module, input_size: Size, early: list[str]) -> dict
 
     convs = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
     hooks = [conv.register_forward_pre_hook(note) for conv in convs]
-    # On the device that computes shapes and nothing else.
+    # torch's meta device computes shapes and nothing else.
     shapes = {name: tensor.to("meta") for name, tensor in network.state_dict(keep_vars=True).items()}
     image = torch.zeros(1, *input_size[1:], dtype=convs[0].weight.dtype, device="meta")
     with torch.inference_mode():

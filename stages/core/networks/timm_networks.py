@@ -1,19 +1,22 @@
 """timm's networks as backbones (an optional extra), with the input that each was trained for.
 
-In: `timm:NAME`. Out: a `Backbone`. Nothing is fetched: the weights are random or a local file's.
+In: `timm:NAME`. Out: a `Backbone`. Nothing is downloaded: the weights are random or a local file's.
 """
 
 import math
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import nn
 
 from stages.core.errors import StageError
-from stages.core.networks.architectures import Backbone, Transform
+from stages.core.networks.backbone import WEIGHT_FILES, Backbone, NativeInput, forward_features
 
 
 def build(arch: str, weights: str) -> Backbone:
-    """Build a network by its name, as `architectures.build` asks; `weights` changes nothing here."""
+    """Build a network by its name; `weights` changes nothing here. See `registry.LibraryModule`."""
     timm = _import_timm()
     name = arch.removeprefix("timm:")
     try:
@@ -28,7 +31,7 @@ def build(arch: str, weights: str) -> Backbone:
     return Backbone(
         arch=arch,
         network=TimmTrunk(network),
-        transform=Transform(
+        native_input=NativeInput(
             mean=tuple(config["mean"]),
             std=tuple(config["std"]),
             resize_px=math.floor(crop_px / config["crop_pct"]),
@@ -38,16 +41,18 @@ def build(arch: str, weights: str) -> Backbone:
         ),
         prefix_tokens=getattr(network, "num_prefix_tokens", None),
         classifier_keys=tuple(f"{key}." for key in ((classifier,) if isinstance(classifier, str) else classifier)),
+        may_skip_layers=True,
     )
 
 
-def where_weights_are(arch: str) -> str:
-    """Say in words where the trained weights of a network can be fetched by hand."""
-    config = _import_timm().get_pretrained_cfg(arch.removeprefix("timm:"), allow_unregistered=True)
-    return (config and (config.hf_hub_id or config.url)) or "the place that timm's documentation names"
+def explain_weights(backbone: Backbone) -> str:
+    """Random ones or a file, and where the trained ones can be fetched by hand."""
+    config = _import_timm().get_pretrained_cfg(backbone.arch.removeprefix("timm:"), allow_unregistered=True)
+    place = (config and (config.hf_hub_id or config.url)) or "the place that timm's documentation names"
+    return f"random, or {WEIGHT_FILES} (fetch the trained one from {place})"
 
 
-def _import_timm():
+def _import_timm() -> ModuleType:
     try:
         import timm
     except ImportError:
@@ -59,7 +64,7 @@ def _import_timm():
 
 
 class TimmTrunk(nn.Module):
-    """A timm network behind the interface of a backbone; its keys stay timm's own."""
+    """A timm network with the interface of a backbone; its keys are timm's."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -68,14 +73,14 @@ class TimmTrunk(nn.Module):
         self.channels_last = getattr(network, "output_fmt", "NCHW") == "NHWC"
 
     def forward_features(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Map normalised `(n, 3, h, w)` to `(n, channels, h', w')` or `(n, tokens, channels)`."""
-        features = self.network.forward_features(inputs)
+        """Map normalised `(n, 3, h, w)` to `(n, channels, h', w')` or `(n, prefix_tokens + patches, channels)`."""
+        features = forward_features(self.network, inputs)
         return features.permute(0, 3, 1, 2) if self.channels_last and features.ndim == 4 else features
 
-    def state_dict(self, *arguments, **options):
-        """Those of the network inside, so that files of timm's weights fit."""
+    def state_dict(self, *arguments: Any, **options: Any) -> Any:
+        """The state of the network inside, so that files of timm's weights fit."""
         return self.network.state_dict(*arguments, **options)
 
-    def load_state_dict(self, state, *arguments, **options):
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load what `state_dict` gave."""
-        return self.network.load_state_dict(state, *arguments, **options)
+        return self.network.load_state_dict(state_dict, strict=strict, assign=assign)

@@ -1,7 +1,7 @@
 """torchvision's classification networks as backbones: everything before the global pooling, under the same keys.
 
-In: a name that `torchvision.models.list_models` knows. Out: a `Backbone`. All seventeen families are covered: each is a
-chain of children up to its pooling, but for the vision transformer.
+In: a name that `torchvision.models.list_models` lists. Out: a `Backbone`. All seventeen families are covered: each is a
+chain of children up to its pooling, except the vision transformer.
 """
 
 import difflib
@@ -13,41 +13,49 @@ from torch import nn
 from torchvision.models import WeightsEnum
 
 from stages.core.errors import StageError
-from stages.core.networks.architectures import Backbone, Transform
+from stages.core.images.transform import Interpolation
+from stages.core.networks.backbone import WEIGHT_FILES, Backbone, NativeInput
+from stages.core.networks.registry import arch_forms
 
-# What follows the last feature map, or hangs beside it in training, under the names that torchvision gives it.
+# What follows the last feature map, and the auxiliary classifiers used in training, by torchvision's names.
 AFTER_THE_MAP = frozenset(
     {"avgpool", "flatten", "dropout", "fc", "classifier", "head", "heads", "aux1", "aux2", "AuxLogits"}
 )
-# Sizes that stay as they are whatever the weights: all of this project's figures are made with them.
+# Sizes that do not depend on the weights: all of this project's figures are measured with them.
 OWN_SIZES = {"resnet101": (256, 224)}
 
 
 def build(arch: str, weights: str) -> Backbone:
-    """Build a network by its name, as `architectures.build` asks."""
+    """Build a network by its name; see `registry.LibraryModule`."""
     names = torchvision.models.list_models(module=torchvision.models)
     if arch not in names:
         near = difflib.get_close_matches(arch, names, n=3)
         raise StageError(
-            f"backbone.arch is {arch!r}, which is no classification network of torchvision"
+            f"backbone.arch is {arch!r}, which is not a classification network of torchvision"
             + (f" (is it {', '.join(near)}?)" if near else "")
-            + "; allowed too: timm:NAME, or package.module:function"
+            + f"; it must be {arch_forms()}"
         )
     pretrained = torchvision.models.get_model_weights(arch)
     member = pretrained.__members__.get(weights, pretrained.DEFAULT)
-    transform = _transform(arch, member)
-    network = _untrained(arch, transform)
+    native_input = _native_input(arch, member)
+    network = _untrained(arch, native_input.crop_px)
     return Backbone(
         arch=arch,
         network=trunk(network),
-        transform=transform,
+        native_input=native_input,
         prefix_tokens=1 if isinstance(network, torchvision.models.VisionTransformer) else 0,
         classifier_keys=tuple(f"{name}." for name in sorted(AFTER_THE_MAP)),
         pretrained=pretrained,
     )
 
 
-def _transform(arch: str, member: WeightsEnum) -> Transform:
+def explain_weights(backbone: Backbone) -> str:
+    """Trained weights by their names in torchvision, random ones, or a file."""
+    assert backbone.pretrained is not None
+    return ", ".join(["auto", "random", *backbone.pretrained.__members__, f"or {WEIGHT_FILES}"])
+
+
+def _native_input(arch: str, member: WeightsEnum) -> NativeInput:
     preset = member.transforms()
     resize_px, crop_px = OWN_SIZES.get(arch, (preset.resize_size[0], preset.crop_size[0]))
     mean, std = tuple(preset.mean), tuple(preset.std)
@@ -55,22 +63,23 @@ def _transform(arch: str, member: WeightsEnum) -> Transform:
         # Trained on inputs from -1 to 1; torchvision's network converts ImageNet's scale to that by itself.
         mean = std = (0.5, 0.5, 0.5)
     fixed = arch.startswith(("vit_", "maxvit"))
-    interpolation = "bicubic" if preset.interpolation.value == "bicubic" else "bilinear"
-    return Transform(mean, std, resize_px, crop_px, interpolation, fixed)
+    interpolation: Interpolation = "bicubic" if preset.interpolation.value == "bicubic" else "bilinear"
+    return NativeInput(mean, std, resize_px, crop_px, interpolation, fixed)
 
 
-def _untrained(arch: str, transform: Transform) -> nn.Module:
+def _untrained(arch: str, crop_px: int) -> nn.Module:
     """The whole network with torchvision's initialisation."""
     options: dict[str, object] = {"weights": None}
     if arch.startswith("vit_"):
-        options["image_size"] = transform.crop_px  # decides how many position embeddings there are
+        options["image_size"] = crop_px  # decides how many position embeddings there are
     if arch in ("googlenet", "inception_v3"):
         options |= {"aux_logits": False, "init_weights": True, "transform_input": False}
-    return torchvision.models.get_model(arch, **options)
+    network: nn.Module = torchvision.models.get_model(arch, **options)
+    return network
 
 
 def trunk(network: nn.Module) -> nn.Module:
-    """Cut a torchvision network off before its pooling; what is left keeps its keys."""
+    """Cut a torchvision network off before its pooling; the rest keeps its keys."""
     if isinstance(network, torchvision.models.VisionTransformer):
         return VisionTransformerTrunk(network)
     children = OrderedDict((name, child) for name, child in network.named_children() if name not in AFTER_THE_MAP)
@@ -87,11 +96,12 @@ class Trunk(nn.Sequential):
 
     def forward_features(self, inputs: torch.Tensor) -> torch.Tensor:
         """Map normalised `(n, 3, h, w)` to `(n, channels, h', w')`."""
-        return self(inputs)
+        features: torch.Tensor = self(inputs)
+        return features
 
 
 class VisionTransformerTrunk(nn.Module):
-    """A vision transformer up to its last normalisation; the first token is the class token."""
+    """A vision transformer up to its last normalisation; its one prefix token is the class token."""
 
     def __init__(self, network: torchvision.models.VisionTransformer) -> None:
         super().__init__()
@@ -100,5 +110,6 @@ class VisionTransformerTrunk(nn.Module):
     def forward_features(self, inputs: torch.Tensor) -> torch.Tensor:
         """Map normalised `(n, 3, crop_px, crop_px)` to `(n, 1 + patches, channels)`."""
         patches = self.conv_proj(inputs).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.class_token.expand(len(patches), -1, -1), patches], dim=1)
-        return self.encoder(tokens)
+        sequence = torch.cat([self.class_token.expand(len(patches), -1, -1), patches], dim=1)
+        features: torch.Tensor = self.encoder(sequence)
+        return features

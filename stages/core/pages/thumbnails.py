@@ -8,17 +8,14 @@ import base64
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import joblib
 from markupsafe import Markup
 from PIL import Image
 
-from stages.core.images.files import UnusableImage, load_pixels, open_image, read_image_bytes, to_rgb
+from stages.core.images.files import ImageFolder, UnusableImage, load_pixels, to_rgb
 
 WEBP_QUALITY = 74
-# Pillow's hard limit; clean has already rejected the images that the settings call too large.
-MAX_PIXELS = 2 * 89_478_485
 
 
 @dataclass(frozen=True)
@@ -51,12 +48,12 @@ class Thumbnail:
         return f".{self.css_class} {{ --w: {self.width}; --h: {self.height}; {picture}; }}"
 
 
-def make_thumbnails(root: Path, sizes: Mapping[str, int], *, n_jobs: int = -1) -> dict[str, Thumbnail]:
+def make_thumbnails(images: ImageFolder, sizes: Mapping[str, int], *, n_jobs: int = -1) -> dict[str, Thumbnail]:
     """Make the thumbnails of a page.
 
     Parameters
     ----------
-    root
+    images
         The image root.
     sizes
         Longest side in pixels by image path.
@@ -69,17 +66,17 @@ def make_thumbnails(root: Path, sizes: Mapping[str, int], *, n_jobs: int = -1) -
         A thumbnail by image path, for every path given.
     """
     jobs = (
-        joblib.delayed(make_thumbnail)(root, image, px, f"t{number}")
+        joblib.delayed(make_thumbnail)(images, image, px, f"t{number}")
         for number, (image, px) in enumerate(sizes.items())
     )
     made = joblib.Parallel(n_jobs=n_jobs, backend="threading", batch_size=8)(jobs)
     return dict(zip(sizes, made, strict=True))
 
 
-def make_thumbnail(root: Path, image: str, px: int, css_class: str) -> Thumbnail:
+def make_thumbnail(images: ImageFolder, image: str, px: int, css_class: str) -> Thumbnail:
     """Decode one image at a reduced scale, upright, in RGB, and encode it small."""
     try:
-        opened = open_image(read_image_bytes(root, image), max_pixels=MAX_PIXELS)
+        opened = images.open(image)
         opened.draft("RGB", (px, px))  # JPEG only: decodes at 1/2, 1/4 or 1/8 of the size
         picture = to_rgb(load_pixels(opened))
         picture.thumbnail((px, px), Image.Resampling.LANCZOS, reducing_gap=2.0)

@@ -11,6 +11,7 @@ from PIL import Image
 from stages.backbone.prepare_backbone import prepare_backbone
 from stages.backbone.settings import BackboneSettings
 from stages.core.extraction.settings import FeatureSettings
+from stages.core.images.files import ImageFolder
 
 FEATURES = FeatureSettings(resize_px=40, crop_px=32, views=1, tokens=1)
 
@@ -26,8 +27,7 @@ class Collection:
         """Prepare a backbone and return the bytes of its weights."""
         prepare_backbone(
             settings=BackboneSettings(calibration_images=8, **settings),
-            features=FEATURES, splits=self.splits, images=self.images, max_pixels=10**8, weights=self.weights,
-            n_jobs=n_jobs,
+            features=FEATURES, splits=self.splits, images=ImageFolder(self.images), weights=self.weights, n_jobs=n_jobs,
         )  # fmt: skip
         return self.weights.read_bytes()
 

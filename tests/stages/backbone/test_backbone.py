@@ -20,8 +20,11 @@ from stages.backbone.settings import BackboneSettings
 from stages.backbone.weights import get_backbone, read_weights
 from stages.core.errors import StageError
 from stages.core.extraction.settings import FeatureSettings
-from stages.core.networks.architectures import Backbone, build
-from stages.core.networks.extractor import FeatureExtractor, load_backbone, normalise
+from stages.core.images.files import ImageFolder
+from stages.core.networks.backbone import Backbone, NativeInput
+from stages.core.networks.backbone_files import load_backbone, read_card, write_card
+from stages.core.networks.feature_extractor import FeatureExtractor, normalise
+from stages.core.networks.registry import build_backbone
 
 FEATURES = FeatureSettings(resize_px=72, crop_px=64)
 
@@ -60,8 +63,7 @@ def prepare(splits: Path, image_root: Path, **settings: object) -> Path:
         settings=BackboneSettings(calibration_images=8, **settings),
         features=FEATURES,
         splits=splits,
-        images=image_root,
-        max_pixels=10**8,
+        images=ImageFolder(image_root),
         weights=weights,
     )
     return weights
@@ -72,10 +74,10 @@ def test_one_token_equals_torchvisions_network_without_fc(pixels: torch.Tensor) 
     reference = torchvision.models.resnet101()
     reference.fc = torch.nn.Identity()
     reference.eval()
-    ours = build("resnet101")
+    ours = build_backbone("resnet101")
     ours.network.load_state_dict(reference.state_dict())
     with torch.no_grad():
-        expected = reference(normalise(pixels, ours.transform))
+        expected = reference(normalise(pixels, ours.native_input))
     tokens = FeatureExtractor(ours, tokens=1)(pixels)
     assert tokens.shape == (4, 1, 2048)
     torch.testing.assert_close(tokens[:, 0], expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
@@ -83,7 +85,7 @@ def test_one_token_equals_torchvisions_network_without_fc(pixels: torch.Tensor) 
 
 @pytest.mark.parametrize("tokens", [4, 9, 16, 49])
 def test_a_grid_is_the_last_map_read_row_by_row(random_state_dict: dict, tokens: int) -> None:
-    resnet = build("resnet101")
+    resnet = build_backbone("resnet101")
     resnet.network.load_state_dict(random_state_dict)
     pixels = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (1, 3, 224, 224), dtype=np.uint8))
     pixels[:, :, :112] = 0  # the upper half is black, so the first tokens differ most from the last
@@ -97,7 +99,7 @@ def test_the_pooled_vector_can_come_before_the_grid(random_state_dict: dict) -> 
     pixels = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (1, 3, 224, 224), dtype=np.uint8))
 
     def features(tokens: int, pooled_token: bool = False) -> torch.Tensor:
-        resnet = build("resnet101")
+        resnet = build_backbone("resnet101")
         resnet.network.load_state_dict(random_state_dict)
         return FeatureExtractor(resnet, tokens=tokens, pooled_token=pooled_token)(pixels)
 
@@ -115,6 +117,28 @@ def test_random_weights_are_calibrated_and_stay_far_from_float16s_limit(splits: 
     assert features.max() < 1000
     card = json.loads(weights.with_suffix(".json").read_text())
     assert (card["weights"], card["calibrated_on_images"], card["warning"]) == ("random", 8, None)
+
+
+def test_a_card_that_is_read_and_written_is_the_same_file_with_keys_of_later_versions(
+    splits: Path, image_root: Path
+) -> None:
+    weights = prepare(splits, image_root, arch="resnet18", weights="random")
+    path = weights.with_suffix(".json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"later": [1, None]}, indent=2) + "\n")
+    before = path.read_bytes()
+    write_card(read_card(weights), weights)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("key", ["arch", "digest", "channels", "prefix_tokens", "transform", "finetuned_on"])
+def test_a_card_without_what_extraction_needs_is_refused(tmp_path: Path, key: str) -> None:
+    whole = {"arch": "resnet18", "weights": "random", "digest": "0", "code_digest": None, "channels": 512,
+             "prefix_tokens": 0, "finetuned_on": None, "transform": NativeInput().as_json()}  # fmt: skip
+    (tmp_path / "backbone.json").write_text(json.dumps(whole))
+    assert read_card(tmp_path / "backbone.safetensors").native_input == NativeInput()
+    (tmp_path / "backbone.json").write_text(json.dumps({name: whole[name] for name in whole if name != key}))
+    with pytest.raises(StageError, match="pipeline prepare-backbone"):
+        read_card(tmp_path / "backbone.safetensors")
 
 
 def test_the_same_seed_gives_the_same_file_and_another_seed_another(splits: Path, image_root: Path) -> None:

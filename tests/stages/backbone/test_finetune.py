@@ -20,9 +20,11 @@ from stages.backbone.finetune_data import Crops, Steps, read_labelled_images
 from stages.backbone.finetune_network import Classifier, blocks, freeze, make_optimizer, schedule
 from stages.backbone.settings import FinetuneSettings
 from stages.core.errors import StageError
+from stages.core.images.files import ImageFolder
+from stages.core.images.transform import Transform
 from stages.core.networks.torchvision_networks import build
 from tests.conftest import REPOSITORY
-from tests.stages.backbone.conftest import FEATURES, Collection
+from tests.stages.backbone.conftest import Collection
 
 TUNING = {"target": "style", "unfreeze": "all", "epochs": 3, "batch_size": 12, "precision": "fp32"}
 PARAMS = """
@@ -66,7 +68,7 @@ def test_a_killed_run_ends_in_the_same_bits(
     assert not killed.weights.exists()
     with caplog.at_level(logging.INFO):
         resumed = tune(killed, epochs=4)
-    assert "fine-tuning goes on after epoch" in caplog.text
+    assert "fine-tuning resumes after epoch" in caplog.text
     assert not checkpoint.exists()
     assert resumed == tune(whole, epochs=4)
     assert card(killed)["finetuned_on"] == card(whole)["finetuned_on"]
@@ -215,7 +217,8 @@ def test_an_epochs_crops_depend_on_seed_epoch_and_image_alone(make_collection: C
     train, _, _ = read_labelled_images("style", collection.splits)
 
     def pixels(epoch: int, **settings: object) -> np.ndarray:
-        crops = Crops(train, collection.images, FEATURES, FinetuneSettings(**settings), 10**8)
+        transform = Transform(resize_px=40, crop_px=32)
+        crops = Crops(train, ImageFolder(collection.images), transform, FinetuneSettings(**settings))
         return np.stack([crops[row, epoch][0].numpy() for row in range(8)])
 
     assert (pixels(1) == pixels(1)).all()
@@ -240,7 +243,7 @@ def test_the_steps_are_the_same_for_any_number_of_processes(processes: int) -> N
 def test_learning_rates_fall_from_block_to_block_towards_the_input() -> None:
     classifier = Classifier(build("resnet18", "random"), 512, 3)
     freeze(classifier, "resnet18", "layer3")
-    settings = FinetuneSettings(lr=1.0, backbone_lr=0.1, lr_decay=0.5)
+    settings = FinetuneSettings(lr=1.0, backbone_lr=0.1, layer_decay=0.5)
     rates = {id(p): g["peak_lr"] for g in make_optimizer(classifier, settings).param_groups for p in g["params"]}
     assert rates[id(classifier.fc.weight)] == 1.0
     assert rates[id(classifier.network.layer4[0].conv1.weight)] == 0.1

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -20,7 +21,8 @@ from stages.backbone.settings import BackboneSettings
 from stages.core.errors import StageError
 from stages.core.extraction.description import current_fingerprint, describe
 from stages.core.extraction.settings import FeatureSettings
-from stages.core.networks.extractor import read_card
+from stages.core.images.files import ImageFolder
+from stages.core.networks.backbone_files import read_card, write_card
 from stages.extract.extract_features import extract_features
 from tests.conftest import picture
 
@@ -57,8 +59,8 @@ class Collection:
 
     def extract(self, settings: FeatureSettings = FEATURES, n_jobs: int = 1) -> str:
         return extract_features(
-            settings=settings, splits=self.splits, images=self.images, max_pixels=10**8,
-            backbone=self.backbone, store=self.store, destination=self.features, n_jobs=n_jobs,
+            settings=settings, splits=self.splits, images=ImageFolder(self.images), backbone=self.backbone,
+            store=self.store, destination=self.features, n_jobs=n_jobs,
         )  # fmt: skip
 
     def digest(self) -> str:
@@ -78,7 +80,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights = collection.root / "backbone.safetensors"
     prepare_backbone(
         settings=BackboneSettings(weights="random", calibration_images=8), features=FEATURES,
-        splits=collection.splits, images=collection.images, max_pixels=10**8, weights=weights,
+        splits=collection.splits, images=ImageFolder(collection.images), weights=weights,
     )  # fmt: skip
     return weights
 
@@ -153,7 +155,7 @@ def test_renamed_moved_and_duplicated_images_cost_no_forward_pass(collection, mo
     (collection.images / "copy.png").write_bytes((collection.images / "20.png").read_bytes())
     collection.list_images()
     monkeypatch.setattr(
-        "stages.extract.extract_features.load_extractor", lambda *a, **k: pytest.fail("the backbone was loaded")
+        "stages.core.extraction.stream.load_extractor", lambda *a, **k: pytest.fail("the backbone was loaded")
     )
     assert collection.extract().startswith(f"0 computed, {IMAGES} known already")
     with FeatureCache(collection.features) as cache:
@@ -249,8 +251,7 @@ def test_every_value_of_the_description_decides_the_fingerprint(backbone):
 
 def test_a_backbone_of_other_weights_is_another_fingerprint(backbone, tmp_path):
     other = tmp_path / "backbone.safetensors"
-    card = read_card(backbone) | {"digest": "0" * 64}
-    other.with_suffix(".json").write_text(json.dumps(card))
+    write_card(replace(read_card(backbone), digest="0" * 64), other)
     assert current_fingerprint(FEATURES, other) != current_fingerprint(FEATURES, backbone)
 
 
@@ -261,7 +262,7 @@ def test_too_little_room_is_said_before_any_work(collection, monkeypatch):
 
     monkeypatch.setattr("shutil.disk_usage", lambda path: Full)
     monkeypatch.setattr(
-        "stages.extract.extract_features.load_extractor", lambda *a, **k: pytest.fail("the backbone was loaded")
+        "stages.core.extraction.stream.load_extractor", lambda *a, **k: pytest.fail("the backbone was loaded")
     )
     with pytest.raises(CacheError, match="MiB"):
         collection.extract()

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageFilter
 
+from stages.core.images.files import ImageFolder, ImageLimits
 from stages.outliers.image_measures import MEASURES, measure, measure_images
 from stages.outliers.levels import GREY_CHROMA
 from tests.conftest import picture
@@ -60,11 +61,11 @@ def test_each_file_is_looked_at_once_for_all_targets(
     for seed, name in enumerate(("a.jpg", "b.png")):
         save_picture(name, seed)
     table, kept = table_of(image_root, "a.jpg", "b.png"), tmp_path / "looks.sqlite"
-    first = measure_images(table, image_root, max_pixels=10**6, kept=kept)
+    first = measure_images(table, ImageFolder(image_root), kept=kept)
     assert first.notna().all(axis=None)
     for path in image_root.iterdir():
         path.unlink()
-    pd.testing.assert_frame_equal(measure_images(table, image_root, max_pixels=10**6, kept=kept), first)
+    pd.testing.assert_frame_equal(measure_images(table, ImageFolder(image_root), kept=kept), first)
 
 
 def test_a_file_that_is_gone_changed_or_too_large_has_no_looks_and_the_first_is_named(
@@ -76,7 +77,7 @@ def test_a_file_that_is_gone_changed_or_too_large_has_no_looks_and_the_first_is_
     table = table_of(image_root, "good.png", "gone.png", "changed.png", "large.png")
     (image_root / "gone.png").unlink()
     save_picture("changed.png", 9)
-    found = measure_images(table, image_root, max_pixels=10_000)
+    found = measure_images(table, ImageFolder(image_root, ImageLimits(max_pixels=10_000)))
     assert found.notna().all(axis=1).tolist() == [True, False, False, False]
     assert "3 of 4 images cannot be measured (brightness, colour, sharpness), the first is 'gone.png'" in caplog.text
 
@@ -88,7 +89,7 @@ def test_a_damaged_database_is_started_anew(
     save_picture("a.jpg", 0)
     kept = tmp_path / "looks.sqlite"
     kept.write_bytes(content * 100)
-    found = measure_images(table_of(image_root, "a.jpg"), image_root, max_pixels=10**6, kept=kept)
+    found = measure_images(table_of(image_root, "a.jpg"), ImageFolder(image_root), kept=kept)
     assert found.notna().all(axis=None)
     with sqlite3.connect(kept) as database:
         assert database.execute("SELECT count(*) FROM memory").fetchone() == (1,)
@@ -100,6 +101,6 @@ def test_a_database_that_cannot_be_written_is_done_without(
     save_picture("a.jpg", 0)
     (tmp_path / "in the way").write_text("a file, no folder")
     kept = tmp_path / "in the way" / "looks.sqlite"
-    found = measure_images(table_of(image_root, "a.jpg"), image_root, max_pixels=10**6, kept=kept)
+    found = measure_images(table_of(image_root, "a.jpg"), ImageFolder(image_root), kept=kept)
     assert found.notna().all(axis=None)
     assert "cannot be used" in caplog.text

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stages.core.images.files import ImageFolder
 from stages.core.tables.columns import RELIABILITY
 from stages.core.tables.csv_files import write_table
 from stages.outliers.find_outliers import kind_table
@@ -44,7 +45,7 @@ class Project:
         """The files that the report reads."""
         root = self.root
         return ReportInputs(
-            images=root / "images",
+            images=ImageFolder(root / "images"),
             manifest=root / "data/manifest.csv",
             ingest_problems=root / "data/ingest_problems.csv",
             rejected=root / "data/rejected.csv",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from stages.core.images.files import ImageFolder
 from stages.core.pages.thumbnails import make_thumbnails, style_rules
 
 
@@ -15,7 +16,7 @@ def test_the_longest_side_is_as_asked_and_nothing_is_enlarged(
 ) -> None:
     save_picture("wide.jpg", 0, size=(900, 300))
     save_picture("small.png", 1, size=(20, 30))
-    made = make_thumbnails(image_root, {"wide.jpg": 90, "small.png": 90}, n_jobs=2)
+    made = make_thumbnails(ImageFolder(image_root), {"wide.jpg": 90, "small.png": 90}, n_jobs=2)
     assert [(t.width, t.height) for t in made.values()] == [(90, 30), (20, 30)]
     assert Image.open(io.BytesIO(made["wide.jpg"].webp)).size == (90, 30)
 
@@ -24,14 +25,14 @@ def test_a_photograph_taken_upright_stands_upright(image_root: Path, save_pictur
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees
     save_picture("turned.jpg", 0, size=(400, 200), exif=exif)
-    [made] = make_thumbnails(image_root, {"turned.jpg": 64}).values()
+    [made] = make_thumbnails(ImageFolder(image_root), {"turned.jpg": 64}).values()
     assert (made.width, made.height) == (32, 64)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "I;16"])
 def test_every_mode_of_colour_becomes_a_picture(image_root: Path, mode: str) -> None:
     Image.new(mode, (50, 40)).save(image_root / "image.tif")
-    [made] = make_thumbnails(image_root, {"image.tif": 32}).values()
+    [made] = make_thumbnails(ImageFolder(image_root), {"image.tif": 32}).values()
     assert made.webp
     assert not made.problem
 
@@ -48,6 +49,6 @@ def test_every_mode_of_colour_becomes_a_picture(image_root: Path, mode: str) -> 
 def test_what_is_no_image_says_why(image_root: Path, name: str, content: bytes | None, problem: str) -> None:
     if content is not None:
         (image_root / name).write_bytes(content)
-    [made] = make_thumbnails(image_root, {name: 32}).values()
+    [made] = make_thumbnails(ImageFolder(image_root), {name: 32}).values()
     assert made.problem == problem
     assert style_rules([made]) == ""

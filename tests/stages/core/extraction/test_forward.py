@@ -14,14 +14,15 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from stages.core.extraction.forward import ForwardPass
-from stages.core.extraction.settings import FeatureSettings
-from stages.core.extraction.stream import FeatureStream, ImageBatches, ImageFile, ahead_of_gpu, core_by_core
-from stages.core.networks.architectures import Backbone, Transform
-from stages.core.networks.extractor import FeatureExtractor, fold_batch_norm
+from stages.core.extraction.stream import FeatureStream, ImageBatches, ImageFile, compute_on_cores, compute_on_gpu
+from stages.core.images.files import ImageFolder
+from stages.core.images.transform import Transform
+from stages.core.networks.backbone import Backbone, NativeInput
+from stages.core.networks.feature_extractor import FeatureExtractor, fold_batch_norm
 from stages.core.networks.fused import MaxPoolAfterReLU, can_fuse, fuse_residual_blocks
 from stages.core.networks.torchvision_networks import trunk
 
-SETTINGS = FeatureSettings(resize_px=40, crop_px=32, views=2, tokens=1)
+TRANSFORM = Transform(resize_px=40, crop_px=32, views=2)
 # 20,000 take half a minute; benchmarks/memory.py watches the whole stage over 100,000.
 MANY = int(os.environ.get("EXTRACT_IMAGES", "20000"))
 
@@ -37,7 +38,7 @@ def calibrated(make=torchvision.models.resnet18) -> nn.Module:
 
 
 def extractor_of(dtype: torch.dtype = torch.float32) -> FeatureExtractor:
-    return FeatureExtractor(Backbone("resnet18", calibrated(), Transform()), tokens=1, dtype=dtype)
+    return FeatureExtractor(Backbone("resnet18", calibrated(), NativeInput()), tokens=1, dtype=dtype)
 
 
 class ColourMeans(nn.Module):
@@ -109,7 +110,7 @@ def test_a_pass_makes_no_tensor_on_the_host():
             made.append(operation.name())
             return operation(*arguments, **(options or {}))
 
-    extractor = FeatureExtractor(Backbone("resnet18", calibrated(), Transform()), tokens=4, pooled_token=True)
+    extractor = FeatureExtractor(Backbone("resnet18", calibrated(), NativeInput()), tokens=4, pooled_token=True)
     with Watch():
         extractor(torch.zeros((2, 3, 64, 64), dtype=torch.uint8))
     assert "aten::conv2d" in made
@@ -145,7 +146,7 @@ def test_out_of_memory_halves_the_pass_and_goes_on(caplog):
     forward = ForwardPass(Cramped(), 8)
     assert torch.equal(forward(crops), ColourMeans()(crops).half())
     assert forward.crops_per_pass == 2
-    assert "going on with 4" in caplog.text
+    assert "continuing with 4" in caplog.text
 
 
 def test_out_of_memory_with_a_single_crop_is_an_error_as_are_all_others():
@@ -173,7 +174,7 @@ def files(image_root: Path, save_picture) -> list[ImageFile]:
 
 
 def stream_of(image_root: Path, extractor: nn.Module, batch_size: int = 6, n_jobs: int = 1) -> FeatureStream:
-    return FeatureStream(extractor, SETTINGS, batch_size, image_root, 10**8, n_jobs)
+    return FeatureStream(extractor, TRANSFORM, batch_size, ImageFolder(image_root), n_jobs)
 
 
 def collected(stream: FeatureStream, files: list[ImageFile]) -> dict[str, np.ndarray]:
@@ -214,9 +215,9 @@ def test_threads_change_no_bit(files, image_root, dtype):
 
 def test_decoding_in_processes_as_for_a_gpu_gives_the_same(files, image_root):
     """The GPU's path, on CPU tensors as far as it goes."""
-    batches = ImageBatches(files, 3, SETTINGS, image_root, 10**8)
+    batches = ImageBatches(files, 3, TRANSFORM, ImageFolder(image_root))
     forward = ForwardPass(ColourMeans(), 6)
-    for here, there in zip(core_by_core(batches, forward, 1), ahead_of_gpu(batches, forward, 2), strict=True):
+    for here, there in zip(compute_on_cores(batches, forward, 1), compute_on_gpu(batches, forward, 2), strict=True):
         assert (here[0], here[2]) == (there[0], there[2])
         assert torch.equal(here[1], there[1])
 

@@ -17,7 +17,7 @@ from stages.evaluate.evaluate_head import evaluate_head
 from stages.evaluate.settings import EvaluateSettings
 from stages.outliers.find_outliers import find_outliers
 from stages.outliers.settings import OutlierSettings
-from stages.predict.predict_images import _load_heads
+from stages.predict.predict_images import load_heads
 from stages.train.train_head import train_head
 from tests.conftest import REPOSITORY
 from tests.stages.conftest import Project
@@ -115,7 +115,7 @@ def test_a_head_of_an_older_version_is_refused_by_all_who_use_one(project: Proje
     with pytest.raises(StageError, match=said):
         find_outliers(target="style", settings=OutlierSettings(), destination=project.reports, **paths)
     with pytest.raises(StageError, match=said):
-        _load_heads(project.head.parent, ["genre"], fingerprint)
+        load_heads(project.head.parent, ["genre"], fingerprint)
 
 
 def test_a_head_of_other_features_is_refused_by_all_who_use_one(project: Project) -> None:
@@ -129,4 +129,4 @@ def test_a_head_of_other_features_is_refused_by_all_who_use_one(project: Project
     with pytest.raises(StageError, match=said):
         find_outliers(target="style", settings=OutlierSettings(), destination=project.reports, **paths)
     with pytest.raises(StageError, match=said):
-        _load_heads(project.head.parent, ["genre"], card["fingerprint"])
+        load_heads(project.head.parent, ["genre"], card["fingerprint"])

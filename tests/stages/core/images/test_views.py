@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,14 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from torchvision.transforms import v2
 
-from stages.core.extraction.settings import FeatureSettings
-from stages.core.images.files import UnusableImage, load_pixels, open_image, to_rgb
-from stages.core.images.views import PADDING_RGB, cut_view, load_views, views_of
+from stages.core.images.files import ImageFolder, ImageLimits, UnusableImage, load_pixels, open_image, to_rgb
+from stages.core.images.transform import Transform
+from stages.core.images.views import PADDING_RGB, cut_view, cut_views, load_views
 from tests.conftest import picture
 
 Save = Callable[..., Path]
-SMALL = FeatureSettings(resize_px=40, crop_px=32, views=3)
-LIMIT = 10**8
+SMALL = Transform(resize_px=40, crop_px=32, views=3)
+LIMITS = ImageLimits()
 
 
 def encoded(image: Image.Image, format_name: str, **options: object) -> bytes:
@@ -29,12 +30,16 @@ def encoded(image: Image.Image, format_name: str, **options: object) -> bytes:
 
 
 def decoded(data: bytes) -> np.ndarray:
-    return np.asarray(to_rgb(load_pixels(open_image(data, max_pixels=LIMIT))))
+    return np.asarray(to_rgb(load_pixels(open_image(data, LIMITS))))
 
 
-def reference_view(image: Image.Image, settings: FeatureSettings) -> np.ndarray:
+def views_of(data: bytes, key: str, transform: Transform) -> np.ndarray:
+    return cut_views(open_image(data, LIMITS), key, transform)
+
+
+def reference_view(image: Image.Image, transform: Transform) -> np.ndarray:
     """torchvision's way: resize all of the image, then cut the middle out."""
-    crop = v2.CenterCrop(settings.crop_px)(v2.Resize(settings.resize_px)(image))
+    crop = v2.CenterCrop(transform.crop_px)(v2.Resize(transform.resize_px)(image))
     return np.asarray(crop).transpose(2, 0, 1)
 
 
@@ -55,7 +60,7 @@ MODES = {
 def test_every_mode_becomes_the_rgb_that_it_stands_for(mode: str) -> None:
     image, format_name, tolerance = MODES[mode]
     data = encoded(image, format_name)
-    assert open_image(data, max_pixels=LIMIT).mode == mode
+    assert open_image(data, LIMITS).mode == mode
     wanted = GREY if mode.startswith(("I", "F")) else COLOUR if mode in ("YCbCr", "LAB") else image
     assert np.abs(decoded(data).astype(int) - np.asarray(wanted.convert("RGB")).astype(int)).mean() <= tolerance
 
@@ -64,10 +69,7 @@ def test_every_mode_becomes_the_rgb_that_it_stands_for(mode: str) -> None:
 def test_every_mode_of_jpeg_is_decoded_at_reduced_scale_too(mode: str) -> None:
     """Adobe's CMYK is stored inverted, which Pillow writes as well."""
     data = encoded(picture(4, (400, 300)).convert(mode), "JPEG", quality=95)
-    fast, exact = (
-        views_of(data, "k", settings=SMALL.model_copy(update={"decoder": decoder}), max_pixels=LIMIT).astype(int)
-        for decoder in ("fast", "exact")
-    )
+    fast, exact = (views_of(data, "k", replace(SMALL, decoder=decoder)).astype(int) for decoder in ("fast", "exact"))
     assert 0 < np.abs(fast - exact).mean() < 1.5
 
 
@@ -107,8 +109,8 @@ def test_exif_orientation_is_applied() -> None:
 def test_at_reduced_scale_orientation_is_applied_too() -> None:
     image, exif = picture(2, (800, 400)), Image.Exif()
     exif[0x0112] = 6
-    turned = views_of(encoded(image, "JPEG", exif=exif, quality=95), "k", settings=SMALL, max_pixels=LIMIT)
-    upright = views_of(encoded(image.rotate(-90, expand=True), "PNG"), "k", settings=SMALL, max_pixels=LIMIT)
+    turned = views_of(encoded(image, "JPEG", exif=exif, quality=95), "k", SMALL)
+    upright = views_of(encoded(image.rotate(-90, expand=True), "PNG"), "k", SMALL)
     assert np.abs(turned.astype(int) - upright.astype(int)).mean() < 3
 
 
@@ -129,9 +131,7 @@ def test_the_centre_view_is_resize_then_crop(size: tuple[int, int]) -> None:
 def test_decoding_at_reduced_scale_changes_little() -> None:
     data = encoded(picture(4, (1400, 1000)), "JPEG", quality=92)
     fast, exact = (
-        views_of(
-            data, "k", settings=FeatureSettings(resize_px=256, crop_px=224, views=1, decoder=decoder), max_pixels=LIMIT
-        ).astype(int)
+        views_of(data, "k", Transform(resize_px=256, crop_px=224, decoder=decoder)).astype(int)
         for decoder in ("fast", "exact")
     )
     assert 0 < np.abs(fast - exact).mean() < 1.5
@@ -140,13 +140,13 @@ def test_decoding_at_reduced_scale_changes_little() -> None:
 @pytest.mark.parametrize("format_name", ["PNG", "JPEG"])
 @pytest.mark.parametrize("size", [(3200, 160), (80, 1600), (8, 8), (8, 700), (31, 33)])
 def test_extreme_shapes_give_full_views(size: tuple[int, int], format_name: str) -> None:
-    views = views_of(encoded(picture(5, size), format_name), "k", settings=SMALL, max_pixels=LIMIT)
+    views = views_of(encoded(picture(5, size), format_name), "k", SMALL)
     assert views.shape == (3, 3, 32, 32)
     assert not (views == np.array(PADDING_RGB).reshape(3, 1, 1)).all(axis=1).any()  # enlarged instead of padded
 
 
 def test_an_image_smaller_than_the_crop_is_padded_around() -> None:
-    padded = FeatureSettings(resize_px=32, crop_px=64, views=1)
+    padded = Transform(resize_px=32, crop_px=64)
     view = cut_view(Image.new("RGB", (50, 50), "red"), "k", 0, padded)
     assert (view[:, 16:48, 16:48].reshape(3, -1).T == (255, 0, 0)).all()
     border = np.ones((64, 64), dtype=bool)
@@ -159,14 +159,13 @@ def test_an_image_smaller_than_the_crop_is_padded_around() -> None:
 def test_views_depend_on_key_view_and_seed_alone(seed: int, width: int, height: int, random_state: int) -> None:
     data = encoded(picture(seed, (width, height)), "PNG")
     key = hashlib.sha256(data).hexdigest()
-    three = views_of(data, key, settings=SMALL.model_copy(update={"random_state": random_state}), max_pixels=LIMIT)
-    many = SMALL.model_copy(update={"random_state": random_state, "views": 5})
-    assert (views_of(data, key, settings=many, max_pixels=LIMIT)[:3] == three).all()
+    three = views_of(data, key, replace(SMALL, random_state=random_state))
+    assert (views_of(data, key, replace(SMALL, random_state=random_state, views=5))[:3] == three).all()
 
 
 def test_random_views_differ_between_views_seeds_and_images() -> None:
     image = picture(6, (400, 300))
-    views = [cut_view(image, key, view, SMALL.model_copy(update={"random_state": seed}))
+    views = [cut_view(image, key, view, replace(SMALL, random_state=seed))
              for key, view, seed in [("a", 1, 0), ("a", 2, 0), ("a", 1, 1), ("b", 1, 0)]]  # fmt: skip
     assert len({view.tobytes() for view in views}) == 4
 
@@ -175,5 +174,5 @@ def test_a_file_that_changed_since_cleaning_is_refused(image_root: Path, save_pi
     key = hashlib.sha256(save_picture("a.png", 1).read_bytes()).hexdigest()
     save_picture("a.png", 2)
     with pytest.raises(UnusableImage) as problem:
-        load_views(image_root, "a.png", key, settings=SMALL, max_pixels=LIMIT)
+        load_views(ImageFolder(image_root), "a.png", key, SMALL)
     assert problem.value.reason == "changed"

@@ -1,0 +1,39 @@
+"""How an image becomes the square views that a network sees: sizes, resampling, number of crops and their seed.
+
+In: nothing. Out: a frozen `Transform`, every value of it settled. Which values `auto` stands for is left to
+`stages.core.extraction.resolve`, cutting to `views`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Interpolation = Literal["bilinear", "bicubic"]
+Decoder = Literal["fast", "exact"]
+
+
+@dataclass(frozen=True)
+class Transform:
+    """All that cutting views needs to know.
+
+    Attributes
+    ----------
+    resize_px
+        The image's shorter side after resizing.
+    crop_px
+        Side of the square views; where the resized image is smaller it is padded.
+    interpolation
+        How images are resized.
+    decoder
+        fast: JPEG decoded at a reduced scale that still covers `resize_px`. exact: always at full scale.
+    views
+        Crops per image: the centre one, then random ones.
+    random_state
+        Seed of the random crops.
+    """
+
+    resize_px: int
+    crop_px: int
+    interpolation: Interpolation = "bilinear"
+    decoder: Decoder = "fast"
+    views: int = 1
+    random_state: int = 0

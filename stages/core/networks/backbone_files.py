@@ -1,0 +1,165 @@
+"""The prepared backbone's two files: the weights and, next to them, the card that says what they are.
+
+In: `models/backbone.safetensors` and `.json`. Out: a `BackboneCard`, or the network with these weights. Making the
+weights is left to the stage `backbone`.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from cache.atomic import write_text
+from stages.core.errors import StageError
+from stages.core.networks.backbone import Backbone, NativeInput
+from stages.core.networks.feature_extractor import FeatureExtractor
+from stages.core.networks.registry import build_backbone, find_library
+
+
+@dataclass(frozen=True)
+class BackboneCard:
+    """What extraction must know of the weights, and what a reader should.
+
+    Attributes
+    ----------
+    arch
+        The network's name.
+    weights, requested, source
+        The weights' name, what `backbone.weights` asked for, and their address, path or seed.
+    warning
+        What the user of a score must know, or None.
+    digest
+        SHA-256 of the file of weights, hexadecimal.
+    code_digest
+        SHA-256 of the file that defines a user's own network.
+    channels, map_size
+        Of the last feature map: channels, and `(height, width)`; the size is `map` in the file.
+    prefix_tokens
+        As in `Backbone`.
+    native_input
+        The input that the network was made for; `transform` in the file.
+    random_state, calibrated_on_images
+        Seed of random weights, and how many train images their batch-norm statistics come from.
+    finetuned_on
+        The record of fine-tuning, or None.
+    torch_version, torchvision_version
+        `torch` and `torchvision` in the file.
+    others
+        Keys of the file that this code does not know.
+    """
+
+    arch: str
+    weights: str
+    requested: str | None
+    source: str | None
+    warning: str | None
+    digest: str
+    code_digest: str | None
+    channels: int
+    map_size: tuple[int, ...]
+    prefix_tokens: int | None
+    native_input: NativeInput
+    random_state: int | None
+    calibrated_on_images: int
+    finetuned_on: Mapping[str, Any] | None
+    torch_version: str | None
+    torchvision_version: str | None
+    others: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The plain values, as they are in the file."""
+        return {
+            "arch": self.arch,
+            "weights": self.weights,
+            "requested": self.requested,
+            "source": self.source,
+            "warning": self.warning,
+            "digest": self.digest,
+            "code_digest": self.code_digest,
+            "channels": self.channels,
+            "map": list(self.map_size),
+            "prefix_tokens": self.prefix_tokens,
+            "transform": self.native_input.as_json(),
+            "random_state": self.random_state,
+            "calibrated_on_images": self.calibrated_on_images,
+            "finetuned_on": self.finetuned_on,
+            "torch": self.torch_version,
+            "torchvision": self.torchvision_version,
+            **self.others,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "BackboneCard":
+        """Read what `as_json` gave; KeyError if a value that extraction needs is missing."""
+        card = cls(
+            arch=values["arch"],
+            weights=values["weights"],
+            requested=values.get("requested"),
+            source=values.get("source"),
+            warning=values.get("warning"),
+            digest=values["digest"],
+            code_digest=values["code_digest"],
+            channels=values["channels"],
+            map_size=tuple(values.get("map", ())),
+            prefix_tokens=values["prefix_tokens"],
+            native_input=NativeInput.from_json(values["transform"]),
+            random_state=values.get("random_state"),
+            calibrated_on_images=values.get("calibrated_on_images", 0),
+            finetuned_on=values["finetuned_on"],
+            torch_version=values.get("torch"),
+            torchvision_version=values.get("torchvision"),
+        )
+        return replace(card, others={key: value for key, value in values.items() if key not in card.as_json()})
+
+
+def read_card(weights: Path) -> BackboneCard:
+    """Read the card next to a file of weights.
+
+    Raises
+    ------
+    StageError
+        If it is missing, unreadable, or lacks what extraction needs.
+    """
+    try:
+        return BackboneCard.from_json(json.loads(weights.with_suffix(".json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+        raise StageError(f"{weights} is missing or unreadable: run `pipeline prepare-backbone` first") from None
+
+
+def write_card(card: BackboneCard, weights: Path) -> None:
+    """Write the card next to a file of weights, atomically."""
+    write_text(weights.with_suffix(".json"), json.dumps(card.as_json(), indent=2, ensure_ascii=False) + "\n")
+
+
+def load_backbone(weights: Path) -> Backbone:
+    """Build the network that the card names and give it the weights of the file.
+
+    Raises
+    ------
+    StageError
+        If the card cannot be read or the weights do not fit the network any more.
+    """
+    card = read_card(weights)
+    # The file gives all values, and drawing initial ones takes longer than reading it.
+    with torch.device("meta") if find_library(card.arch).builds_without_values else nullcontext():
+        backbone = build_backbone(card.arch, weights=card.weights)
+    try:
+        backbone.network.load_state_dict(load_file(weights), assign=True)
+    except RuntimeError as error:
+        raise StageError(
+            f"{weights} does not fit {card.arch} any more ({str(error).splitlines()[0]}): "
+            "run `pipeline prepare-backbone` again"
+        ) from None
+    return backbone
+
+
+def load_extractor(
+    weights: Path, *, tokens: int, pooled_token: bool, dtype: torch.dtype, device: torch.device
+) -> FeatureExtractor:
+    """Read the prepared backbone from its file onto a device."""
+    return FeatureExtractor(load_backbone(weights), tokens=tokens, pooled_token=pooled_token, dtype=dtype).to(device)
