@@ -211,8 +211,8 @@ class _Run:
         return torch.tensor([float(loss.detach()), float(right), float(read.sum()), float((~read).sum())]).double()
 
     def _set_learning_rates(self, epochs_done: float) -> None:
-        epochs, warmup_epochs = self.settings.epochs, self.settings.warmup_epochs
-        share = warmup_then_cosine(1.0, epochs_done / epochs, warmup=warmup_epochs / epochs, total=1.0)
+        done, warmup = epochs_done / self.settings.epochs, self.settings.warmup_epochs / self.settings.epochs
+        share = warmup_then_cosine(1.0, done, warmup=warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * share
 

@@ -13,18 +13,33 @@ RISE_SHARE, START_FACTOR, END_FACTOR = 0.3, 1 / 25, 1e-4 / 25
 PLATEAU_PATIENCE, PLATEAU_FACTOR = 3, 0.5
 
 
-def warmup_then_cosine(peak: float, done: float, *, warmup: float, total: float) -> float:
-    """Rise in a straight line, then fall to zero along half a cosine (Loshchilov and Hutter, "SGDR", 2017).
+def rise_linearly(peak: float, done: float, warmup: float) -> float:
+    """Compute the rate of a warm-up: peak · done / warmup."""
+    return peak * done / warmup
 
-    rate = peak · done / warmup                                            while done < warmup
-    rate = peak · (1 + cos(π · (done - warmup) / (total - warmup))) / 2    afterwards
+
+def fall_along_cosine(peak: float, done: float, total: float = 1.0) -> float:
+    """Fall from the peak to zero along half a cosine (Loshchilov and Hutter, "SGDR", 2017).
+
+    rate = peak · (1 + cos(π · done / total)) / 2
 
     Parameters
     ----------
     peak
-        The highest rate.
-    done, warmup, total
-        Epochs before this step, epochs of the rise, epochs in all; or shares of all steps, with a total of 1.
+        The rate at the start of the fall.
+    done, total
+        How much of the fall is done, of how much: epochs, or a share of 1.
+
+    Examples
+    --------
+    >>> [fall_along_cosine(1.0, done, 10.0) for done in (0.0, 5.0, 10.0)]
+    [1.0, 0.5, 0.0]
+    """
+    return peak * (0.5 * (1 + math.cos(math.pi * min(done, total) / total)))
+
+
+def warmup_then_cosine(peak: float, done: float, *, warmup: float, total: float = 1.0) -> float:
+    """Rise in a straight line until `warmup`, then fall to zero along half a cosine until `total`.
 
     Examples
     --------
@@ -32,11 +47,11 @@ def warmup_then_cosine(peak: float, done: float, *, warmup: float, total: float)
     [0.5, 1.0, 0.5, 0.0]
     """
     if done < warmup:
-        return peak * done / warmup
-    return peak * _half_cosine(1.0, 0.0, (done - warmup) / max(total - warmup, 1e-9))
+        return rise_linearly(peak, done, warmup)
+    return fall_along_cosine(peak, done - warmup, max(total - warmup, 1e-9))
 
 
-def one_cycle(peak: float, done: float, *, total: float) -> float:
+def follow_one_cycle(peak: float, done: float, total: float) -> float:
     """Rise along half a cosine from a 25th of the peak over the first 30 %, then fall to nearly zero along another."""
     share = done / total
     if share < RISE_SHARE:
@@ -44,10 +59,8 @@ def one_cycle(peak: float, done: float, *, total: float) -> float:
     return peak * _half_cosine(1.0, END_FACTOR, (share - RISE_SHARE) / (1 - RISE_SHARE))
 
 
-def plateau(peak: float, done: float, *, warmup: float, scores: Sequence[float]) -> float:
-    """Rise in a straight line, then halve the rate whenever the best score is three epochs old."""
-    if done < warmup:
-        return peak * done / warmup
+def halve_at_plateaus(peak: float, scores: Sequence[float]) -> float:
+    """Halve the rate whenever the best of the scores so far is three epochs old."""
     return peak * PLATEAU_FACTOR ** _count_plateaus(scores)
 
 

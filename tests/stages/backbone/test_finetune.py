@@ -253,5 +253,5 @@ def test_every_kind_of_network_has_blocks() -> None:
 
 
 def test_the_rate_rises_then_falls_to_zero() -> None:
-    rates = [warmup_then_cosine(1.0, progress, warmup=0.2, total=1.0) for progress in (0.0, 0.1, 0.2, 0.6, 1.0)]
+    rates = [warmup_then_cosine(1.0, progress, warmup=0.2) for progress in (0.0, 0.1, 0.2, 0.6, 1.0)]
     assert rates == pytest.approx([0, 0.5, 1, 0.5, 0])
