@@ -17,7 +17,9 @@ from cache.atomic import write_text
 from stages.backbone.settings import BackboneSettings
 from stages.clean.settings import CleanSettings
 from stages.core.extraction.settings import FeatureSettings
-from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.head.lstm_settings import LSTMSettings
+from stages.core.head.registry import AnyHeadSettings
+from stages.core.head.settings import TrainSettings
 from stages.core.parallel import ParallelSettings
 from stages.core.settings import Settings
 from stages.evaluate.settings import EvaluateSettings
@@ -60,7 +62,7 @@ class Params(Settings):
     split: SplitSettings = SplitSettings()
     backbone: BackboneSettings = BackboneSettings()
     features: FeatureSettings = FeatureSettings()
-    head: HeadSettings = HeadSettings()
+    head: AnyHeadSettings = LSTMSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     outliers: OutlierSettings = OutlierSettings()
@@ -173,7 +175,9 @@ def _explain(detail: dict[str, Any]) -> str:
 def _allowed_keys(location: Sequence[str | int]) -> list[str]:
     model: type[BaseModel] = Params
     for part in location:
-        model = model.model_fields[str(part)].annotation
+        field = model.model_fields[str(part)]
+        # A head's settings are those of its kind, not of the base class that the field is annotated with.
+        model = type(field.default) if isinstance(field.default, BaseModel) else field.annotation
     return sorted(model.model_fields)
 
 

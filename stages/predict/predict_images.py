@@ -19,10 +19,11 @@ from stages.core.extraction.description import describe
 from stages.core.extraction.settings import FeatureSettings
 from stages.core.extraction.stream import FeatureStream, ImageFile
 from stages.core.head.files import check_fingerprint, load_head
-from stages.core.head.lstm import LSTMHead, predict_logits
+from stages.core.head.predict_logits import predict_logits
+from stages.core.head.protocol import Head
 from stages.core.networks.extractor import load_extractor, read_card
 
-Head = tuple[LSTMHead, dict[str, Any]]
+TrainedHead = tuple[Head[Any], dict[str, Any]]
 
 
 def predict_images(
@@ -77,7 +78,7 @@ def predict_images(
     ]
 
 
-def _load_heads(folder: Path, targets: Sequence[str] | None, cache_fingerprint: str) -> dict[str, Head]:
+def _load_heads(folder: Path, targets: Sequence[str] | None, cache_fingerprint: str) -> dict[str, TrainedHead]:
     if targets is None:
         targets = sorted(path.parent.name for path in folder.glob("*/head.json"))
     if not targets:
@@ -124,7 +125,7 @@ def _features(
     return {image: by_key[key] for image, key in keys.items() if image not in errors}, errors
 
 
-def _top(head: Head, features: np.ndarray, count: int) -> list[dict[str, Any]]:
+def _top(head: TrainedHead, features: np.ndarray, count: int) -> list[dict[str, Any]]:
     model, card = head
     probabilities = softmax(predict_logits(model, features[None])[0] / card["temperature"])
     best = np.argsort(-probabilities, kind="stable")[:count]

@@ -1,22 +1,19 @@
-"""Learning-rate schedules, as plain functions of how far training is.
+"""The learning rate of a head's next step, by the schedule that the settings name.
 
-In: the settings, the epochs done and the validation scores so far. Out: the rate of the next step. Nothing is
-remembered between calls, so a resumed training has nothing to restore.
+In: the settings, the epochs done and the validation scores so far. Out: the rate.
 """
 
-import math
 from collections.abc import Sequence
 
 from stages.core.head.settings import TrainSettings
+from stages.core.optimisation.schedules import fall_along_cosine, follow_one_cycle, halve_at_plateaus, rise_linearly
 
-# One-cycle as in Smith and Topin, "Super-Convergence" (2018), with the shares that torch's OneCycleLR has by default.
-RISE_SHARE, START_FACTOR, END_FACTOR = 0.3, 1 / 25, 1e-4 / 25
-# Plateau: halve after this many epochs without a better score.
-PLATEAU_PATIENCE, PLATEAU_FACTOR = 3, 0.5
+# The first step of a warm-up has the rate of this many epochs: at 0 it would change nothing.
+FIRST_STEP_EPOCHS = 0.01
 
 
 def learning_rate(settings: TrainSettings, epochs_done: float, scores: Sequence[float] = ()) -> float:
-    """The learning rate of a step.
+    """Compute the learning rate of a step.
 
     Parameters
     ----------
@@ -25,41 +22,14 @@ def learning_rate(settings: TrainSettings, epochs_done: float, scores: Sequence[
     epochs_done
         Passes over the train split before this step: 2.5 in the middle of the third.
     scores
-        Validation macro F1 of the epochs so far, which only `plateau` looks at.
-
-    Returns
-    -------
-    float
-        cosine: rises in a straight line over the warm-up, then falls to zero along half a cosine. one_cycle: rises
-        along a cosine over the first 30 % from a 25th of the peak, then falls to nearly zero. plateau: halved whenever
-        the score has not improved for three epochs.
+        Validation macro F1 of the epochs so far, which only `plateau` uses.
     """
+    lr, warmup = settings.lr, settings.warmup_epochs
     if settings.schedule == "one_cycle":
-        return settings.lr * _one_cycle(epochs_done / settings.epochs)
-    if epochs_done < settings.warmup_epochs:
-        return settings.lr * max(epochs_done, 0.01) / settings.warmup_epochs
+        return follow_one_cycle(lr, epochs_done, settings.epochs)
+    if epochs_done < warmup:
+        return rise_linearly(lr, max(epochs_done, FIRST_STEP_EPOCHS), warmup)
     if settings.schedule == "plateau":
-        return settings.lr * PLATEAU_FACTOR ** _plateaus(scores)
-    share = (epochs_done - settings.warmup_epochs) / max(settings.epochs - settings.warmup_epochs, 1e-9)
-    return settings.lr * _between(1.0, 0.0, share)
-
-
-def _one_cycle(share: float) -> float:
-    if share < RISE_SHARE:
-        return _between(START_FACTOR, 1.0, share / RISE_SHARE)
-    return _between(1.0, END_FACTOR, (share - RISE_SHARE) / (1 - RISE_SHARE))
-
-
-def _between(start: float, end: float, share: float) -> float:
-    """Go from start to end along half a cosine."""
-    return end + (start - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
-
-
-def _plateaus(scores: Sequence[float]) -> int:
-    """How many times the best score stayed the best for `PLATEAU_PATIENCE` epochs more."""
-    best, waited, count = -math.inf, 0, 0
-    for score in scores:
-        best, waited = (score, 0) if score > best else (best, waited + 1)
-        if waited == PLATEAU_PATIENCE:
-            waited, count = 0, count + 1
-    return count
+        return halve_at_plateaus(lr, scores)
+    # A share first: π · (a / b) and π · a / b differ in the last bit, and so would the weights of a given seed.
+    return fall_along_cosine(lr, (epochs_done - warmup) / max(settings.epochs - warmup, 1e-9))
