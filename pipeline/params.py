@@ -17,8 +17,7 @@ from cache.atomic import write_text
 from stages.backbone.settings import BackboneSettings
 from stages.clean.settings import CleanSettings
 from stages.core.extraction.settings import FeatureSettings
-from stages.core.head.lstm_settings import LSTMSettings
-from stages.core.head.registry import AnyHeadSettings
+from stages.core.head.registry import DEFAULT_HEAD, AnyHeadSettings
 from stages.core.head.settings import TrainSettings
 from stages.core.parallel import ParallelSettings
 from stages.core.settings import Settings
@@ -62,7 +61,7 @@ class Params(Settings):
     split: SplitSettings = SplitSettings()
     backbone: BackboneSettings = BackboneSettings()
     features: FeatureSettings = FeatureSettings()
-    head: AnyHeadSettings = LSTMSettings()
+    head: AnyHeadSettings = DEFAULT_HEAD
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     outliers: OutlierSettings = OutlierSettings()

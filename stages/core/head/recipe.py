@@ -5,8 +5,7 @@ In: the sections `head` and `train` of params.yaml, or the settings in a head.js
 
 from typing import Any
 
-from stages.core.head.lstm_settings import LSTMSettings
-from stages.core.head.registry import AnyHeadSettings
+from stages.core.head.registry import DEFAULT_HEAD, AnyHeadSettings
 from stages.core.head.settings import TrainSettings
 from stages.core.settings import Settings
 
@@ -17,7 +16,7 @@ WITHOUT_EFFECT = {"placement", "tensorboard"}
 class Recipe(Settings):
     """A head's settings and its training's, as head.json holds them under `settings`."""
 
-    head: AnyHeadSettings = LSTMSettings()
+    head: AnyHeadSettings = DEFAULT_HEAD
     """The head's own."""
     train: TrainSettings = TrainSettings()
     """Its training's."""

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator, ValidationError
+from pydantic_core import InitErrorDetails
 
 from stages.core.head.lstm_settings import LSTMSettings
 from stages.core.head.settings import HeadSettings
@@ -43,11 +44,11 @@ def _load_lstm() -> "type[Head[Any]]":
 
 
 HEADS = {"lstm": HeadKind("LSTM head", LSTMSettings, _load_lstm)}
-DEFAULT_KIND = "lstm"
+DEFAULT_HEAD: HeadSettings = LSTMSettings()
 
 
 def read_head_settings(section: object) -> HeadSettings:
-    """Check a `head` section by the settings class of its kind.
+    """Check a `head` section by the settings class of its kind; without a kind it is the default head's.
 
     Examples
     --------
@@ -56,9 +57,11 @@ def read_head_settings(section: object) -> HeadSettings:
     """
     if isinstance(section, HeadSettings):
         return section
-    kind = section.get("kind", DEFAULT_KIND) if isinstance(section, dict) else DEFAULT_KIND
+    kind = section.get("kind", DEFAULT_HEAD.kind) if isinstance(section, dict) else DEFAULT_HEAD.kind
     if kind not in HEADS:
-        raise ValueError(f"kind must be one of {', '.join(HEADS)} (given {kind!r})")
+        expected = {"expected": " or ".join(map(repr, HEADS))}
+        problem = InitErrorDetails(type="literal_error", loc=("kind",), input=kind, ctx=expected)
+        raise ValidationError.from_exception_data("head", [problem])
     return HEADS[kind].settings.model_validate(section)
 
 
