@@ -23,9 +23,11 @@ from stages.backbone.prepare_backbone import prepare_backbone
 from stages.core.device import choose_device
 from stages.core.features.labelled import load_labelled_features
 from stages.core.head.fit import fit_head
-from stages.core.head.lstm import predict_rows
+from stages.core.head.predict_logits import predict_rows
+from stages.core.head.recipe import Recipe
+from stages.core.head.training_data import TrainingData
 from stages.core.images.files import ImageFolder
-from stages.evaluate.baselines import logistic_regression
+from stages.evaluate.baselines import fit_logistic_regression
 from stages.evaluate.metrics import score
 from stages.extract.extract_features import extract_features
 
@@ -74,15 +76,13 @@ def measure(params: Params, target: str, seed: int | None, with_head: bool) -> S
     data = load_labelled_features(target, features=folder / "features", splits=paths.splits)
     train, val, test = (data.rows(split) for split in ("train", "val", "test"))
     strengths = params.evaluate.logistic_regression_C
-    probabilities, _ = logistic_regression(data.pooled(), data.labels, train, val, strengths)
+    probabilities, _ = fit_logistic_regression(data.pooled(), data.labels, train, val, strengths)
     scores = {
         f"probe {s}": score(data.labels[r], probabilities[r])["f1_macro"] for s, r in (("val", val), ("test", test))
     }
     if with_head:
-        fit = fit_head(
-            data.features, data.labels, train=train, val=val, classes=len(data.classes), head_settings=params.head,
-            settings=params.train, device=choose_device(),
-        )  # fmt: skip
+        recipe = Recipe(head=params.head, train=params.train)
+        fit = fit_head(TrainingData.of(data, data.features), recipe, device=choose_device())
         for split, rows in (("val", val), ("test", test)):
             logits = predict_rows(fit.head, data.features, rows)
             exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))

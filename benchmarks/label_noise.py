@@ -19,7 +19,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from stages.core.features.labelled import UNLABELLED, LabelledFeatures, load_labelled_features
 from stages.core.head.files import load_head
-from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.head.recipe import Recipe
 from stages.outliers.folds import out_of_sample_probabilities
 from stages.outliers.kinds import low_confidence, suspect_label
 from stages.outliers.outlier_kind import Evidence, OutlierKind
@@ -70,7 +70,7 @@ def seeds_of(
         path, head = root / f"{target}-{seed}.csv", root / f"{target}-{seed}"
         noisy.to_csv(path, index=False)
         train_head(
-            target=target, head_settings=HeadSettings(), train_settings=TrainSettings(), features=root / "features",
+            target=target, recipe=Recipe(), features=root / "features",
             splits=path, destination=head, work=root / "work",
         )  # fmt: skip
         data = load_labelled_features(target, features=root / "features", splits=path)

@@ -28,8 +28,8 @@ from PIL import Image
 from cache import FeatureStore, publish
 from stages.core.features.labelled import load_labelled_features
 from stages.core.head.files import save_head
-from stages.core.head.lstm import LSTMHead
-from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.head.recipe import Recipe
+from stages.core.head.registry import build_head
 from stages.core.images.files import ImageFolder
 from stages.core.parallel import ParallelSettings, parallel_backend
 from stages.core.tables.csv_files import write_table
@@ -244,11 +244,11 @@ def make_features(root: Path, images: list[str], keys: list[str], labels: np.nda
 def make_head(root: Path, epochs: int) -> None:
     """A head that has learned nothing: of it, find-outliers reads the settings and the number of epochs."""
     data = load_labelled_features(TARGET, features=root / "features", splits=root / "splits.csv")
-    head = LSTMHead(channels=CHANNELS, classes=len(data.classes), **HeadSettings().model_dump())
+    head = build_head(Recipe().head, channels=CHANNELS, classes=len(data.classes))
     card = {
         "target": TARGET, "classes": data.classes, "shape": list(data.features.shape[1:]),
         "fingerprint": data.fingerprint, "labels_sha256": data.digest("train", "val"), "temperature": 1.0,
-        "epoch": epochs, "settings": {"head": HeadSettings().model_dump(), "train": TrainSettings().model_dump()},
+        "epoch": epochs, "settings": Recipe().model_dump(),
     }  # fmt: skip
     save_head(root / "head", head.state_dict(), card)
 

@@ -22,7 +22,9 @@ from pipeline.paths import Paths
 from stages.core.device import choose_device
 from stages.core.features.labelled import load_labelled_features
 from stages.core.head.fit import fit_head
-from stages.core.head.lstm import predict_rows
+from stages.core.head.predict_logits import predict_rows
+from stages.core.head.recipe import Recipe
+from stages.core.head.training_data import TrainingData
 from stages.core.images.files import ImageFolder
 from stages.evaluate.metrics import score
 from stages.extract.extract_features import extract_features
@@ -79,11 +81,9 @@ def cosines(reference: Path, other: Path) -> np.ndarray:
 def test_scores(params: Params, target: str, features: Path, seed: int) -> tuple[float, float]:
     """Accuracy and macro F1 on test of a head trained on these features."""
     data = load_labelled_features(target, features=features, splits=Paths().splits)
-    train, val, test = (data.rows(split) for split in ("train", "val", "test"))
-    fit = fit_head(
-        data.features, data.labels, train=train, val=val, classes=len(data.classes), head_settings=params.head,
-        settings=params.train.model_copy(update={"random_state": seed}), device=choose_device(),
-    )  # fmt: skip
+    test = data.rows("test")
+    recipe = Recipe(head=params.head, train=params.train.model_copy(update={"random_state": seed}))
+    fit = fit_head(TrainingData.of(data, data.features), recipe, device=choose_device())
     found = score(data.labels[test], softmax(predict_rows(fit.head, data.features, test), axis=1))
     return found["accuracy"], found["f1_macro"]
 

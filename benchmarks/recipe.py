@@ -1,8 +1,8 @@
-"""The default recipe on real features: LSTM heads beside the tuned logistic regression, and what each part is worth.
+"""The default recipe on real features: LSTM heads next to the tuned logistic regression, and what each part is worth.
 
 In: an HDF5 file (`features` (n, tokens, channels), `sha256`, `image`) and a CSV of labels by `image`. Out: a table, and
-with `--ablation` one of variants; `--save` keeps every run as CSV, and goes on with what it has. Features pass through
-the cache and the split stage. Everything is chosen on val; test is only scored.
+with `--ablation` one of variants; `--save` keeps every run as CSV, and runs only what the CSV lacks. Features pass
+through the cache and the split stage. Everything is chosen on val; test is only scored.
 
     python benchmarks/recipe.py FEATURES.h5 LABELS.csv --splits 0 1 2 --n-jobs 2
     python benchmarks/recipe.py FEATURES.h5 LABELS.csv --ablation --seeds 3 --n-jobs 2
@@ -25,10 +25,14 @@ from cache import FeatureStore, publish
 from stages.core.device import choose_device
 from stages.core.features.labelled import LabelledFeatures, load_labelled_features
 from stages.core.head.fit import fit_head
-from stages.core.head.lstm import predict_rows
-from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.head.lstm import LSTMHead, without_probe
+from stages.core.head.lstm_settings import LSTMSettings
+from stages.core.head.predict_logits import predict_rows
+from stages.core.head.recipe import Recipe
+from stages.core.head.settings import TrainSettings
+from stages.core.head.training_data import TrainingData
 from stages.core.parallel import process_backend, threads_each
-from stages.evaluate.baselines import logistic_regression, majority
+from stages.evaluate.baselines import fit_logistic_regression, predict_majority
 from stages.evaluate.metrics import score
 from stages.evaluate.settings import EvaluateSettings
 from stages.split.settings import SplitSettings
@@ -40,10 +44,8 @@ ALONE = ", LSTM alone"
 VARIANTS: dict[str, tuple[dict, dict, int | None]] = {
     "default": ({}, {}, None),
     "1 token": ({}, {}, 1),
-    "skip path learned along": ({"skip": "learned"}, {}, None),
-    "no square root": ({"input_power": 1.0}, {}, None),
+    "no square root": ({"power_norm": 1.0}, {}, None),
     "last state": ({"readout": "last"}, {}, None),
-    "attention": ({"readout": "attention"}, {}, None),
     "one direction": ({"bidirectional": False}, {}, None),
     "hidden size 32": ({"hidden_size": 32}, {}, None),
     "hidden size 128": ({"hidden_size": 128}, {}, None),
@@ -51,13 +53,12 @@ VARIANTS: dict[str, tuple[dict, dict, int | None]] = {
     "imbalance: balanced weights": ({}, {"imbalance": "balanced"}, None),
     "no feature dropout": ({"feature_dropout": 0.0}, {}, None),
     "no mix-up, no smoothing": ({}, {"mixup": 0.0, "label_smoothing": 0.0}, None),
-    "no averaging of weights": ({}, {"ema": 0.0}, None),
     "weight decay 0.01": ({}, {"weight_decay": 0.01}, None),
-    # What the project had before: the LSTM alone, with dropout.
+    # The LSTM alone, with dropout, as the project had it first.
     "LSTM 2 x 256, nothing else": (
-        {"hidden_size": 256, "bidirectional": False, "readout": "last", "input_power": 1.0, "input_scale": 1.0}
+        {"hidden_size": 256, "bidirectional": False, "readout": "last", "power_norm": 1.0, "input_scale": 1.0}
         | {"projection": 0, "skip": "none", "feature_dropout": 0.0},
-        {"batch_size": 64, "weight_decay": 0.01, "imbalance": "none", "label_smoothing": 0.0, "mixup": 0.0, "ema": 0.0},
+        {"batch_size": 64, "weight_decay": 0.01, "imbalance": "none", "label_smoothing": 0.0, "mixup": 0.0},
         None,
     ),
 }
@@ -145,10 +146,10 @@ def runs_of(
     all_tokens, one_token = data.features[np.arange(len(data.table))], np.concatenate(list(data.pooled_views()))
     roots = np.sqrt(all_tokens[:, 0].clip(min=0).astype(np.float32)).mean(axis=1)
     if ("majority class", 0) not in done:
-        yield scores(data, "majority class", majority(data.labels, train, len(data.classes)))
+        yield scores(data, "majority class", predict_majority(data.labels, train, len(data.classes)))
     for name, pooled in (("logistic regression", data.pooled()), ("logistic regression, square roots", roots)):
         if (name, 0) not in done:
-            yield scores(data, name, logistic_regression(pooled, data.labels, train, val, strengths)[0])
+            yield scores(data, name, fit_logistic_regression(pooled, data.labels, train, val, strengths)[0])
     with process_backend():
         for found in Parallel(n_jobs=n_jobs, return_as="generator")(
             delayed(score_heads)(data, one_token if VARIANTS[name][2] == 1 else all_tokens, name, seed, n_jobs)
@@ -162,27 +163,17 @@ def runs_of(
 def score_heads(
     data: LabelledFeatures, features: np.ndarray, name: str, seed: int, n_jobs: int
 ) -> list[dict[str, object]]:
-    """Train a variant's head, and score it and, where a linear path was averaged in afterwards, its LSTM alone."""
+    """Train a variant's head, and score it and, if a linear probe was averaged with it, its LSTM alone."""
     import torch  # here, because what carries this function to the workers would take torch.classes along, and cannot
 
     torch.set_num_threads(threads_each(n_jobs))
     head_changes, train_changes, _ = VARIANTS[name]
-    fit = fit_head(
-        features,
-        data.labels,
-        train=data.rows("train"),
-        val=data.rows("val"),
-        classes=len(data.classes),
-        head_settings=HeadSettings(**head_changes),
-        settings=TrainSettings(**{"random_state": seed} | train_changes),
-        device=choose_device(),
-    )
+    recipe = Recipe(head=LSTMSettings(**head_changes), train=TrainSettings(**{"random_state": seed} | train_changes))
+    fit = fit_head(TrainingData.of(data, features), recipe, device=choose_device())
     rows = np.arange(len(features))
     found = [scores(data, name, softmax(predict_rows(fit.head, features, rows), axis=1), seed, fit.best_epoch)]
-    if HeadSettings(**head_changes).skip == "probe":
-        for parameter in fit.head.skip.parameters():
-            torch.nn.init.zeros_(parameter)
-        alone = 2 * predict_rows(fit.head, features, rows)  # of a mean of two, see stages/core/head/probe.py
+    if fit.finish_note and isinstance(fit.head, LSTMHead):
+        alone = predict_rows(without_probe(fit.head), features, rows)
         found.append(scores(data, name + ALONE, softmax(alone, axis=1), seed, fit.best_epoch))
     return found
 

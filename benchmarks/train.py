@@ -1,4 +1,4 @@
-"""How fast heads train: our loop beside its own step on one batch in memory, and beside the usual loop over HDF5.
+"""How fast heads train: our loop next to its own step on one batch in memory, and to the usual loop over HDF5.
 
     python benchmarks/train.py                  # all parts; --only loop | usual | minute
 
@@ -21,7 +21,6 @@ import h5py
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import accuracy_score, f1_score
 from torch.utils.data import DataLoader, Dataset
 
 from cache import FeatureStore, publish
@@ -30,15 +29,19 @@ from stages.core.features.labelled import LabelledFeatures, load_labelled_featur
 from stages.core.features.placement import FeatureArray, place
 from stages.core.head.average import WeightAverage
 from stages.core.head.fit import fit_head
-from stages.core.head.losses import make_loss, mixed
+from stages.core.head.losses import make_loss, mix_up
 from stages.core.head.lstm import LSTMHead
-from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.head.lstm_settings import LSTMSettings
+from stages.core.head.recipe import Recipe
+from stages.core.head.settings import TrainSettings
+from stages.core.head.training_data import TrainingData
+from stages.core.optimisation.scores import accuracy, macro_f1
 
 TRAIN_IMAGES, CHANNELS, CLASSES, BLOCK = 48_866, 2048, 27, 512
 # What a pooled head trains to early stop with in under a minute on two cores: the default recipe in larger steps.
 MINUTE = {"batch_size": 256, "lr": 0.005, "epochs": 40, "patience": 2, "schedule": "plateau"}
-# What the loop steps: the default head's linear path is solved after the last epoch.
-LSTM = HeadSettings(skip="none")
+# What the loop trains: the default head's probe is fitted after the last epoch.
+LSTM = LSTMSettings(skip="none")
 
 
 def main() -> None:
@@ -60,9 +63,9 @@ def main() -> None:
         for tokens in options.tokens:
             data = synthetic(Path(folder) / f"{tokens}", options.images, tokens)
             if options.only in (None, "loop"):
-                beside_one_batch(data, options)
+                compare_with_one_batch(data, options)
             if options.only in (None, "usual") and tokens == 1:
-                beside_the_usual_loop(data, options)
+                compare_with_the_usual_loop(data, options)
             if options.only in (None, "minute") and tokens == 1:
                 to_early_stop(data)
 
@@ -90,7 +93,7 @@ def synthetic(root: Path, images: int, tokens: int) -> LabelledFeatures:
     return load_labelled_features("style", features=root / "features", splits=root / "splits.csv")
 
 
-def beside_one_batch(data: LabelledFeatures, options: argparse.Namespace) -> None:
+def compare_with_one_batch(data: LabelledFeatures, options: argparse.Namespace) -> None:
     """Images per second of an epoch of `fit_head` and of the same model's step, again and again on one batch."""
     device = choose_device()
     for placement in ("ram", "stream"):
@@ -108,10 +111,8 @@ def beside_one_batch(data: LabelledFeatures, options: argparse.Namespace) -> Non
 
 def ours(features: FeatureArray, data: LabelledFeatures, train: np.ndarray, settings: TrainSettings) -> float:
     """Images per second of one epoch, scores and all."""
-    fit = fit_head(
-        features, data.labels, train=train, val=None, classes=CLASSES, head_settings=LSTM, settings=settings,
-        device=choose_device(),
-    )  # fmt: skip
+    rows = TrainingData(features, data.labels, CLASSES, train, None)
+    fit = fit_head(rows, Recipe(head=LSTM, train=settings), device=choose_device())
     return fit.epochs[0]["images_per_s"]
 
 
@@ -124,15 +125,15 @@ def one_batch(
     """
     device = choose_device()
     torch.manual_seed(0)
-    head = LSTMHead(channels=CHANNELS, classes=CLASSES, **LSTM.model_dump()).to(device).train()
-    average, rng = WeightAverage(head, settings.ema), np.random.default_rng(0)
+    head = LSTMHead(LSTM, channels=CHANNELS, classes=CLASSES).to(device).train()
+    average, rng = WeightAverage(head), np.random.default_rng(0)
     optimizer = torch.optim.AdamW(head.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
     loss = make_loss(data.labels[train], CLASSES, settings, device)
     rows = train[: settings.batch_size]
     x, y = torch.as_tensor(features[rows, 0]).to(device), torch.from_numpy(data.labels[rows]).to(device)
     steps, started = len(train) // settings.batch_size, time.perf_counter()
     for _ in range(steps):
-        inputs, batch_loss = (x, loss) if plain else mixed(x, y, settings.mixup, loss, rng)
+        inputs, batch_loss = (x, loss) if plain else mix_up(x, y, settings.mixup, loss, rng)
         with torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device)):
             logits = head(inputs).float()
         value = batch_loss(logits, y)
@@ -164,7 +165,7 @@ def usual(path: Path, rows: np.ndarray, labels: np.ndarray, batch_size: int, wor
     """Images per second of the usual loop: DataLoader, fp32, the same head and AdamW."""
     torch.set_num_threads(threads)
     dataset = UsualDataset(path, rows, labels)
-    head = LSTMHead(channels=CHANNELS, classes=CLASSES, **LSTM.model_dump()).train()
+    head = LSTMHead(LSTM, channels=CHANNELS, classes=CLASSES).train()
     optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3)
     loader, started = DataLoader(dataset, batch_size=batch_size, shuffle=True, num_workers=workers), 0.0
     for x, y in loader:
@@ -175,8 +176,8 @@ def usual(path: Path, rows: np.ndarray, labels: np.ndarray, batch_size: int, wor
     return (len(loader) - 1) * batch_size / (time.perf_counter() - started)
 
 
-def beside_the_usual_loop(data: LabelledFeatures, options: argparse.Namespace) -> None:
-    """Our loop beside the usual one without and with two workers, which runs in a process of its own."""
+def compare_with_the_usual_loop(data: LabelledFeatures, options: argparse.Namespace) -> None:
+    """Our loop next to the usual one without and with two workers, which runs in a separate process."""
     train, cached = data.rows("train"), data.features
     few = np.random.default_rng(0).permutation(train)[: min(len(train), 9_000)]
     from_file = cached._cache.path, cached._rows[few], data.labels[few]
@@ -224,17 +225,15 @@ def to_early_stop(data: LabelledFeatures) -> None:
         started, settings = time.perf_counter(), TrainSettings(**changes)
         ended: list[float] = []
         fit = fit_head(
-            place(data.features, choose_device()), data.labels, train=data.rows("train"), val=val, classes=CLASSES,
-            head_settings=HeadSettings(), settings=settings, device=choose_device(),
-            on_epoch=lambda _, ended=ended: ended.append(time.perf_counter()),
+            TrainingData.of(data, place(data.features, choose_device())), Recipe(train=settings),
+            device=choose_device(), on_epoch=lambda _, ended=ended: ended.append(time.perf_counter()),
         )  # fmt: skip
         finished = time.perf_counter()
         y_pred = fit.val_logits.argmax(axis=1)
         print(
             f"to early stop with {name}: {finished - started:.1f} s, loading and the linear path "
             f"({finished - ended[-1]:.1f} s) included; {len(fit.epochs)} epochs, best {fit.best_epoch}, val macro F1 "
-            f"{f1_score(data.labels[val], y_pred, average='macro'):.3f}, accuracy "
-            f"{accuracy_score(data.labels[val], y_pred):.3f}",
+            f"{macro_f1(data.labels[val], y_pred):.3f}, accuracy {accuracy(data.labels[val], y_pred):.3f}",
             flush=True,
         )
 

@@ -147,20 +147,20 @@ def train_head(params: Params, target: str, n_jobs: int | None) -> None:
 
     `--target all` loads the features once for all label columns; with --n-jobs their heads are trained side by side.
     """
+    from stages.core.head.recipe import Recipe
     from stages.train.train_heads import train_heads
 
-    train_heads(
+    for summary in train_heads(
         targets=params.targets if target == ALL and ALL not in params.targets else [_checked(target)],
-        head_settings=params.head,
-        train_settings=params.train,
+        recipe=Recipe(head=params.head, train=params.train),
         features=PATHS.features,
         splits=PATHS.splits,
         heads=PATHS.heads,
         work=PATHS.training,
         manifest=PATHS.manifest,
         n_jobs=1 if n_jobs is None else n_jobs,
-        on_head=click.echo,
-    )
+    ):
+        click.echo(summary)
 
 
 @click.command()
@@ -176,13 +176,13 @@ def tune(params: Params, target: str, trials: int | None, n_jobs: int | None, wr
     the same seed gives the same trials; side by side, what each learns from depends on which others have ended.
     """
     from pipeline.params import write_values
+    from stages.core.head.recipe import Recipe
     from stages.tune.tune_head import tune_head
 
     found = tune_head(
         target=_checked(target),
         settings=params.tune.model_copy(update={"trials": trials or params.tune.trials}),
-        head_settings=params.head,
-        train_settings=params.train,
+        recipe=Recipe(head=params.head, train=params.train),
         features=PATHS.features,
         splits=PATHS.splits,
         work=PATHS.tuning / target,

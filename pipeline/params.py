@@ -8,7 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -17,7 +17,8 @@ from cache.atomic import write_text
 from stages.backbone.settings import BackboneSettings
 from stages.clean.settings import CleanSettings
 from stages.core.extraction.settings import FeatureSettings
-from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.head.registry import DEFAULT_HEAD, AnyHeadSettings
+from stages.core.head.settings import TrainSettings
 from stages.core.parallel import ParallelSettings
 from stages.core.settings import Settings
 from stages.core.tables.columns import label_name_problem
@@ -60,7 +61,7 @@ class Params(Settings):
     split: SplitSettings = SplitSettings()
     backbone: BackboneSettings = BackboneSettings()
     features: FeatureSettings = FeatureSettings()
-    head: HeadSettings = HeadSettings()
+    head: AnyHeadSettings = DEFAULT_HEAD
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     outliers: OutlierSettings = OutlierSettings()
@@ -173,7 +174,9 @@ def _explain(detail: ErrorDetails) -> str:
 def _allowed_keys(location: Sequence[str | int]) -> list[str]:
     model: Any = Params  # every section on the way to an unknown key is a settings class
     for part in location:
-        model = model.model_fields[str(part)].annotation
+        field = model.model_fields[str(part)]
+        # A head's settings are those of its kind, not of the base class that the field is annotated with.
+        model = type(field.default) if isinstance(field.default, BaseModel) else field.annotation
     return sorted(model.model_fields)
 
 

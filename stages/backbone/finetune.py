@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import accuracy_score, f1_score
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
@@ -32,13 +31,16 @@ from stages.backbone.finetune_data import (
     make_loader,
     read_labelled_images,
 )
-from stages.backbone.finetune_network import Classifier, freeze, make_optimizer, schedule, set_train_mode
+from stages.backbone.finetune_network import Classifier, freeze, make_optimizer, set_train_mode
 from stages.backbone.processes import Processes
 from stages.backbone.settings import FinetuneSettings
 from stages.core.device import has_bf16
 from stages.core.errors import StageError
 from stages.core.images.transform import Transform
 from stages.core.networks.backbone import Backbone
+from stages.core.optimisation.early_stopping import EarlyStopping
+from stages.core.optimisation.schedules import warmup_then_cosine
+from stages.core.optimisation.scores import accuracy, macro_f1
 from stages.core.parallel import thread_count
 from stages.core.progress import Progress
 
@@ -50,12 +52,11 @@ EpochLog = dict[str, float]
 
 
 @dataclass
-class Progressed:
+class FinetuneState:
     """How far training is: what a checkpoint holds besides the weights and the optimizer's state."""
 
     epoch: int = 0
-    best_epoch: int = 0
-    best_f1: float = -1.0
+    stopping: EarlyStopping = field(default_factory=EarlyStopping)
     epochs: list[EpochLog] = field(default_factory=list)
     best_state: dict[str, torch.Tensor] = field(default_factory=dict)
 
@@ -117,19 +118,19 @@ def finetune(
     crops = Crops(val, source.images, source.transform, settings)
     val_batches = make_loader(crops, shares, workers, processes.device)
 
-    while state.epoch < settings.epochs and state.epoch - state.best_epoch < settings.patience:
+    while not state.stopping.is_over(state.epoch, epochs=settings.epochs, patience=settings.patience):
         epoch = state.epoch + 1
         steps.epoch = epoch
         scores = {"epoch": epoch} | run.train(train_batches, steps, epoch) | run.validate(val_batches, val)
         state.epoch = epoch
         state.epochs.append(scores)
-        if scores["val/f1_macro"] > state.best_f1:
-            state.best_f1, state.best_epoch = scores["val/f1_macro"], epoch
+        if state.stopping.improves(epoch, scores["val/f1_macro"]):
             state.best_state = {name: value.cpu().clone() for name, value in backbone.network.state_dict().items()}
         if processes.first:
             run.save(checkpoint, setup, state)
+            best = (state.stopping.best_score, state.stopping.best_epoch)
             log.info("epoch %d: train loss %.4f, val macro F1 %.4f (best %.4f at epoch %d)",
-                     epoch, scores["train/loss"], scores["val/f1_macro"], state.best_f1, state.best_epoch)  # fmt: skip
+                     epoch, scores["train/loss"], scores["val/f1_macro"], *best)  # fmt: skip
 
     backbone.network.to("cpu").load_state_dict(state.best_state)
     backbone.network.requires_grad_(False).eval()
@@ -207,7 +208,8 @@ class _Run:
         return torch.tensor([float(loss.detach()), float(right), float(read.sum()), float((~read).sum())]).double()
 
     def _set_learning_rates(self, epochs_done: float) -> None:
-        share = schedule(epochs_done / self.settings.epochs, self.settings.warmup_epochs / self.settings.epochs)
+        done, warmup = epochs_done / self.settings.epochs, self.settings.warmup_epochs / self.settings.epochs
+        share = warmup_then_cosine(1.0, done, warmup=warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * share
 
@@ -231,24 +233,24 @@ class _Run:
         y_true, y_pred = val.labels[good], logits.argmax(dim=1).numpy()
         return {
             "val/loss": float(F.cross_entropy(logits, torch.from_numpy(y_true))),
-            "val/accuracy": float(accuracy_score(y_true, y_pred)),
-            "val/f1_macro": float(f1_score(y_true, y_pred, average="macro", zero_division=0)),
+            "val/accuracy": accuracy(y_true, y_pred),
+            "val/f1_macro": macro_f1(y_true, y_pred),
         }
 
-    def save(self, checkpoint: Path, setup: str, state: Progressed) -> None:
+    def save(self, checkpoint: Path, setup: str, state: FinetuneState) -> None:
         """Write everything that the next epoch depends on, atomically."""
         with atomic_path(checkpoint) as temporary:
             torch.save(
                 {
                     "setup": setup,
-                    "state": vars(state),
+                    "state": vars(state) | {"stopping": vars(state.stopping)},
                     "classifier": self.classifier.state_dict(),
                     "optimizer": self.optimizer.state_dict(),
                 },
                 temporary,
             )
 
-    def load(self, checkpoint: Path, setup: str) -> Progressed:
+    def load(self, checkpoint: Path, setup: str) -> FinetuneState:
         """Resume an interrupted run of the same set-up, or start from the beginning.
 
         Under torchrun every process reads the file: the folder must be one that all of them see.
@@ -267,11 +269,11 @@ class _Run:
             saved = None
         self.processes.wait()
         if saved is None:
-            return Progressed()
+            return FinetuneState()
         self.classifier.load_state_dict(saved["classifier"])
         self.optimizer.load_state_dict(saved["optimizer"])
         log.info("fine-tuning resumes after epoch %d", saved["state"]["epoch"])
-        return Progressed(**saved["state"])
+        return FinetuneState(**saved["state"] | {"stopping": EarlyStopping(**saved["state"]["stopping"])})
 
 
 def _digest_of_setup(
@@ -311,7 +313,7 @@ def _record(
     classes: list[str],
     train: LabelledImages,
     val: LabelledImages,
-    state: Progressed,
+    state: FinetuneState,
     processes: Processes,
 ) -> dict[str, Any]:
     norms = "everywhere as in the initial weights"
@@ -321,7 +323,8 @@ def _record(
         "target": settings.target,
         "sentence": (
             f"Backbone fine-tuned on {settings.target}: {len(train)} train images of {len(classes)} classes, "
-            f"{settings.unfreeze} unfrozen, val macro F1 {state.best_f1:.3f} at epoch {state.best_epoch} "
+            f"{settings.unfreeze} unfrozen, val macro F1 {state.stopping.best_score:.3f} "
+            f"at epoch {state.stopping.best_epoch} "
             f"of {len(state.epochs)}."
         ),
         "classes": classes,
@@ -329,8 +332,8 @@ def _record(
         "val_images": len(val),
         "images_digest": digest_of_images(train, val),
         "batch_norm_statistics": norms,
-        "best_epoch": state.best_epoch,
-        "val_f1_macro": state.best_f1,
+        "best_epoch": state.stopping.best_epoch,
+        "val_f1_macro": state.stopping.best_score,
         "epochs": state.epochs,
         "processes": processes.count,
         "settings": settings.model_dump(),

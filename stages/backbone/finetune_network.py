@@ -3,9 +3,6 @@
 In: a backbone and the settings. Out: a classifier with its frozen parts frozen, and AdamW over the rest.
 """
 
-import math
-from collections.abc import Iterator
-
 import torch
 from torch import nn
 
@@ -13,6 +10,7 @@ from stages.backbone.settings import FinetuneSettings
 from stages.core.errors import StageError
 from stages.core.networks.backbone import Backbone, forward_features
 from stages.core.networks.feature_extractor import normalise, to_map
+from stages.core.optimisation.weight_decay import split_by_decay
 
 RESNET_LAYERS = ("layer1", "layer2", "layer3", "layer4")
 # What learns, last block first.
@@ -97,27 +95,17 @@ def set_train_mode(classifier: Classifier, learning: list[nn.Module], batch_norm
 def make_optimizer(classifier: Classifier, settings: FinetuneSettings) -> torch.optim.Optimizer:
     """AdamW with a learning rate per block: `lr` for the head, `backbone_lr` for the last block, and decaying before.
 
-    Each group keeps its peak under `peak_lr`, to be scaled by `schedule`.
+    Each group keeps its peak under `peak_lr`, which the schedule scales.
     """
     block_of = blocks(classifier.network)
     depth = max(block_of.values(), default=0)
-    groups = list(_groups(classifier.fc.named_parameters(), settings.lr, settings.weight_decay))
+    rates = {"lr": settings.lr, "peak_lr": settings.lr}
+    groups = [group | rates for group in split_by_decay(classifier.fc.parameters(), settings.weight_decay)]
     for block in range(depth, -1, -1):
         lr = settings.backbone_lr * settings.layer_decay ** (depth - block)
-        members = ((name, p) for name, p in classifier.network.named_parameters() if block_of[name] == block)
-        groups += _groups(members, lr, settings.weight_decay)
+        members = (p for name, p in classifier.network.named_parameters() if block_of[name] == block)
+        groups += [group | {"lr": lr, "peak_lr": lr} for group in split_by_decay(members, settings.weight_decay)]
     return torch.optim.AdamW(groups)
-
-
-def _groups(parameters: Iterator[tuple[str, nn.Parameter]], lr: float, weight_decay: float) -> Iterator[dict]:
-    """Two groups at most: matrices, which decay, and vectors (biases, scales), which do not."""
-    learning = [parameter for _, parameter in parameters if parameter.requires_grad]
-    for decay, members in (
-        (weight_decay, [p for p in learning if p.ndim > 1]),
-        (0.0, [p for p in learning if p.ndim <= 1]),
-    ):
-        if members:
-            yield {"params": members, "lr": lr, "peak_lr": lr, "weight_decay": decay}
 
 
 def blocks(network: nn.Module) -> dict[str, int]:
@@ -153,18 +141,3 @@ def _body(network: nn.Module) -> tuple[str, list[str]] | None:
         if is_chain and len(children) >= 3 and 2 * held >= total:
             return (f"{name}." if name else ""), children
     return None
-
-
-def schedule(progress: float, warmup: float) -> float:
-    """Share of the peak learning rate: a linear rise, then a cosine to zero (Loshchilov and Hutter, "SGDR", 2017).
-
-    Parameters
-    ----------
-    progress
-        Share of all steps that are done.
-    warmup
-        Share of all steps in which the rate rises.
-    """
-    if progress < warmup:
-        return progress / warmup
-    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / max(1 - warmup, 1e-9)))

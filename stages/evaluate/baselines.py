@@ -1,4 +1,4 @@
-"""What a head has to beat: the majority class, and a logistic regression on the same features.
+"""What a head is compared with: the majority class, and a logistic regression on the same features.
 
 In: pooled features and labels. Out: class probabilities of all images.
 """
@@ -12,8 +12,8 @@ from sklearn.preprocessing import StandardScaler
 from stages.core.head.logistic import best_on, logistic_path
 
 
-def majority(labels: np.ndarray, train: np.ndarray, classes: int) -> np.ndarray:
-    """Give every image the class shares of the train split: the prediction is the largest class.
+def predict_majority(labels: np.ndarray, train: np.ndarray, classes: int) -> np.ndarray:
+    """Give every image the class shares of the train split, n_c / n: the prediction is the largest class.
 
     Returns
     -------
@@ -24,10 +24,12 @@ def majority(labels: np.ndarray, train: np.ndarray, classes: int) -> np.ndarray:
     return np.tile(shares, (len(labels), 1))
 
 
-def logistic_regression(
+def fit_logistic_regression(
     pooled: np.ndarray, labels: np.ndarray, train: np.ndarray, val: np.ndarray, strengths: Sequence[float]
 ) -> tuple[np.ndarray, float]:
-    """Fit a linear probe on standardised pooled features, its regularisation chosen by validation macro F1.
+    """Fit a logistic regression on standardised pooled features, its regularisation chosen by validation macro F1.
+
+    p = softmax(W (x - mean) / std + b), mean and std of the train split
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Whether confidence means something: calibration error and the reliability table.
+"""How well confidence matches accuracy: calibration error and the reliability table.
 
 In: labels and probabilities. Out: plain numbers and a table of bins.
 """
@@ -9,7 +9,7 @@ import pandas as pd
 BINS = 15
 
 
-def reliability(y_true: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+def tabulate_reliability(y_true: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
     """Sort predictions into bins by confidence, and compare confidence with accuracy in each.
 
     Parameters
@@ -38,7 +38,15 @@ def reliability(y_true: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
 
 
 def expected_calibration_error(y_true: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean distance of confidence from accuracy over 15 bins, weighted by their predictions (Guo et al., 2017)."""
-    bins = reliability(y_true, probabilities)
+    """Compute the mean distance of confidence from accuracy over 15 bins, weighted by their predictions.
+
+    ECE = Σ_b n_b / n · abs(confidence_b - accuracy_b)  (Guo et al., "On Calibration of Modern Neural Networks", 2017)
+
+    Examples
+    --------
+    >>> expected_calibration_error(np.array([0, 0, 1, 1]), np.array([[1.0, 0.0]] * 4))
+    0.5
+    """
+    bins = tabulate_reliability(y_true, probabilities)
     gaps = (bins["confidence"] - bins["accuracy"]).abs().fillna(0.0)
     return float((gaps * bins["n"]).sum() / bins["n"].sum())

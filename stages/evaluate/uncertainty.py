@@ -1,24 +1,24 @@
-"""How sure the scores are: bootstrap intervals, and a paired test of one model against another.
+"""Uncertainty of the scores: bootstrap intervals, and a paired test of one model against another.
 
-In: labels, probabilities and duplicate groups of one split. Out: plain numbers and a sentence. Pictures are what is
-drawn again, not images: copies of one picture are no independent evidence.
+In: labels, probabilities and duplicate groups of one split. Out: plain numbers and a sentence. Groups are resampled,
+not images: copies of one picture are no independent evidence.
 """
 
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from stages.evaluate.metrics import SMALLEST_PROBABILITY, rank_of_truth
+from stages.evaluate.metrics import SMALLEST_PROBABILITY, rank_truth
 
 INTERVAL = (2.5, 97.5)
 RANDOM_STATE = 0
-# What is drawn again of what `metrics.score` gives. Not the calibration error: a resample's is larger than that of the
-# images themselves, since drawing again adds noise to every bin.
+# The scores of `metrics.score` that are resampled. Not the calibration error: resampling adds noise to every bin, so
+# that it is larger on a resample than on the images themselves.
 MEASURES = ("accuracy", "f1_macro", "f1_weighted", "top3_accuracy", "top5_accuracy", "log_loss")
 COMPARED = {"accuracy": "accuracy", "f1_macro": "macro F1"}
 
 
-def bootstrap(
+def bootstrap_scores(
     y_true: np.ndarray, probabilities: Mapping[str, np.ndarray], groups: np.ndarray, resamples: int
 ) -> dict[str, dict[str, np.ndarray]]:
     """Score models on resamples of the groups, the same resamples for every model.
@@ -32,7 +32,7 @@ def bootstrap(
     groups
         Duplicate group of each image, shape `(n,)`.
     resamples
-        How often as many groups as there are get drawn with replacement (Efron, 1979).
+        How many times n groups are drawn with replacement from the n there are (Efron, 1979).
 
     Returns
     -------
@@ -41,7 +41,7 @@ def bootstrap(
     """
     codes = np.unique(groups, return_inverse=True)[1]
     n_groups = codes.max() + 1
-    scorers = {model: _scorer(y_true, found) for model, found in probabilities.items()}
+    scorers = {model: _make_scorer(y_true, found) for model, found in probabilities.items()}
     scores = {model: {measure: np.empty(resamples) for measure in MEASURES} for model in probabilities}
     rng = np.random.default_rng(RANDOM_STATE)
     for index in range(resamples):
@@ -52,10 +52,10 @@ def bootstrap(
     return scores
 
 
-def _scorer(y_true: np.ndarray, probabilities: np.ndarray) -> Callable[[np.ndarray], dict[str, float]]:
-    """Make the function from the images' weights `(n,)` to the scores, as `metrics.score` defines them."""
+def _make_scorer(y_true: np.ndarray, probabilities: np.ndarray) -> Callable[[np.ndarray], dict[str, float]]:
+    """Make the function from the images' weights `(n,)` to the scores that `metrics.score` defines."""
     classes = probabilities.shape[1]
-    rank = rank_of_truth(y_true, probabilities)
+    rank = rank_truth(y_true, probabilities)
     of_truth = probabilities[np.arange(len(y_true)), y_true].clip(min=SMALLEST_PROBABILITY)
     means = np.stack([rank < 1, rank < 3, rank < 5, -np.log(of_truth)])
     cells = y_true * classes + probabilities.argmax(axis=1)
@@ -64,29 +64,29 @@ def _scorer(y_true: np.ndarray, probabilities: np.ndarray) -> Callable[[np.ndarr
         confusion = np.bincount(cells, weights=weights, minlength=classes**2).reshape(classes, classes)
         accuracy, top3, top5, log_loss = means @ weights / weights.sum()
         found = {"accuracy": accuracy, "top3_accuracy": top3, "top5_accuracy": top5, "log_loss": log_loss}
-        return found | _f1(confusion)
+        return found | _mean_f1(confusion)
 
     return scores
 
 
-def _f1(confusion: np.ndarray) -> dict[str, float]:
-    """Mean F1, 2 tp / (2 tp + fp + fn), of the classes that occur in truth or prediction; plain, and by support."""
+def _mean_f1(confusion: np.ndarray) -> dict[str, float]:
+    """Mean F1 = 2 tp / (2 tp + fp + fn) of the classes in truth or prediction: plain, and weighted by support."""
     support = confusion.sum(axis=1)
     either = confusion.sum(axis=0) + support
     f1 = np.divide(2 * np.diag(confusion), either, out=np.zeros(len(either)), where=either > 0)
     return {"f1_macro": f1[either > 0].mean(), "f1_weighted": f1 @ support / support.sum()}
 
 
-def intervals(scores: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The 95 % interval of each measure: `accuracy_low`, `accuracy_high`, `f1_macro_low`, …"""
-    found = {}
+def compute_intervals(scores: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Compute the 95 % interval of each measure: `accuracy_low`, `accuracy_high`, `f1_macro_low`, …"""
+    found: dict[str, float] = {}
     for measure, values in scores.items():
         low, high = np.percentile(values, INTERVAL)
         found |= {f"{measure}_low": float(low), f"{measure}_high": float(high)}
     return found
 
 
-def paired_comparison(
+def compare_paired(
     scores: Mapping[str, Mapping[str, np.ndarray]], observed: Mapping[str, Mapping[str, float]], one: str, other: str
 ) -> dict[str, object]:
     """Compare two models scored on the same resamples.
@@ -94,11 +94,11 @@ def paired_comparison(
     Parameters
     ----------
     scores
-        What `bootstrap` gave.
+        Of `bootstrap_scores`.
     observed
         By model and measure, the score on the images themselves.
     one, other
-        The models; differences are the first's less the second's.
+        The models; a difference is the first's score minus the second's.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """A prediction for every image by a head that has seen neither it nor a duplicate of it.
 
 In: labelled features, pooled, and the card of the target's head. Out: logits and calibrated probabilities, a row per
-image. What is made of them is left to `kinds` and `traits`.
+image. Ranking them is left to `kinds` and `traits`.
 """
 
 import tempfile
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,47 +20,47 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from stages.core.device import choose_device
 from stages.core.errors import StageError
-from stages.core.features.labelled import UNLABELLED, LabelledFeatures, refuse_not_finite
+from stages.core.features.labelled import UNLABELLED, LabelledFeatures, check_finite
 from stages.core.head.fit import fit_head
-from stages.core.head.lstm import predict_logits
-from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.head.predict_logits import predict_logits
+from stages.core.head.recipe import Recipe, read_recipe
 from stages.core.head.temperature import fit_temperature
+from stages.core.head.training_data import TrainingData
 from stages.core.parallel import process_backend, thread_count, threads_each
 from stages.core.progress import tracked
 from stages.outliers.settings import OutlierSettings
 
 Fold = tuple[np.ndarray, np.ndarray]
-# An epoch of a fold has no more steps than this: beyond some 20,000 images, batches grow instead. On a CPU an image in
-# a batch of 128 costs less than half of one in a batch of 32, and thousands of steps are enough for a sequence of one.
+# Steps per epoch of a fold at most: beyond some 20,000 images, batches grow instead. On a CPU an image in a batch of
+# 128 costs less than half as much as in a batch of 32, and thousands of steps are enough for a sequence of one.
 STEPS_PER_EPOCH = 512
 
 
 @dataclass(frozen=True)
 class FoldTask:
-    """What the head of every fold is trained with: the target head's settings, for as many epochs as that one took."""
+    """What every fold is trained on and with: the recipe of the target's head, for as many epochs as that one took."""
 
     labels: np.ndarray
     classes: int
-    head_settings: HeadSettings
-    train_settings: TrainSettings
+    recipe: Recipe
 
     @classmethod
-    def of(cls, data: LabelledFeatures, card: dict, folds: int) -> "FoldTask":
-        """Take settings and epochs from the card of the target's head, so that no held-out image chooses them."""
-        settings = card["settings"]["train"]
+    def of(cls, data: LabelledFeatures, card: dict[str, Any], folds: int) -> "FoldTask":
+        """Take settings and epochs from the card of the target's head, so that no held-out image decides them."""
+        recipe = read_recipe(card)
         images = int(np.count_nonzero(data.labels != UNLABELLED)) * (folds - 1) // folds
-        batch_size = max(settings["batch_size"], -(-images // STEPS_PER_EPOCH))
-        train = TrainSettings(**settings | {"epochs": card["epoch"], "batch_size": batch_size})
-        return cls(data.labels, len(data.classes), HeadSettings(**card["settings"]["head"]), train)
+        batch_size = max(recipe.train.batch_size, -(-images // STEPS_PER_EPOCH))
+        train = recipe.train.model_copy(update={"epochs": card["epoch"], "batch_size": batch_size})
+        return cls(data.labels, len(data.classes), recipe.model_copy(update={"train": train}))
 
 
 def out_of_sample_probabilities(
-    data: LabelledFeatures, card: dict, settings: OutlierSettings, *, features: Path, n_jobs: int = 1
+    data: LabelledFeatures, card: dict[str, Any], settings: OutlierSettings, *, features: Path, n_jobs: int = 1
 ) -> np.ndarray:
     """Predict every image by heads that have not seen it.
 
-    Every fold's head reads the mean over the tokens, a sequence of one: a third of the time of nine tokens, for no
-    worse a ranking of planted wrong labels. Unlabelled images get the mean over the folds' heads.
+    Every fold's head reads the mean over the tokens, a sequence of one: it takes a third of the time of nine tokens and
+    ranks planted wrong labels as well. Unlabelled images get the mean over the folds' heads.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ def out_of_sample_probabilities(
     Returns
     -------
     ndarray
-        Shape `(n, classes)`, float64, rows that sum to 1; calibrated out of fold, see `calibrated`.
+        Shape `(n, classes)`, float64, rows that sum to 1; calibrated out of fold, see `calibrate_out_of_fold`.
 
     Raises
     ------
@@ -86,27 +87,27 @@ def out_of_sample_probabilities(
     """
     labelled = np.flatnonzero(data.labels != UNLABELLED)
     unlabelled = np.flatnonzero(data.labels == UNLABELLED)
-    folds = _folds(data, labelled, settings)
+    folds = _draw_folds(data, labelled, settings)
     fold_of = np.full(len(data.labels), UNLABELLED)
     logits = np.zeros((len(data.labels), len(data.classes)))
     of_unlabelled = []
     task = FoldTask.of(data, card, settings.folds)
-    with pooled_on_disk(data) as pooled:
-        refuse_not_finite(data, pooled, features)
+    with pool_to_disk(data) as pooled:
+        check_finite(data, pooled, features)
         found_by_fold = _fold_logits(pooled, task, folds, unlabelled, n_jobs)
         for fold, found in tracked(enumerate(found_by_fold), len(folds), f"Cross-validating {data.target}", "folds"):
             held_out = folds[fold][1]
             logits[held_out], fold_of[held_out] = found[: len(held_out)], fold
             of_unlabelled.append(found[len(held_out) :])
-    probabilities, temperature = calibrated(logits, data.labels, fold_of)
+    probabilities, temperature = calibrate_out_of_fold(logits, data.labels, fold_of)
     if len(unlabelled):
         probabilities[unlabelled] = np.mean([softmax(part / temperature, axis=1) for part in of_unlabelled], axis=0)
     return probabilities
 
 
 @contextmanager
-def pooled_on_disk(data: LabelledFeatures) -> Iterator[np.ndarray]:
-    """Every view's mean token in a temporary file, mapped: one copy for all processes, which the system may drop.
+def pool_to_disk(data: LabelledFeatures) -> Iterator[np.ndarray]:
+    """Write every view's mean token to a temporary file and map it: all processes share one copy in memory.
 
     Yields
     ------
@@ -116,16 +117,17 @@ def pooled_on_disk(data: LabelledFeatures) -> Iterator[np.ndarray]:
     images, views, _, channels = data.features.shape
     with tempfile.TemporaryDirectory(prefix="folds-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "pooled.f16"
-        with path.open("wb") as file:  # not written through the map: a full disk is then an error, and no crash
+        with path.open("wb") as file:  # not through the map, where a full disk would be a crash instead of an error
             for block in data.pooled_views():
                 file.write(block.tobytes())
         yield np.memmap(path, np.float16, "r", shape=(images, views, 1, channels))
 
 
-def calibrated(logits: np.ndarray, labels: np.ndarray, fold_of: np.ndarray) -> tuple[np.ndarray, float]:
+def calibrate_out_of_fold(logits: np.ndarray, labels: np.ndarray, fold_of: np.ndarray) -> tuple[np.ndarray, float]:
     """Turn out-of-fold logits into probabilities, each fold's by the temperature that fits the other folds.
 
-    So neither a head's training images nor an image's own label decide how sure its prediction looks.
+    p = softmax(logits / T), T = fit_temperature of all other folds: neither a head's training images nor an image's own
+    label decide how confident its prediction is.
 
     Parameters
     ----------
@@ -149,7 +151,7 @@ def calibrated(logits: np.ndarray, labels: np.ndarray, fold_of: np.ndarray) -> t
     return probabilities, fit_temperature(logits[known], labels[known])
 
 
-def _folds(data: LabelledFeatures, labelled: np.ndarray, settings: OutlierSettings) -> list[Fold]:
+def _draw_folds(data: LabelledFeatures, labelled: np.ndarray, settings: OutlierSettings) -> list[Fold]:
     """Row numbers of train and held-out images per fold, stratified by class, groups kept together."""
     groups = data.table["group"].to_numpy()[labelled]
     if len(set(groups)) < settings.folds:
@@ -159,7 +161,7 @@ def _folds(data: LabelledFeatures, labelled: np.ndarray, settings: OutlierSettin
         )
     splitter = StratifiedGroupKFold(settings.folds, shuffle=True, random_state=settings.random_state)
     with warnings.catch_warnings():
-        # Of classes with fewer images than folds some folds have none: their heads say that it is improbable.
+        # Of a class with fewer images than folds some folds have none: their heads give it a low probability.
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         folds = list(splitter.split(labelled, data.labels[labelled], groups))
     return [(labelled[train], labelled[held_out]) for train, held_out in folds]
@@ -172,28 +174,20 @@ def _fold_logits(
     rows = [(train, np.concatenate([held_out, unlabelled])) for train, held_out in folds]
     workers = 1 if choose_device().type == "cuda" else min(thread_count(n_jobs), len(folds))
     if workers == 1:
-        yield from (_one_fold(pooled, task, *of_fold) for of_fold in rows)
+        yield from (_train_fold(pooled, task, *of_fold) for of_fold in rows)
         return
     # Processes get the name of the mapped file, not its content.
     with process_backend():
         yield from Parallel(n_jobs=workers, return_as="generator")(
-            delayed(_one_fold)(pooled, task, *of_fold, threads=threads_each(workers)) for of_fold in rows
+            delayed(_train_fold)(pooled, task, *of_fold, threads=threads_each(workers)) for of_fold in rows
         )
 
 
-def _one_fold(
+def _train_fold(
     pooled: np.ndarray, task: FoldTask, train: np.ndarray, held_out: np.ndarray, threads: int | None = None
 ) -> np.ndarray:
     if threads:
         torch.set_num_threads(threads)
-    head = fit_head(
-        pooled,
-        task.labels,
-        train=train,
-        val=None,
-        classes=task.classes,
-        head_settings=task.head_settings,
-        settings=task.train_settings,
-        device=choose_device(),
-    ).head
+    data = TrainingData(pooled, task.labels, task.classes, train=train, val=None)
+    head = fit_head(data, task.recipe, device=choose_device()).head
     return predict_logits(head, pooled[held_out, 0])

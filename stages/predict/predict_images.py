@@ -21,11 +21,12 @@ from stages.core.extraction.resolve import resolve_transform
 from stages.core.extraction.settings import FeatureSettings
 from stages.core.extraction.stream import FeatureStream, ImageFile, open_stream
 from stages.core.head.files import check_fingerprint, load_head
-from stages.core.head.lstm import LSTMHead, predict_logits
+from stages.core.head.predict_logits import predict_logits
+from stages.core.head.protocol import Head
 from stages.core.images.files import ImageFolder, ImageLimits
 from stages.core.networks.backbone_files import read_card
 
-Head = tuple[LSTMHead, dict[str, Any]]
+TrainedHead = tuple[Head[Any], dict[str, Any]]
 Errors = dict[Path, str]
 
 
@@ -82,7 +83,7 @@ def predict_images(
     ]
 
 
-def load_heads(folder: Path, targets: Sequence[str] | None, cache_fingerprint: str) -> dict[str, Head]:
+def load_heads(folder: Path, targets: Sequence[str] | None, cache_fingerprint: str) -> dict[str, TrainedHead]:
     """Read the heads of the targets (None: all heads in the folder).
 
     Raises
@@ -117,7 +118,7 @@ def compute_centre_features(stream: FeatureStream, images: Sequence[Path]) -> tu
     return {image: by_key[key] for image, key in keys.items() if image not in errors}, errors
 
 
-def _top(head: Head, features: np.ndarray, count: int) -> list[dict[str, Any]]:
+def _top(head: TrainedHead, features: np.ndarray, count: int) -> list[dict[str, Any]]:
     model, card = head
     probabilities = softmax(predict_logits(model, features[None])[0] / card["temperature"])
     best = np.argsort(-probabilities, kind="stable")[:count]

@@ -1,4 +1,4 @@
-"""What a training shows while it runs: a bar or log line, DVCLive's files and, if asked for, TensorBoard's.
+"""What is shown of a training while it runs: a bar or log line, DVCLive's files and, if set, TensorBoard's.
 
 In: each epoch's scores. Out: `log/` for DVC to plot; event files for `tensorboard --logdir .training`.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvclive import Live
+from dvclive.live import Live
 
 from stages.core.errors import StageError
 from stages.core.progress import Progress
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def learning_curves(
+def record_curves(
     target: str, epochs: int, *, logs: Path, tensorboard: Path | None, quiet: bool = False
 ) -> Iterator[Callable[[dict[str, float]], None]]:
-    """Yield a function that takes each epoch's scores.
+    """Yield a function that records an epoch's scores.
 
     Parameters
     ----------
     target
-        What is trained, for the bar.
+        The label column, for the bar.
     epochs
-        The most there can be.
+        Epochs at most.
     logs
-        DVCLive's folder, written anew.
+        DVCLive's folder, which is replaced.
     tensorboard
-        TensorBoard's folder, written anew; None: none.
+        TensorBoard's folder, which is replaced; None: no event files.
     quiet
         Show no bar and no lines.
 
     Raises
     ------
     StageError
-        If TensorBoard is asked for and not installed.
+        If TensorBoard is set but not installed.
     """
     with contextlib.ExitStack() as stack:
-        writer = stack.enter_context(_event_files(tensorboard)) if tensorboard else None
+        writer = stack.enter_context(_open_event_files(tensorboard)) if tensorboard else None
         live = stack.enter_context(Live(dir=str(logs), save_dvc_exp=False, dvcyaml=None, report=None))
         progress = None if quiet else stack.enter_context(Progress(epochs, f"Training {target}", "epochs"))
         count = itertools.count(1)
@@ -57,20 +57,20 @@ def learning_curves(
                     writer.add_scalar(name, value, number)
             live.next_step()
             if progress:
-                progress.advance(note=_in_words(epoch))
+                progress.advance(note=_format_epoch(epoch))
 
         yield on_epoch
 
 
-def _in_words(epoch: dict[str, float]) -> str:
-    """One epoch's numbers for a person: `loss 1.20/1.31, accuracy 0.61/0.58, macro F1 0.55/0.51, …`, train/val."""
+def _format_epoch(epoch: dict[str, float]) -> str:
+    """Format an epoch's numbers: `loss 1.20/1.31, accuracy 0.61/0.58, macro F1 0.55/0.51, …`, train/val."""
     pairs = (("loss", "loss"), ("accuracy", "accuracy"), ("macro F1", "f1_macro"))
     scores = (f"{name} {epoch[f'train/{key}']:.3f}/{epoch[f'val/{key}']:.3f}" for name, key in pairs)
     return f"train/val {', '.join(scores)}, lr {epoch['lr']:.1e}, {epoch['images_per_s']:,.0f} images/s"
 
 
 @contextlib.contextmanager
-def _event_files(folder: Path) -> "Iterator[SummaryWriter]":
+def _open_event_files(folder: Path) -> "Iterator[SummaryWriter]":
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -1,45 +1,43 @@
-"""The train stage: fit one target's head and write it with its card and its training log.
+"""The train stage: fit the head of one target and write it with its card and its training log.
 
 In: `data/features/` and `data/splits.csv`. Out: `models/heads/TARGET/` with `head.safetensors`, `head.json`, `log/`.
-The test split is not looked at. Meanwhile `.training/TARGET/` holds what a killed training goes on from.
+The test split is not read. Until the head is written, `.training/TARGET/` holds the checkpoint of a killed training.
 """
 
 import hashlib
 import importlib.metadata
-import logging
 import platform
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import accuracy_score, f1_score
 
 from stages.core.device import choose_device
 from stages.core.errors import StageError
 from stages.core.features.labelled import (
-    Collection,
+    CachedCollection,
     LabelledFeatures,
-    labelled,
+    attach_labels,
+    check_labels_unchanged,
+    describe_not_finite,
     load_collection,
-    not_finite_message,
-    refuse_stale_labels,
 )
 from stages.core.features.placement import FeatureArray, place
 from stages.core.head.checkpoint import Checkpoint
 from stages.core.head.files import save_head
 from stages.core.head.fit import Fit, NotFiniteError, fit_head
-from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.head.recipe import Recipe
 from stages.core.head.temperature import fit_temperature
-from stages.train.curves import learning_curves
-
-log = logging.getLogger(__name__)
+from stages.core.head.training_data import TrainingData
+from stages.core.optimisation.scores import accuracy, macro_f1
+from stages.train.curves import record_curves
 
 
 def train_head(
     *,
     target: str,
-    head_settings: HeadSettings,
-    train_settings: TrainSettings,
+    recipe: Recipe,
     features: Path,
     splits: Path,
     destination: Path,
@@ -52,15 +50,15 @@ def train_head(
     ----------
     target
         The label column.
-    head_settings, train_settings
-        The head's shape and the optimisation.
+    recipe
+        The settings of the head and of its training.
     features, splits
         The published cache and the table of split.
     destination
         The folder to write: `models/heads/TARGET`.
     work
-        The folder of the checkpoint and of TensorBoard's files: `.training/TARGET`. A training that was killed goes on
-        from there, to the same weights; the checkpoint is removed when the head is written.
+        The folder of the checkpoint and of TensorBoard's files: `.training/TARGET`. A killed training resumes from
+        there, to the same weights; the checkpoint is removed when the head is written.
     manifest
         The table of ingest: labels that changed there since the split are refused.
 
@@ -75,24 +73,18 @@ def train_head(
         If the target's labels do not allow training.
     """
     collection = load_collection(features=features, splits=splits, targets=[target])
-    data = checked_labels(target, collection, splits=splits, manifest=manifest)
-    return train_on(
-        data,
-        place(data.features, choose_device(), train_settings.placement),
-        head_settings=head_settings,
-        train_settings=train_settings,
-        features=features,
-        splits=splits,
-        destination=destination,
-        work=work,
-    )
+    data = attach_checked_labels(target, collection, splits=splits, manifest=manifest)
+    placed = place(data.features, choose_device(), recipe.train.placement)
+    return train_on(data, placed, recipe=recipe, features=features, splits=splits, destination=destination, work=work)
 
 
-def checked_labels(target: str, collection: Collection, *, splits: Path, manifest: Path | None) -> LabelledFeatures:
-    """Give a collection a target's labels, unless they changed since the split."""
-    data = labelled(target, collection)
+def attach_checked_labels(
+    target: str, collection: CachedCollection, *, splits: Path, manifest: Path | None
+) -> LabelledFeatures:
+    """Attach a target's labels to a collection, unless they changed since the split."""
+    data = attach_labels(target, collection)
     if manifest:
-        refuse_stale_labels(data, splits=splits, manifest=manifest)
+        check_labels_unchanged(data, splits=splits, manifest=manifest)
     return data
 
 
@@ -100,70 +92,51 @@ def train_on(
     data: LabelledFeatures,
     placed: FeatureArray,
     *,
-    head_settings: HeadSettings,
-    train_settings: TrainSettings,
+    recipe: Recipe,
     features: Path,
     splits: Path,
     destination: Path,
     work: Path,
     quiet: bool = False,
 ) -> str:
-    """Train a head as `train_head` does, on features that `place` brought to where they are read from.
+    """Train a head as `train_head` does, on features that `place` has loaded.
 
     `quiet` shows no bar: for one of several trainings side by side.
     """
-    device = choose_device()
-    train, val = data.rows("train"), data.rows("val")
-    settings = {"head": head_settings.model_dump(), "train": train_settings.model_dump()}
-    checkpoint = Checkpoint(work, _identity(data, settings, device))
+    device, rows = choose_device(), TrainingData.of(data, placed)
+    checkpoint = Checkpoint(work, _identify(data, recipe, device))
+    tensorboard = work / "tensorboard" if recipe.train.tensorboard else None
     destination.mkdir(parents=True, exist_ok=True)
-    with learning_curves(
-        data.target,
-        train_settings.epochs,
-        logs=destination / "log",
-        tensorboard=work / "tensorboard" if train_settings.tensorboard else None,
-        quiet=quiet,
-    ) as on_epoch:
-        try:
-            fit = fit_head(
-                placed,
-                data.labels,
-                train=train,
-                val=val,
-                classes=len(data.classes),
-                head_settings=head_settings,
-                settings=train_settings,
-                device=device,
-                on_epoch=on_epoch,
-                checkpoint=checkpoint,
-            )
-        except NotFiniteError as error:
-            raise StageError(not_finite_message(data, error.row, features)) from None
-    temperature = fit_temperature(fit.val_logits, data.labels[val])
-    save_head(destination, fit.head.state_dict(), _card(data, fit, temperature, settings, splits))
+    try:
+        with record_curves(
+            data.target, recipe.train.epochs, logs=destination / "log", tensorboard=tensorboard, quiet=quiet
+        ) as on_epoch:
+            fit = fit_head(rows, recipe, device=device, on_epoch=on_epoch, checkpoint=checkpoint)
+    except NotFiniteError as error:
+        raise StageError(describe_not_finite(data, error.row, features)) from None
+    y_val = data.labels[data.rows("val")]
+    card = _make_card(data, fit, recipe, temperature=fit_temperature(fit.val_logits, y_val), splits=splits)
+    save_head(destination, fit.head.state_dict(), card)
     checkpoint.remove()
-    return _summary(data, fit, val, head_settings)
+    return _summarise(data.target, fit, y_val)
 
 
-def _identity(data: LabelledFeatures, settings: dict[str, dict], device: torch.device) -> dict[str, object]:
-    """Everything that decides a head's weights: training goes on only from a checkpoint of the same."""
-    decisive = {name: value for name, value in settings["train"].items() if name not in ("placement", "tensorboard")}
+def _identify(data: LabelledFeatures, recipe: Recipe, device: torch.device) -> dict[str, Any]:
+    """Collect everything that decides a head's weights: training resumes only from a checkpoint of the same."""
     return {
         "classes": data.classes,
         "device": device.type,
         "fingerprint": data.fingerprint,
         "labels": data.digest("train", "val"),
-        "settings": {"head": settings["head"], "train": decisive},
+        "settings": recipe.decisive(),
         "shape": list(data.features.shape[1:]),
         "target": data.target,
         "torch": torch.__version__,
     }
 
 
-def _card(
-    data: LabelledFeatures, fit: Fit, temperature: float, settings: dict[str, dict], splits: Path
-) -> dict[str, object]:
-    """What a head was trained on, so that nobody uses it on anything else."""
+def _make_card(data: LabelledFeatures, fit: Fit, recipe: Recipe, *, temperature: float, splits: Path) -> dict[str, Any]:
+    """Describe what a head was trained on, so that it is refused on anything else."""
     return {
         "target": data.target,
         "classes": data.classes,
@@ -176,13 +149,13 @@ def _card(
         "epochs_trained": len(fit.epochs),
         "train_images": len(data.rows("train")),
         "val_images": len(data.rows("val")),
-        "settings": settings,
-        "versions": versions(),
+        "settings": recipe.model_dump(),
+        "versions": collect_versions(),
     }
 
 
-def versions() -> dict[str, str]:
-    """Of what computes a head."""
+def collect_versions() -> dict[str, str]:
+    """Collect the versions of this project, NumPy, Python and torch."""
     project, numpy = (importlib.metadata.version(name) for name in ("art-feature-pipeline", "numpy"))
     return {
         "art-feature-pipeline": project,
@@ -192,14 +165,14 @@ def versions() -> dict[str, str]:
     }
 
 
-def _summary(data: LabelledFeatures, fit: Fit, val: np.ndarray, head: HeadSettings) -> str:
+def _summarise(target: str, fit: Fit, y_val: np.ndarray) -> str:
+    """Report the best epoch's scores and, if the head was finished after it, those of the finished head."""
     best = fit.epochs[fit.best_epoch - 1]
-    said = (
-        f"{data.target}: best of {len(fit.epochs)} epochs is {fit.best_epoch}, "
+    summary = (
+        f"{target}: best of {len(fit.epochs)} epochs is {fit.best_epoch}, "
         f"validation accuracy {best['val/accuracy']:.3f}, macro F1 {best['val/f1_macro']:.3f}"
     )
-    if head.skip != "probe":
-        return said
-    y_true, y_pred = data.labels[val], fit.val_logits.argmax(axis=1)
-    f1 = f1_score(y_true, y_pred, average="macro", zero_division=0)
-    return f"{said}; averaged with the logistic regression {accuracy_score(y_true, y_pred):.3f} and {f1:.3f}"
+    if not fit.finish_note:
+        return summary
+    y_pred = fit.val_logits.argmax(axis=1)
+    return f"{summary}; {fit.finish_note} {accuracy(y_val, y_pred):.3f} and {macro_f1(y_val, y_pred):.3f}"

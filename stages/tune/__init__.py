@@ -1,4 +1,4 @@
-"""Search a head's and its training's settings for one target, on validation only.
+"""Search the settings of a head and its training for one target, on validation only.
 
-In: the published features and the splits. Out: the best settings found, as a table, a page and (if asked) params.yaml.
+In: the published features and the splits. Out: the best settings, as a table, a page and (with --write) in params.yaml.
 """

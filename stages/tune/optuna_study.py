@@ -1,7 +1,7 @@
-"""The search's memory: Optuna's study in a SQLite file, which a kill cannot tear.
+"""The study of a search: Optuna's, in a SQLite file that survives a kill.
 
-In: what is searched, and for what. Out: trials to run, in an order that depends on the seed and on what has finished,
-and on no clock. How a trial is run is left to `run`.
+In: the space and everything that decides the scores. Out: trials to run, which depend on the seed and on the finished
+trials, and on no clock. Running a trial is left to `trial`.
 """
 
 import contextlib
@@ -26,25 +26,25 @@ from stages.tune.settings import Choices, Range, TuneSettings
 
 FILE_NAME = "trials.sqlite"
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-# Trials that must be complete before one is given up for being worse than their median (Optuna's own default).
+# Trials that must be complete before one is pruned for being worse than their median (Optuna's own default).
 PRUNING_STARTUP_TRIALS = 5
 SQLITE_TIMEOUT_S = 60
 
 
-def study_name(target: str, identity: dict[str, Any]) -> str:
-    """Name a study by everything that decides its scores, so that trials of other data or settings are left alone."""
+def name_study(target: str, identity: dict[str, Any]) -> str:
+    """Name a study by everything that decides its scores, so that trials of other data or settings are not used."""
     return f"{target}-{hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]}"
 
 
 @contextlib.contextmanager
-def one_search(folder: Path) -> Iterator[None]:
-    """Hold the lock of a target's search: two at once would take each other's trials for those of a killed one."""
+def lock_search(folder: Path) -> Iterator[None]:
+    """Hold the lock of a target's search: two at once would take each other's trials for those of a killed search."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise StageError(f"{folder}: another `pipeline tune` of this target is at work: wait for it") from None
+        raise StageError(f"{folder}: another `pipeline tune` of this target is running: wait for it") from None
     with lock:
         yield
 
@@ -60,15 +60,14 @@ def open_study(
 ) -> optuna.Study:
     """Open or start a study; `slot` is the trial's place in the search, which decides its random numbers.
 
-    `fixed` are values to suggest in any case.
-    The sampler is made anew for each trial: what it suggests is a function of the finished trials, the seed and the
-    slot, so that a search that was killed goes on as it would have gone on.
+    `fixed` are values that the sampler suggests whatever it has learned. Each trial has a new sampler: it suggests
+    a function of the finished trials, the seed and the slot, so that a killed search resumes to the same trials.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     seed = int(np.random.SeedSequence([settings.random_state, slot]).generate_state(1)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.TPESampler(
+        sampler: optuna.samplers.BaseSampler = optuna.samplers.TPESampler(
             seed=seed, n_startup_trials=settings.startup_trials, constant_liar=parallel
         )
         if fixed:
@@ -81,7 +80,7 @@ def open_study(
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Open the file so that a kill loses nothing and a power cut no more than the last scores."""
+    """Open the file so that a kill loses nothing and a power cut only the last scores."""
     connection = sqlite3.connect(path, timeout=SQLITE_TIMEOUT_S, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
@@ -89,10 +88,10 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def begin_search(study: optuna.Study) -> str:
-    """Take a study over from searches that were killed; the token that its own trials will have to show.
+    """Take over a study from killed searches; return the token that the trials of this search must present.
 
-    What was at work then is marked as failed and will be run again. A worker that outlived its search finds the token
-    changed: it has no trial to write any more.
+    Trials that were running then are marked as failed and will be run again. A worker that outlived its search finds
+    the token changed, and its trial is refused.
     """
     token = secrets.token_hex(8)
     study.set_user_attr("search", token)
@@ -102,18 +101,18 @@ def begin_search(study: optuna.Study) -> str:
 
 
 def check_token(study: optuna.Study, token: str) -> None:
-    """Refuse to go on with a trial whose search was killed and taken over by another."""
+    """Refuse a trial whose search was killed and taken over by another."""
     if study.user_attrs.get("search") != token:
         raise StageError("this search was taken over by a later one")
 
 
-def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that ran to their end or were pruned."""
+def get_finished_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Get the trials that ran to their end or were pruned."""
     return study.get_trials(deepcopy=False, states=FINISHED)
 
 
-def distributions(space: dict[str, Range | Choices]) -> dict[str, BaseDistribution]:
-    """The space in Optuna's terms."""
+def make_distributions(space: dict[str, Range | Choices]) -> dict[str, BaseDistribution]:
+    """Translate the space into Optuna's distributions."""
     found: dict[str, BaseDistribution] = {}
     for name, domain in space.items():
         if isinstance(domain, list):
@@ -126,8 +125,8 @@ def distributions(space: dict[str, Range | Choices]) -> dict[str, BaseDistributi
 
 
 def contains(space: dict[str, Range | Choices], values: dict[str, Any]) -> bool:
-    """Whether the space has this point."""
-    for name, distribution in distributions(space).items():
+    """Whether the space contains this point."""
+    for name, distribution in make_distributions(space).items():
         if isinstance(distribution, CategoricalDistribution):
             if values[name] not in distribution.choices:
                 return False
@@ -136,11 +135,18 @@ def contains(space: dict[str, Range | Choices], values: dict[str, Any]) -> bool:
     return True
 
 
-def rounded(values: dict[str, Any], space: dict[str, Range | Choices]) -> dict[str, Any]:
-    """Numbers a person can read: three significant digits, within the range. They are what a trial is run with."""
-    return {
-        name: min(max(float(f"{value:.3g}"), space[name].low), space[name].high)
-        if isinstance(value, float) and isinstance(space[name], Range)
-        else value
-        for name, value in values.items()
-    }
+def round_values(values: dict[str, Any], space: dict[str, Range | Choices]) -> dict[str, Any]:
+    """Round numbers to three significant digits within their range; a trial is run with the rounded ones.
+
+    Examples
+    --------
+    >>> round_values({"train.lr": 0.0123456}, {"train.lr": Range(low=0.001, high=0.1)})
+    {'train.lr': 0.0123}
+    """
+    return {name: _round_within(value, space[name]) for name, value in values.items()}
+
+
+def _round_within(value: Any, domain: Range | Choices) -> Any:
+    if isinstance(value, float) and isinstance(domain, Range):
+        return min(max(float(f"{value:.3g}"), domain.low), domain.high)
+    return value

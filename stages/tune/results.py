@@ -1,4 +1,4 @@
-"""What a search found, for a person: a table of the trials, and a page with their history and what mattered.
+"""The results of a search: a table of the trials, and a page with their history and the settings' importance.
 
 In: the study. Out: text, `trials.csv`, `tuning.html` (one file, no scripts, nothing fetched).
 """
@@ -18,15 +18,15 @@ from cache.atomic import write_text
 from stages.core.errors import StageError
 from stages.core.pages.charts import draw
 from stages.core.tables.csv_files import write_table
-from stages.tune.optuna_study import finished_trials
+from stages.tune.optuna_study import get_finished_trials
 
 SHOWN = 10
 MIN_FOR_IMPORTANCE = 4
 INK, MUTED, ACCENT = "var(--ink)", "var(--muted)", "var(--accent)"
 
 
-def trial_table(study: optuna.Study) -> pd.DataFrame:
-    """The finished trials, the best first, pruned ones last: trial, f1_macro, accuracy, epoch, seconds, pruned, values.
+def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
+    """Tabulate the finished trials, best first, pruned last: trial, f1_macro, accuracy, epoch, seconds, pruned, values.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def trial_table(study: optuna.Study) -> pd.DataFrame:
         If no trial ran to its end.
     """
     rows = []
-    for trial in finished_trials(study):
+    for trial in get_finished_trials(study):
         found = trial.user_attrs["found"]
         rows.append(
             {
@@ -58,8 +58,8 @@ def write_trials(table: pd.DataFrame, folder: Path) -> None:
     write_table(_spread(table), folder / "trials.csv")
 
 
-def as_text(table: pd.DataFrame, target: str, images: int) -> str:
-    """The best trials for a terminal, and how much of the difference between them is chance."""
+def format_trials(table: pd.DataFrame, target: str, images: int) -> str:
+    """Format the best trials for a terminal, with the width of the interval that chance gives a score."""
     pruned = int(table["pruned"].sum())
     shown = _spread(table[~table["pruned"]].head(SHOWN)).drop(columns="pruned").round({"seconds": 1})
     shown[["f1_macro", "accuracy"]] = shown[["f1_macro", "accuracy"]].map("{:.3f}".format)
@@ -67,19 +67,19 @@ def as_text(table: pd.DataFrame, target: str, images: int) -> str:
     chance = 1.96 * np.sqrt(max(accuracy * (1 - accuracy), 1e-9) / images)
     return "\n".join(
         [
-            f"{target}: {len(table)} trials, {pruned} of them given up early; scores are val's",
+            f"{target}: {len(table)} trials, {pruned} of them pruned; scores are val's",
             shown.to_string(index=False),
             f"On {images} val images an accuracy has a 95 % interval of ± {chance:.3f}, and the best of many is partly "
-            "luck: `pipeline evaluate` has the test score. Trial 0 has the settings as they were.",
+            "chance: `pipeline evaluate` reports the test score. Trial 0 has the current settings.",
         ]
     )
 
 
 def write_page(study: optuna.Study, table: pd.DataFrame, target: str, folder: Path) -> Path:
     """Write the plots and the table as one page."""
-    charts = [_history(table)]
-    if importances := _importances(study):
-        charts.append(_importance_bars(importances))
+    charts = [_draw_history(table)]
+    if importances := _compute_importances(study):
+        charts.append(_draw_importances(importances))
     body = Markup("").join(Markup("<h2>{}</h2><p>{}</p>{}").format(*chart) for chart in charts)
     rows = _spread(table.head(SHOWN)).round(4).to_html(index=False, border=0, escape=True)
     page = PAGE.format(title=escape(f"Tuning {target}"), charts=body, table=Markup(rows))
@@ -87,24 +87,24 @@ def write_page(study: optuna.Study, table: pd.DataFrame, target: str, folder: Pa
     return folder / "tuning.html"
 
 
-def _importances(study: optuna.Study) -> dict[str, float]:
-    """How much of the score's variance each setting explains (functional ANOVA, Hutter et al. 2014)."""
+def _compute_importances(study: optuna.Study) -> dict[str, float]:
+    """Compute the share of the score's variance that each setting explains (fANOVA, Hutter et al., 2014)."""
     complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     if len(complete) < MIN_FOR_IMPORTANCE or len({trial.value for trial in complete}) < 2:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
+        return dict(get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0)))
 
 
-def _history(table: pd.DataFrame) -> tuple[str, str, Markup]:
+def _draw_history(table: pd.DataFrame) -> tuple[str, str, Markup]:
     ordered = table.sort_values("trial")
     best = ordered["f1_macro"].where(~ordered["pruned"]).cummax().ffill()
-    values = ordered.assign(kind=np.where(ordered["pruned"], "given up early", "to the end"), best=best)
+    values = ordered.assign(kind=np.where(ordered["pruned"], "pruned", "completed"), best=best)
     records = values[["trial", "f1_macro", "kind", "best"]].astype({"best": object}).where(lambda t: t.notna(), None)
     trial = {"field": "trial", "type": "quantitative", "axis": {"tickMinStep": 1, "grid": False}}
     y_scale = {"zero": False}
-    kinds = {"domain": ["to the end", "given up early"], "range": [ACCENT, MUTED]}
+    kinds = {"domain": ["completed", "pruned"], "range": [ACCENT, MUTED]}
     spec = {
         "width": 560, "height": 240, "data": {"values": records.to_dict("records")},
         "layer": [
@@ -115,13 +115,13 @@ def _history(table: pd.DataFrame) -> tuple[str, str, Markup]:
                 "x": trial, "y": {"field": "best", "type": "quantitative", "scale": y_scale}}},
         ],
     }  # fmt: skip
-    said = (
+    caption = (
         f"The best is trial {table.iloc[0]['trial']} with {table.iloc[0]['f1_macro']:.3f}; the line is the best so far."
     )
-    return "Score of every trial", said, draw(spec, f"Macro F1 on val of every trial. {said}")
+    return "Score of every trial", caption, draw(spec, f"Macro F1 on val of every trial. {caption}")
 
 
-def _importance_bars(importances: dict[str, float]) -> tuple[str, str, Markup]:
+def _draw_importances(importances: dict[str, float]) -> tuple[str, str, Markup]:
     values = [{"setting": name, "share": share} for name, share in importances.items()]
     share = {"field": "share", "type": "quantitative", "title": "share of the variance", "scale": {"domain": [0, 1]}}
     spec = {
@@ -129,13 +129,13 @@ def _importance_bars(importances: dict[str, float]) -> tuple[str, str, Markup]:
         "mark": {"type": "bar", "color": ACCENT, "height": 12},
         "encoding": {"y": {"field": "setting", "type": "nominal", "sort": "-x", "title": None}, "x": share},
     }  # fmt: skip
-    most = max(importances, key=importances.get)
-    said = f"{most} explains most of the difference between the trials that ran to the end ({importances[most]:.0%})."
-    return "What mattered", said, draw(spec, f"Importance of every searched setting. {said}")
+    most = max(importances, key=lambda name: importances[name])
+    caption = f"{most} explains most of the difference between the completed trials ({importances[most]:.0%})."
+    return "Importance of the settings", caption, draw(spec, f"Importance of every searched setting. {caption}")
 
 
 def _spread(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with a column per setting in place of `values`."""
+    """Replace `values` by a column per setting."""
     values: list[dict[str, Any]] = table["values"].tolist()
     return table.drop(columns="values").join(pd.DataFrame(values, index=table.index))
 

@@ -1,7 +1,7 @@
 """One trial: a head trained with suggested settings, its validation score reported after every epoch.
 
-In: what all trials share, and a trial's place in the search. Out: its end is written to the study; a line comes back.
-Runs in the process of the search or in a worker's.
+In: what all trials share, and a trial's place in the search. Out: its result is written to the study. A trial runs in
+the process of the search or in a worker.
 """
 
 import time
@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from optuna import Study, Trial
 from optuna.trial import TrialState
 
 from stages.core.device import choose_device
-from stages.core.features.placement import FeatureArray
 from stages.core.head.fit import DivergedError, fit_head
-from stages.core.head.settings import HeadSettings, TrainSettings
-from stages.tune.optuna_study import check_token, contains, distributions, open_study, rounded
+from stages.core.head.recipe import Recipe
+from stages.core.head.training_data import TrainingData
+from stages.tune.optuna_study import check_token, contains, make_distributions, open_study, round_values
 from stages.tune.settings import TuneSettings
 
 
@@ -32,25 +31,20 @@ class Job:
 
     Attributes
     ----------
-    features, labels, train, val, classes
-        As `fit_head` takes them.
-    head_settings, train_settings
-        What is not searched, and where the search begins.
+    data
+        The images.
+    recipe
+        The settings that are not searched, and those of the first trial.
     settings, folder, study, token
-        The search, where its file lies, under which name, and what it answers to as long as it runs.
+        The search, the folder of its file, its name there, and the token that it accepts results with.
     threads
-        Of torch, in each worker; None leaves them as they are.
+        Of torch, in each worker; None leaves them unchanged.
     parallel
         Whether other trials run at the same time.
     """
 
-    features: FeatureArray
-    labels: np.ndarray
-    train: np.ndarray
-    val: np.ndarray
-    classes: int
-    head_settings: HeadSettings
-    train_settings: TrainSettings
+    data: TrainingData
+    recipe: Recipe
     settings: TuneSettings
     folder: Path
     study: str
@@ -60,33 +54,34 @@ class Job:
 
 
 def run_trial(job: Job, slot: int) -> None:
-    """Run the trial with this place in the search and write how it ended; place 0 has the settings as they are.
+    """Run the trial with this place in the search and write its result; place 0 has the current settings.
 
     Raises
     ------
     stages.core.head.fit.NotFiniteError
-        If the features are NaN or infinite, which no settings can mend.
+        If the features are NaN or infinite, which no settings can fix.
     """
     if job.threads:
         torch.set_num_threads(job.threads)
     space = job.settings.space.flat()
-    current = current_values(job.head_settings, job.train_settings, list(space))
+    current = get_values(job.recipe, list(space))
     fixed = current if slot == 0 and contains(space, current) else None
     study = open_study(job.folder, job.study, job.settings, slot=slot, fixed=fixed, parallel=job.parallel)
     check_token(study, job.token)
-    trial = study.ask(distributions(space))
-    values = rounded(trial.params, space)
+    trial = study.ask(make_distributions(space))
+    values = round_values(trial.params, space)
     epochs: list[dict[str, float]] = []
-    started, state, value = time.perf_counter(), TrialState.COMPLETE, 0.0
+    started, state = time.perf_counter(), TrialState.COMPLETE
+    value: float | None = 0.0
     try:
-        _fit(job, values, trial, study, epochs)
+        _train(job, values, trial, study, epochs)
         value = max(epoch["val/f1_macro"] for epoch in epochs)
     except _PrunedError:
         state, value = TrialState.PRUNED, None
     except DivergedError:
-        pass  # a bad place, which the search should learn: it scores 0
+        pass  # a bad point of the space, from which the search should learn: it scores 0
     best = max(range(len(epochs)), key=lambda index: epochs[index]["val/f1_macro"], default=None)
-    found = {"epoch": 0, "accuracy": 0.0, "f1": 0.0}
+    found: dict[str, Any] = {"epoch": 0, "accuracy": 0.0, "f1": 0.0}
     if best is not None:
         found = {"epoch": best + 1, "accuracy": epochs[best]["val/accuracy"], "f1": epochs[best]["val/f1_macro"]}
     found |= {"slot": slot, "values": values, "seconds": time.perf_counter() - started}
@@ -95,26 +90,26 @@ def run_trial(job: Job, slot: int) -> None:
     study.tell(trial, value, state)
 
 
-def current_values(head: HeadSettings, train: TrainSettings, names: list[str]) -> dict[str, Any]:
-    """The values that these dotted settings have now."""
-    sections = {"head": head, "train": train}
-    return {name: getattr(sections[name.partition(".")[0]], name.partition(".")[2]) for name in names}
+def get_values(recipe: Recipe, names: list[str]) -> dict[str, Any]:
+    """Get the current values of dotted settings, `train.lr`."""
+    sections = recipe.model_dump()
+    return {name: sections[name.partition(".")[0]][name.partition(".")[2]] for name in names}
 
 
-def with_values(head: HeadSettings, train: TrainSettings, values: dict[str, Any]) -> tuple[HeadSettings, TrainSettings]:
-    """The settings with some replaced, checked anew."""
-    changes: dict[str, dict[str, Any]] = {"head": {}, "train": {}}
+def replace_values(recipe: Recipe, values: dict[str, Any]) -> Recipe:
+    """Replace some dotted settings of a recipe, and check them."""
+    sections = recipe.model_dump()
     for dotted, value in values.items():
         section, _, key = dotted.partition(".")
-        changes[section][key] = value
-    return (
-        HeadSettings(**head.model_dump() | changes["head"]),
-        TrainSettings(**train.model_dump() | changes["train"]),
-    )
+        sections[section][key] = value
+    return Recipe.model_validate(sections)
 
 
-def _fit(job: Job, values: dict[str, Any], trial: Trial, study: Study, epochs: list[dict[str, float]]) -> None:
-    """Train, keeping each epoch's scores, and stop where Optuna's pruner says so."""
+def _train(job: Job, values: dict[str, Any], trial: Trial, study: Study, epochs: list[dict[str, float]]) -> None:
+    """Train, keep each epoch's scores, and stop where Optuna's pruner asks for it.
+
+    A trial is scored by its epochs, so that what a head adds after the last one is left out.
+    """
 
     def on_epoch(epoch: dict[str, float]) -> None:
         epochs.append(epoch)
@@ -123,17 +118,5 @@ def _fit(job: Job, values: dict[str, Any], trial: Trial, study: Study, epochs: l
         if trial.should_prune():
             raise _PrunedError
 
-    head_settings, train_settings = with_values(job.head_settings, job.train_settings, values)
-    if head_settings.skip == "probe":  # joins after the last epoch, whose scores are those of the LSTM alone
-        head_settings = head_settings.model_copy(update={"skip": "none"})
-    fit_head(
-        job.features,
-        job.labels,
-        train=job.train,
-        val=job.val,
-        classes=job.classes,
-        head_settings=head_settings,
-        settings=train_settings,
-        device=choose_device(),
-        on_epoch=on_epoch,
-    )
+    recipe = replace_values(job.recipe, values)
+    fit_head(job.data, recipe, device=choose_device(), on_epoch=on_epoch, finish=False)

@@ -9,8 +9,15 @@ import pandas as pd
 import pytest
 
 from cache import FeatureStore, publish
+from stages.core.head.lstm_settings import LSTMSettings
 
 SHAPE = (2, 4, 24)
+
+
+def plain_lstm(**settings: object) -> LSTMSettings:
+    """Two LSTM layers and a linear layer: nothing is normalised, dropped or added, unless settings say so."""
+    off = {"power_norm": 1.0, "projection": 0, "skip": "none", "feature_dropout": 0.0, "dropout": 0.0}
+    return LSTMSettings(**{"bidirectional": False} | off | settings)
 
 
 def made_up_features(labels: list[str], noise: float, seed: int) -> np.ndarray:

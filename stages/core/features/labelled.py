@@ -1,4 +1,4 @@
-"""Join a target's labels with the cached features.
+"""The labels of a target joined with the cached features.
 
 In: `data/features/` and `data/splits.csv`. Out: plain arrays, a row per image, ready for a head or a baseline.
 """
@@ -20,7 +20,7 @@ from stages.core.tables.csv_files import read_table
 
 UNLABELLED = -1
 CHECKED_ROWS = 4096
-_FRESH_SPLIT = "run `pipeline clean` and `pipeline split`, or `dvc repro`, again"
+SPLIT_AGAIN = "run `pipeline clean` and `pipeline split`, or `dvc repro`, again"
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +57,13 @@ class LabelledFeatures:
         return np.flatnonzero((self.table["split"] == split).to_numpy() & (self.labels != UNLABELLED))
 
     def digest(self, *splits: str) -> str:
-        """SHA-256 of which images these splits hold, in order, and of their labels: what a head is fitted to."""
+        """SHA-256 of the labelled images in these splits, in order, and of their labels: what a head is fitted to."""
         rows = self.table[self.table["split"].isin(splits).to_numpy() & (self.labels != UNLABELLED)]
         lines = ("\t".join(row) for row in rows[["sha256", "split", self.target]].itertuples(index=False))
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def pooled(self) -> np.ndarray:
-        """The centre view's mean over tokens, shape `(n, channels)`, float32: what baselines and neighbours use."""
+        """Average the centre view over its tokens: `(n, channels)`, float32, which baselines and neighbours use."""
         means = np.empty((len(self.features), self.features.shape[-1]), dtype=np.float32)
         for rows in blocks(self.features):
             self.features[rows, 0].mean(axis=1, dtype=np.float32, out=means[rows[0] : rows[-1] + 1])
@@ -71,15 +71,15 @@ class LabelledFeatures:
         return means
 
     def pooled_views(self) -> Iterator[np.ndarray]:
-        """Every view's mean over tokens, a sequence of one, block by block, each `(m, views, 1, channels)`, float16."""
+        """Average every view over its tokens, block by block: sequences of one, `(m, views, 1, channels)`, float16."""
         for rows in blocks(self.features):
             yield self.features[rows].mean(axis=2, keepdims=True, dtype=np.float32).astype(np.float16)
         self.features.release()
 
 
 @dataclass(frozen=True)
-class Collection:
-    """The images of the splits that have features; every target's labels are a column of its table.
+class CachedCollection:
+    """The images of the splits that have features; the labels of every target are a column of its table.
 
     Attributes
     ----------
@@ -95,8 +95,8 @@ class Collection:
     splits: Path
 
 
-def load_collection(*, features: Path, splits: Path, targets: Sequence[str] = ()) -> Collection:
-    """Open the features of every image in the splits; `targets` are looked for before anything is read.
+def load_collection(*, features: Path, splits: Path, targets: Sequence[str] = ()) -> CachedCollection:
+    """Open the features of every image in the splits; `targets` are checked before any feature is read.
 
     Raises
     ------
@@ -109,8 +109,8 @@ def load_collection(*, features: Path, splits: Path, targets: Sequence[str] = ()
     for target in targets:
         require_label_column(target, table.columns, splits)
     cache = FeatureCache(features)
-    table = _with_features(table, cache, splits)
-    return Collection(table, CachedFeatures(cache, table["sha256"].tolist()), cache.fingerprint, splits)
+    table = _drop_without_features(table, cache, splits)
+    return CachedCollection(table, CachedFeatures(cache, table["sha256"].tolist()), cache.fingerprint, splits)
 
 
 def load_labelled_features(target: str, *, features: Path, splits: Path) -> LabelledFeatures:
@@ -119,15 +119,15 @@ def load_labelled_features(target: str, *, features: Path, splits: Path) -> Labe
     Raises
     ------
     StageError
-        As `load_collection` and `labelled`.
+        As `load_collection` and `attach_labels`.
     cache.CacheError
         If the cache is missing or damaged.
     """
-    return labelled(target, load_collection(features=features, splits=splits, targets=[target]))
+    return attach_labels(target, load_collection(features=features, splits=splits, targets=[target]))
 
 
-def labelled(target: str, collection: Collection) -> LabelledFeatures:
-    """Give a collection the labels of one target.
+def attach_labels(target: str, collection: CachedCollection) -> LabelledFeatures:
+    """Attach the labels of one target to a collection.
 
     Raises
     ------
@@ -136,32 +136,32 @@ def labelled(target: str, collection: Collection) -> LabelledFeatures:
     """
     table, splits = collection.table, collection.splits
     require_label_column(target, table.columns, splits)
-    classes = _classes(target, table, splits)
+    classes = _find_classes(target, table, splits)
     code = {name: index for index, name in enumerate(classes)}
-    _say_if_few(target, table)
+    _warn_if_most_are_unlabelled(target, table)
     labels = table[target].map(lambda name: code.get(name, UNLABELLED)).to_numpy(dtype=np.int64)
     return LabelledFeatures(target, classes, table, labels, collection.features, collection.fingerprint)
 
 
-def not_finite_message(data: LabelledFeatures, row: int, features: Path) -> str:
-    """Say which image has features that nothing can be learned or predicted from, and what to do."""
+def describe_not_finite(data: LabelledFeatures, row: int, features: Path) -> str:
+    """Name the image whose features are unusable, and what to do."""
     return (
         f"{features}: the features of image {data.table['image'][row]!r} are NaN or infinite: "
         "set features.precision to fp32, then run `pipeline extract-features` again"
     )
 
 
-def refuse_not_finite(data: LabelledFeatures, pooled: np.ndarray, features: Path) -> None:
-    """Refuse features, a row per image, of which any is NaN or infinite."""
+def check_finite(data: LabelledFeatures, pooled: np.ndarray, features: Path) -> None:
+    """Refuse features, a row per image, if any is NaN or infinite."""
     for row in range(0, len(pooled), CHECKED_ROWS):
         block = pooled[row : row + CHECKED_ROWS]
         finite = np.isfinite(block).reshape(len(block), -1).all(axis=1)
         if not finite.all():
-            raise StageError(not_finite_message(data, row + int(finite.argmin()), features))
+            raise StageError(describe_not_finite(data, row + int(finite.argmin()), features))
 
 
-def refuse_stale_labels(data: LabelledFeatures, *, splits: Path, manifest: Path) -> None:
-    """Refuse to train on labels that were changed after the split; without a manifest there is nothing to compare.
+def check_labels_unchanged(data: LabelledFeatures, *, splits: Path, manifest: Path) -> None:
+    """Refuse labels that were changed after the split; without a manifest there is nothing to compare.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def refuse_stale_labels(data: LabelledFeatures, *, splits: Path, manifest: Path)
         return
     table = read_table(manifest, MANIFEST)
     if problem := missing_label_columns([data.target], table.columns, manifest):
-        raise StageError(f"{problem}: {_FRESH_SPLIT}")
+        raise StageError(f"{problem}: {SPLIT_AGAIN}")
     now = dict(zip(table["image"], table[data.target], strict=True))
     then = zip(data.table["image"], data.table[data.target], strict=True)
     changed = [(image, label) for image, label in then if now.get(image) != label]
@@ -181,19 +181,19 @@ def refuse_stale_labels(data: LabelledFeatures, *, splits: Path, manifest: Path)
         found = repr(now[image]) if image in now else "not there"
         raise StageError(
             f"{data.target}: the labels of {len(changed)} images changed since the split, the first is {image!r} "
-            f"({label!r} in {splits}, {found} in {manifest}): {_FRESH_SPLIT}"
+            f"({label!r} in {splits}, {found} in {manifest}): {SPLIT_AGAIN}"
         )
 
 
-def _say_if_few(target: str, table: pd.DataFrame) -> None:
+def _warn_if_most_are_unlabelled(target: str, table: pd.DataFrame) -> None:
     labelled = int((table[target] != "").sum())
     if 2 * labelled < len(table):
-        message = "%s: only %d of %d images have a label; the others have no part in training and scores"
+        message = "%s: only %d of %d images have a label; the others are left out of training and scores"
         log.warning(message, target, labelled, len(table))
 
 
-def _with_features(table: pd.DataFrame, cache: FeatureCache, splits: Path) -> pd.DataFrame:
-    """Leave out images that extraction could not read."""
+def _drop_without_features(table: pd.DataFrame, cache: FeatureCache, splits: Path) -> pd.DataFrame:
+    """Keep the images that have features: extraction could not read the others."""
     cached = table["sha256"].map(lambda key: key in cache)
     if not cached.any():
         raise StageError(f"the feature cache has none of the images of {splits}: run `pipeline extract-features` again")
@@ -202,8 +202,8 @@ def _with_features(table: pd.DataFrame, cache: FeatureCache, splits: Path) -> pd
     return table[cached].reset_index(drop=True)
 
 
-def _classes(target: str, table: pd.DataFrame, splits: Path) -> list[str]:
-    """The classes of the train split, sorted; whatever cannot be learned or scored is said or refused."""
+def _find_classes(target: str, table: pd.DataFrame, splits: Path) -> list[str]:
+    """Find the classes of the train split, sorted; refuse or report those that cannot be learned or scored."""
     labelled = table[table[target] != ""]
     counts = labelled.groupby([target, "split"]).size().unstack(fill_value=0).reindex(
         columns=["train", "val", "test"], fill_value=0

@@ -1,8 +1,7 @@
 """Where training reads features from: the GPU's memory, the computer's, or the cache's file, by what fits.
 
-In: an open cache and its images' keys. Out: something that is indexed like an array, `features[rows, views]`, whichever
-of the three it is. Every epoch visits the rows in one uniformly random order, wherever they lie, so that the place
-changes the speed and no result.
+In: an open cache and its images' keys. Out: an object that is indexed like an array, `features[rows, views]`. Every
+epoch visits the rows in one uniformly random order, so that the place changes the speed and no result.
 """
 
 import logging
@@ -27,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class CachedFeatures:
-    """Features of n images in the cache's file, indexed like an array; what is not asked for is not read.
+    """Features of n images in the cache's file, indexed like an array; only the rows that are indexed are read.
 
     Parameters
     ----------
@@ -41,7 +40,7 @@ class CachedFeatures:
     shape
         `(n, views, tokens, channels)`.
     nbytes
-        What all of it would take in memory.
+        Size of all of it in memory.
     """
 
     dtype = np.dtype(np.float16)
@@ -61,7 +60,7 @@ class CachedFeatures:
         return self._cache.take(np.atleast_1d(self._rows[rows]), views)
 
     def release(self) -> None:
-        """Give back the memory of what has been read; it can be read again."""
+        """Free the memory of the rows read so far; they can be read again."""
         self._cache.release()
 
 
@@ -69,7 +68,7 @@ FeatureArray = np.ndarray | torch.Tensor | CachedFeatures
 
 
 def place(features: CachedFeatures, device: torch.device, placement: Placement = "auto") -> FeatureArray:
-    """Bring features to where training reads them from, and log where that is.
+    """Load features to where training reads them from, and log where that is.
 
     Parameters
     ----------
@@ -111,14 +110,14 @@ def _first_with_room(needed_bytes: int, device: torch.device) -> Placement:
 
 
 def available_bytes() -> int:
-    """Memory that this process may still take: the machine's, its container's (cgroup) and its own limits'."""
+    """Bytes that this process may still take under the limits of the machine, its container (cgroup) and itself."""
     free = [psutil.virtual_memory().available, *_under_own_limits()]
     free += [limit - psutil.Process().memory_info().rss for limit in _cgroup_limits()]
     return max(0, min(free))
 
 
 def _under_own_limits() -> Iterator[int]:
-    """What `ulimit -v` and `ulimit -d` leave."""
+    """Yield the bytes that `ulimit -v` and `ulimit -d` leave."""
     try:
         import resource  # Unix only
     except ImportError:
@@ -131,7 +130,7 @@ def _under_own_limits() -> Iterator[int]:
 
 
 def _cgroup_limits() -> Iterator[int]:
-    """The memory limits of the control groups this process is in, version 1 and 2; none outside Linux."""
+    """Yield the memory limits of this process's control groups, version 1 and 2; none outside Linux."""
     try:
         memberships = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -155,7 +154,13 @@ def _cgroup_limits() -> Iterator[int]:
 
 
 def blocks(features: FeatureArray, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
-    """Cut row numbers (all, or these) into pieces whose features take 2 MiB at most, in order."""
+    """Cut row numbers (all, or these) into pieces whose features take 2 MiB at most, in order.
+
+    Examples
+    --------
+    >>> [len(block) for block in blocks(np.zeros((5, 1, 1, 2**19), np.float16))]
+    [2, 2, 1]
+    """
     rows = np.arange(len(features)) if rows is None else rows
     row_bytes = int(np.prod(features.shape[1:])) * 2
     step = max(1, BLOCK_BYTES // row_bytes)
@@ -164,7 +169,7 @@ def blocks(features: FeatureArray, rows: np.ndarray | None = None) -> Iterator[n
 
 
 def read_ahead(items: Iterator[T]) -> Iterator[T]:
-    """Yield the items, the next one being made in a thread meanwhile."""
+    """Yield the items; a thread makes the next one meanwhile."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         waiting = pool.submit(next, items, None)
         while (item := waiting.result()) is not None:
@@ -173,18 +178,34 @@ def read_ahead(items: Iterator[T]) -> Iterator[T]:
 
 
 def mean_and_std(
-    features: FeatureArray, rows: np.ndarray, flattened: Callable[[torch.Tensor], torch.Tensor] = torch.Tensor.float
+    features: FeatureArray, rows: np.ndarray, normalise: Callable[[torch.Tensor], torch.Tensor] = torch.Tensor.float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation of every channel over rows, views and tokens; two of shape `(channels,)`, float64.
+    """Compute the mean and standard deviation of every channel over rows, views and tokens, block by block.
 
-    `flattened` is what is done to the features first; it gives float32 in memory of its own.
+    With y = normalise(x) - s, where s is the first block's mean, so that squares of differences stay small:
+    mean = s + Σ y / n,  std = sqrt(Σ y² / n - (Σ y / n)²)
+
+    Parameters
+    ----------
+    features
+        Shape `(n, views, tokens, channels)`.
+    rows
+        Row numbers, one or more.
+    normalise
+        Applied to the features first; returns float32 in newly allocated memory.
+
+    Returns
+    -------
+    mean, std : Tensor
+        Shape `(channels,)`, float64, on the CPU.
     """
-    count, total, squares, shift = 0, 0.0, 0.0, None
+    first = normalise(torch.as_tensor(features[next(blocks(features, rows))]).flatten(0, -2))
+    count, shift = 0, first.mean(dim=0)
+    total, squares = torch.zeros_like(shift, dtype=torch.float64), torch.zeros_like(shift, dtype=torch.float64)
     for block in blocks(features, rows):
-        flat = flattened(torch.as_tensor(features[block]).flatten(0, -2))
-        shift = flat.mean(dim=0) if shift is None else shift  # near the mean: squares of differences stay small
-        flat.sub_(shift)
-        count, total = count + len(flat), total + flat.sum(0).double()
-        squares = squares + flat.square_().sum(0).double()
+        flat = normalise(torch.as_tensor(features[block]).flatten(0, -2)).sub_(shift)
+        count += len(flat)
+        total += flat.sum(0).double()
+        squares += flat.square_().sum(0).double()
     mean = total / count
     return (mean + shift).cpu(), (squares / count - mean.square()).clamp_min(0).sqrt().cpu()

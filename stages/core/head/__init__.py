@@ -1,1 +1,1 @@
-"""The LSTM head: the model, its training, its losses and schedules, its files."""
+"""Heads: what each offers (`protocol`), which exist (`registry`), their training, their losses, their files."""

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: one file, replaced after each epoch, from which a killed training goes on.
+"""The state of a training, and its checkpoint: one file, replaced after each epoch, from which training resumes.
 
 In: everything that the next epoch depends on. Out: the same again, if it was written for the same data and settings.
 The file lies outside the stage's outputs, which DVC deletes before it runs the stage, and is removed at the end.
@@ -19,42 +19,39 @@ from safetensors.torch import save_file
 
 from cache.atomic import TEMPORARY_SUFFIX, atomic_path
 from stages.core.head.average import WeightAverage
-from stages.core.head.lstm import LSTMHead
+from stages.core.head.protocol import Head
+from stages.core.optimisation.early_stopping import EarlyStopping
 
 FILE_NAME = "checkpoint.safetensors"
-# Writing may take this share of the time: a training of quick epochs is not slowed, one of slow epochs loses none.
+# Writing may take this share of the time: quick epochs are not slowed, and after each slow epoch there is a checkpoint.
 TIME_SHARE = 0.05
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class Progress:
-    """How far a training is: what changes from epoch to epoch.
+class TrainingState:
+    """What changes from epoch to epoch.
 
     Attributes
     ----------
     head, average, optimizer
-        Objects whose tensors change in place; `average` may be None.
+        Objects whose tensors change in place.
     epochs
         The log of each finished epoch.
-    best_epoch, best_f1, best_logits, best_weights
-        The best epoch so far (from 1; 0: none), its score, its val logits `(n, classes)` and its weights.
+    stopping
+        The best epoch so far and its validation macro F1.
+    best_logits, best_weights
+        The best epoch's val logits `(n, classes)` and its weights.
     """
 
-    head: LSTMHead
-    average: WeightAverage | None
+    head: Head[Any]
+    average: WeightAverage
     optimizer: torch.optim.Optimizer
     epochs: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int = 0
-    best_f1: float = -1.0
+    stopping: EarlyStopping = field(default_factory=EarlyStopping)
     best_logits: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
-
-    @property
-    def scored(self) -> LSTMHead:
-        """The head that is scored and kept: the average where there is one."""
-        return self.average.head if self.average else self.head
 
 
 class Checkpoint:
@@ -73,16 +70,15 @@ class Checkpoint:
         self._identity = json.dumps(identity, sort_keys=True)
         self._next_save = 0.0
 
-    def save(self, state: Progress) -> None:
+    def save(self, state: TrainingState) -> None:
         """Replace the file, unless writing would take more than a twentieth of the time since it was last written."""
         started = time.monotonic()
         if started < self._next_save:
             return
         numbers = {
             "epochs": state.epochs,
-            "best_epoch": state.best_epoch,
-            "best_f1": state.best_f1,
-            "average_steps": state.average.steps if state.average else 0,
+            "stopping": vars(state.stopping),
+            "average_steps": state.average.steps,
         }
         metadata = {"identity": self._identity, "numbers": json.dumps(numbers)}
         with atomic_path(self.path) as temporary:
@@ -90,13 +86,13 @@ class Checkpoint:
         finished = time.monotonic()
         self._next_save = finished + (finished - started) * (1 / TIME_SHARE - 1)
 
-    def restore(self, state: Progress) -> bool:
-        """Bring a fresh training to where the file left off; False, with a line in the log, where it cannot."""
+    def restore(self, state: TrainingState) -> bool:
+        """Put a fresh training into the saved state; False if there is none, or, with a log line, if it is unusable."""
         try:
             with safe_open(self.path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 if metadata.get("identity") != self._identity:
-                    log.info("%s is of other data or settings: training starts anew", self.path)
+                    log.info("%s is of other data or settings: training starts again", self.path)
                     return False
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             numbers = json.loads(metadata["numbers"])
@@ -105,13 +101,13 @@ class Checkpoint:
         except FileNotFoundError:
             return False
         except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
-            log.warning("%s cannot be used (%s): training starts anew", self.path, error)
+            log.warning("%s cannot be used (%s): training starts again", self.path, error)
             return False
-        log.info("going on after epoch %d, as %s has it", len(state.epochs), self.path)
+        log.info("resuming after epoch %d from %s", len(state.epochs), self.path)
         return True
 
     def remove(self) -> None:
-        """Remove the file, what a kill left of one half written, and the folder if nothing else is in it."""
+        """Remove the file, any half-written one that a kill left, and the folder if nothing else is in it."""
         self.path.unlink(missing_ok=True)
         for left in self.path.parent.glob(f".{FILE_NAME}.*{TEMPORARY_SUFFIX}"):
             left.unlink(missing_ok=True)
@@ -119,42 +115,39 @@ class Checkpoint:
             self.path.parent.rmdir()
 
 
-def _tensors(state: Progress) -> dict[str, torch.Tensor]:
-    """Everything that is a tensor, under a name that says what of."""
+def _tensors(state: TrainingState) -> dict[str, torch.Tensor]:
+    """Every tensor of the state, named by what it belongs to."""
     tensors = {f"head.{name}": value for name, value in state.head.state_dict().items()}
-    if state.average:
-        tensors |= {f"average.{name}": value for name, value in state.average.head.state_dict().items()}
+    tensors |= {f"average.{name}": value for name, value in state.average.head.state_dict().items()}
     for index, moments in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
     tensors |= {f"best.{name}": value for name, value in state.best_weights.items()}
     return tensors | {"best_logits": torch.from_numpy(state.best_logits)}
 
 
-def _check_shapes(state: Progress, tensors: dict[str, torch.Tensor]) -> None:
-    """Refuse tensors that do not fit before the first is put back: half of a state would train to something else."""
+def _check_shapes(state: TrainingState, tensors: dict[str, torch.Tensor]) -> None:
+    """Refuse tensors that do not fit before the first is put back: half a state would train to other weights."""
     for name, value in _tensors(state).items():
         if name != "best_logits" and (name not in tensors or tensors[name].shape != value.shape):
             raise ValueError(f"{name} is missing or of another shape")
 
 
-def _put_back(state: Progress, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
-    """Load what `_tensors` and `save` took."""
+def _put_back(state: TrainingState, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
+    """Load the tensors of `_tensors` and the numbers of `save`."""
     epochs = [{str(name): float(value) for name, value in epoch.items()} for epoch in numbers["epochs"]]
-    best_epoch, best_f1, steps = int(numbers["best_epoch"]), float(numbers["best_f1"]), int(numbers["average_steps"])
+    stopping, steps = EarlyStopping(**numbers["stopping"]), int(numbers["average_steps"])
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in _under("optimizer.", tensors).items():
         index, _, moment = name.partition(".")
         moments.setdefault(int(index), {})[moment] = value
     groups = state.optimizer.state_dict()["param_groups"]
     state.head.load_state_dict(_under("head.", tensors))
-    if state.average:
-        state.average.head.load_state_dict(_under("average.", tensors))
-        state.average.steps = steps
+    state.average.head.load_state_dict(_under("average.", tensors))
+    state.average.steps = steps
     state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-    device = state.head.linear.weight.device
-    state.best_weights = {name: value.to(device) for name, value in _under("best.", tensors).items()}
+    state.best_weights = {name: value.to(state.head.device) for name, value in _under("best.", tensors).items()}
     state.best_logits = tensors["best_logits"].numpy()
-    state.epochs, state.best_epoch, state.best_f1 = epochs, best_epoch, best_f1
+    state.epochs, state.stopping = epochs, stopping
 
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""A head's two files: how they are written, read, and refused where they do not fit the data at hand.
+"""A head's two files: writing, reading, and refusing those that do not fit the current data.
 
 In: a head's weights and its card. Out: `head.safetensors` and `head.json` in a folder per target.
 """
@@ -14,9 +14,11 @@ from safetensors.torch import load_file, save_file
 from cache.atomic import atomic_path, write_text
 from stages.core.errors import StageError
 from stages.core.features.labelled import LabelledFeatures
-from stages.core.head.lstm import LSTMHead
+from stages.core.head.protocol import Head
+from stages.core.head.recipe import read_recipe
+from stages.core.head.registry import build_head
 
-# What every user of a head needs of its card, so that one written by an older version is refused in one place.
+# The keys that users of a head read from its card: one written by an older version is refused here.
 CARD_KEYS = {"target", "classes", "shape", "fingerprint", "labels_sha256", "temperature", "epoch", "settings"}
 
 
@@ -27,7 +29,7 @@ def save_head(folder: Path, state: dict[str, torch.Tensor], card: dict[str, Any]
     write_text(folder / "head.json", json.dumps(card, indent=2, ensure_ascii=False) + "\n")
 
 
-def load_head(folder: Path) -> tuple[LSTMHead, dict[str, Any]]:
+def load_head(folder: Path) -> tuple[Head[Any], dict[str, Any]]:
     """Read a head and its card.
 
     Raises
@@ -38,8 +40,8 @@ def load_head(folder: Path) -> tuple[LSTMHead, dict[str, Any]]:
     try:
         card = json.loads((folder / "head.json").read_text(encoding="utf-8"))
         if missing := sorted(CARD_KEYS - set(card)):
-            raise ValueError(f"its head.json does not say {', '.join(missing)}: it is of an older version")
-        head = LSTMHead(channels=card["shape"][-1], classes=len(card["classes"]), **card["settings"]["head"])
+            raise ValueError(f"its head.json lacks {', '.join(missing)}: an older version wrote it")
+        head = build_head(read_recipe(card).head, channels=card["shape"][-1], classes=len(card["classes"]))
         head.load_state_dict(load_file(folder / "head.safetensors"))
     except FileNotFoundError:
         raise StageError(f"{folder} has no head: run `pipeline train-head --target {folder.name}` first") from None
@@ -51,23 +53,23 @@ def load_head(folder: Path) -> tuple[LSTMHead, dict[str, Any]]:
 
 
 def check_fingerprint(card: dict[str, Any], fingerprint: str) -> None:
-    """Refuse a head that was trained on other features than those at hand."""
+    """Refuse a head that was trained on features of another fingerprint."""
     if card["fingerprint"] != fingerprint:
         raise StageError(
-            f"the {card['target']} head was trained on features {card['fingerprint'][:16]}, those at hand are "
+            f"the {card['target']} head was trained on features {card['fingerprint'][:16]}, the current ones are "
             f"{fingerprint[:16]}: run `pipeline train-head --target {card['target']}` again"
         )
 
 
-def check_same_data(card: dict, data: LabelledFeatures) -> None:
-    """Refuse a head whose features, classes, labels or split are not those at hand."""
+def check_same_data(card: dict[str, Any], data: LabelledFeatures) -> None:
+    """Refuse a head that was trained on other features, classes, labels or another split than the current ones."""
     check_fingerprint(card, data.fingerprint)
     if card["classes"] != data.classes:
         raise StageError(
             f"the classes of {data.target} changed since its head was trained: "
             f"run `pipeline train-head --target {data.target}` again"
         )
-    # Otherwise an image that the head was fitted to could be scored as one that it has never seen.
+    # Otherwise an image that the head was fitted to could be scored as a test image.
     if card["labels_sha256"] != data.digest("train", "val"):
         raise StageError(
             f"the split or the labels of {data.target} changed since its head was trained: "

@@ -1,7 +1,7 @@
-"""The training loop: AdamW, early stopping on validation macro F1, the best epoch kept, a checkpoint on the way.
+"""The training loop: AdamW, early stopping on validation macro F1, the best epoch kept, a checkpoint after each.
 
-In: labelled features. Out: the best epoch's weights and what happened per epoch. Losses, schedules, averaging and
-checkpoints are left to their own modules.
+In: features, labels and a recipe. Out: the best epoch's weights and each epoch's scores. Losses, schedules, averaging,
+checkpoints and the head itself are left to their own modules.
 """
 
 import copy
@@ -9,23 +9,28 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import accuracy_score, f1_score
 
 from stages.core.device import has_bf16
 from stages.core.errors import StageError
-from stages.core.features.placement import CachedFeatures, FeatureArray, blocks, mean_and_std, read_ahead
+from stages.core.features.placement import CachedFeatures, FeatureArray, blocks, read_ahead
 from stages.core.head.average import WeightAverage
-from stages.core.head.checkpoint import Checkpoint, Progress
-from stages.core.head.losses import Loss, make_loss, mixed
-from stages.core.head.lstm import LSTMHead, predict_rows
-from stages.core.head.probe import blend_with_probe
-from stages.core.head.schedules import learning_rate
-from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.head.checkpoint import Checkpoint, TrainingState
+from stages.core.head.learning_rate import learning_rate
+from stages.core.head.losses import Loss, make_loss, mix_up
+from stages.core.head.predict_logits import predict_rows
+from stages.core.head.protocol import Head
+from stages.core.head.recipe import Recipe
+from stages.core.head.registry import build_head
+from stages.core.head.settings import TrainSettings
 from stages.core.head.temperature import negative_log_likelihood
+from stages.core.head.training_data import TrainingData
 from stages.core.memory import keep_freed_memory
+from stages.core.optimisation.scores import accuracy, macro_f1
+from stages.core.optimisation.weight_decay import split_by_decay
 
 EpochLog = dict[str, float]
 Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
@@ -40,53 +45,59 @@ class NotFiniteError(StageError):
 
 
 class DivergedError(StageError):
-    """A loss that is no number any more."""
+    """A loss that is NaN or infinite."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A trained head: its weights at the best epoch, that epoch (from 1), and the val logits there."""
+    """A trained head.
 
-    head: LSTMHead
+    Attributes
+    ----------
+    head
+        With the weights of its best epoch, finished.
+    best_epoch
+        From 1.
+    val_logits
+        Of the head as it is, `(n, classes)`; empty without val images.
+    epochs
+        The log of each epoch.
+    finish_note
+        What `Head.finish` did: `averaged with …`, or nothing.
+    """
+
+    head: Head[Any]
     best_epoch: int
     val_logits: np.ndarray
     epochs: list[EpochLog]
+    finish_note: str
 
 
 def fit_head(
-    features: FeatureArray,
-    labels: np.ndarray,
+    data: TrainingData,
+    recipe: Recipe,
     *,
-    train: np.ndarray,
-    val: np.ndarray | None,
-    classes: int,
-    head_settings: HeadSettings,
-    settings: TrainSettings,
     device: torch.device,
     on_epoch: Callable[[EpochLog], None] = lambda log: None,
     checkpoint: Checkpoint | None = None,
+    finish: bool = True,
 ) -> Fit:
     """Train a head until validation macro F1 stops rising, or, without validation images, for all epochs.
 
     Parameters
     ----------
-    features
-        Shape `(n, views, tokens, channels)`, float16, wherever `place` put them. Training draws a view per image and
-        epoch; scores use view 0.
-    labels
-        Shape `(n,)`, int64.
-    train, val
-        Row indices. Without `val` nothing is selected: the last epoch is the best one.
-    classes
-        Number of classes.
-    head_settings, settings
-        The head's shape and the optimisation.
+    data
+        The images.
+    recipe
+        The settings of the head and of its training.
     device
         Where to train.
     on_epoch
         Called with each epoch's losses and scores, those of a killed training's epochs too.
     checkpoint
-        Where a killed training is continued from.
+        From which a killed training resumes.
+    finish
+        False leaves out what the head adds after the last epoch.
 
     Returns
     -------
@@ -101,138 +112,127 @@ def fit_head(
     DivergedError
         If the loss becomes NaN or infinite.
     """
-    _refuse_not_finite(features, train if val is None else np.concatenate([train, val]))
+    settings = recipe.train
+    _check_finite(data)
     keep_freed_memory()
     torch.manual_seed(settings.random_state)
-    head = LSTMHead(channels=features.shape[-1], classes=classes, **head_settings.model_dump())
-    head.set_input_statistics(*mean_and_std(features, train, head.flattened))
-    head.to(device)
-    average = WeightAverage(head, settings.ema) if settings.ema else None
-    loss = make_loss(labels[train], classes, settings, device)
-    state = Progress(head, average, _optimizer(head, settings))
+    head = build_head(recipe.head, channels=data.features.shape[-1], classes=data.classes)
+    head.prepare(data)
+    state = _start_training(head.to(device), settings)
+    loss = make_loss(data.labels[data.train], data.classes, settings, device)
     if checkpoint and checkpoint.restore(state):
         for epoch_log in state.epochs:
             on_epoch(epoch_log)
 
-    while not _finished(state, settings, selects=val is not None):
-        started, epoch = time.perf_counter(), len(state.epochs)
-        # Every epoch has random numbers of its own, so that a resumed training needs no generator's state.
-        rng = np.random.default_rng([settings.random_state, epoch])
-        torch.manual_seed(int(rng.integers(2**63)))
-        batches = _batches(features, labels, train, settings.batch_size, rng, device)
-        if isinstance(features, CachedFeatures):
-            batches = read_ahead(batches)
-        epoch_log = _train_epoch(state, loss, batches, settings, len(train))
+    while not state.stopping.is_over(len(state.epochs), epochs=settings.epochs, patience=settings.patience):
+        started, epoch = time.perf_counter(), len(state.epochs) + 1
+        batches = _draw_batches(data, settings, epoch, device)
+        epoch_log = _train_epoch(state, loss, batches, settings, len(data.train))
         if not math.isfinite(epoch_log["train/loss"]):
-            raise DivergedError(f"the loss is no number any more in epoch {epoch + 1}: lower train.lr ({settings.lr})")
-        if val is not None:
-            epoch_log |= _validate(state, features, labels, val)
-        else:
-            state.best_epoch = epoch + 1
+            raise DivergedError(f"the loss is NaN or infinite in epoch {epoch}: lower train.lr ({settings.lr})")
+        epoch_log |= _validate(state, data, epoch)
         epoch_log["seconds"] = time.perf_counter() - started
         state.epochs.append(epoch_log)
         on_epoch(epoch_log)
         if checkpoint:
             checkpoint.save(state)
 
+    best, val_logits = state.average.head, state.best_logits
     if state.best_weights:
-        state.scored.load_state_dict(state.best_weights)
-    val_logits = state.best_logits
-    if head_settings.skip == "probe":
-        blend_with_probe(state.scored, features, labels, train, val)
-        val_logits = val_logits if val is None else predict_rows(state.scored, features, val)
-    return Fit(state.scored, state.best_epoch, val_logits, state.epochs)
+        best.load_state_dict(state.best_weights)
+    finish_note = best.finish(data) if finish else ""
+    if finish_note and data.val is not None:
+        val_logits = predict_rows(best, data.features, data.val)
+    return Fit(best, state.stopping.best_epoch, val_logits, state.epochs, finish_note)
 
 
-def _finished(state: Progress, settings: TrainSettings, *, selects: bool) -> bool:
-    done = len(state.epochs)
-    return done >= settings.epochs or (selects and done - state.best_epoch >= settings.patience)
-
-
-def _optimizer(head: LSTMHead, settings: TrainSettings) -> torch.optim.Optimizer:
-    """AdamW; biases are not decayed, for they have nothing to overfit with."""
-    parameters = [p for p in head.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
-
-
-def _train_epoch(state: Progress, loss: Loss, batches: Batches, settings: TrainSettings, n_train: int) -> EpochLog:
-    """Step once per batch; scores are those of the predictions made on the way."""
-    head, average, optimizer, epoch = state.head, state.average, state.optimizer, len(state.epochs)
-    started = time.perf_counter()
-    device = head.linear.weight.device
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device))
+def _train_epoch(state: TrainingState, loss: Loss, batches: Batches, settings: TrainSettings, n_train: int) -> EpochLog:
+    """Step once per batch; the scores are those of the predictions made before each step."""
+    head, epochs_done = state.head.train(), len(state.epochs)
+    autocast = torch.autocast(head.device.type, torch.bfloat16, enabled=has_bf16(head.device))
     f1_so_far = [epoch_log.get("val/f1_macro", 0.0) for epoch_log in state.epochs]
-    mixup_rng = np.random.default_rng([settings.random_state, epoch, 1])
-    head.train()
+    mixup_rng = np.random.default_rng([settings.random_state, epochs_done, 1])
     parameters = list(head.parameters())  # looking for them at every step takes as long as gathering a batch
-    losses, predictions, truths, seen = [], [], [], 0
+    losses, predictions, truths, seen, lr, started = [], [], [], 0, 0.0, time.perf_counter()
     for x, y in batches:
-        lr = learning_rate(settings, epoch + seen / n_train, f1_so_far)
-        for group in optimizer.param_groups:
+        lr = learning_rate(settings, epochs_done + seen / n_train, f1_so_far)
+        for group in state.optimizer.param_groups:
             group["lr"] = lr
         batch_loss = loss
         if settings.mixup and len(y) > 1:
-            x, batch_loss = mixed(x, y, settings.mixup, loss, mixup_rng)
+            x, batch_loss = mix_up(x, y, settings.mixup, loss, mixup_rng)
         with autocast:
             logits = head(x).float()
         value = batch_loss(logits, y)
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()
+        state.optimizer.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
         if settings.clip_norm:
             torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
-        optimizer.step()
-        if average:
-            average.update()
+        state.optimizer.step()
+        state.average.update()
         seen += len(y)
         losses.append(value.detach() * len(y))
         predictions.append(logits.detach().argmax(dim=1))
         truths.append(y)
-    scores = _scores("train", torch.cat(truths), torch.cat(predictions), float(torch.stack(losses).sum()) / seen)
+    y_true, y_pred = torch.cat(truths).cpu().numpy(), torch.cat(predictions).cpu().numpy()
+    scores = _score_epoch("train", y_true, y_pred, float(torch.stack(losses).sum()) / seen)
     return scores | {"lr": lr, "images_per_s": seen / (time.perf_counter() - started)}
 
 
-def _validate(state: Progress, features: FeatureArray, labels: np.ndarray, val: np.ndarray) -> EpochLog:
-    """Score the epoch on the val images, and keep its weights if no epoch before it had a better macro F1."""
-    logits = predict_rows(state.scored, features, val)
-    scores = _scores("val", labels[val], logits.argmax(axis=1), negative_log_likelihood(logits, labels[val]))
-    if scores["val/f1_macro"] > state.best_f1:
-        state.best_f1, state.best_epoch, state.best_logits = scores["val/f1_macro"], len(state.epochs) + 1, logits
-        state.best_weights = copy.deepcopy(state.scored.state_dict())
+def _validate(state: TrainingState, data: TrainingData, epoch: int) -> EpochLog:
+    """Score the averaged weights on the val images, and keep them if no earlier epoch had as good a macro F1."""
+    if data.val is None:  # nothing to select by: the last epoch is the best
+        state.stopping.best_epoch = epoch
+        return {}
+    head, y_true = state.average.head, data.labels[data.val]
+    logits = predict_rows(head, data.features, data.val)
+    scores = _score_epoch("val", y_true, logits.argmax(axis=1), negative_log_likelihood(logits, y_true))
+    if state.stopping.improves(epoch, scores["val/f1_macro"]):
+        state.best_logits, state.best_weights = logits, copy.deepcopy(head.state_dict())
     return scores
 
 
-def _batches(
-    features: FeatureArray,
-    labels: np.ndarray,
-    rows: np.ndarray,
-    batch_size: int,
-    rng: np.random.Generator,
-    device: torch.device,
-) -> Batches:
-    """Every row once, in uniformly random order, each with one of its views drawn at random."""
-    order = rng.permutation(rows)
-    views = rng.integers(features.shape[1], size=len(order))
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
-        x = torch.as_tensor(features[batch, views[start : start + batch_size]])
-        yield x.to(device), torch.from_numpy(labels[batch]).to(device)
+def _start_training(head: Head[Any], settings: TrainSettings) -> TrainingState:
+    """Set up AdamW over the parameters that learn, and the average of the weights."""
+    groups = split_by_decay(head.parameters(), settings.weight_decay)
+    return TrainingState(head, WeightAverage(head), torch.optim.AdamW(groups, lr=settings.lr, fused=True))
 
 
-def _scores(split: str, truths: object, predictions: object, loss: float) -> EpochLog:
-    y_true, y_pred = np.asarray(torch.as_tensor(truths).cpu()), np.asarray(torch.as_tensor(predictions).cpu())
+def _draw_batches(data: TrainingData, settings: TrainSettings, epoch: int, device: torch.device) -> Batches:
+    """Draw every train row once, in uniformly random order, each with one of its views drawn at random.
+
+    Each epoch has its own random numbers, for dropout too, so that a resumed training needs no generator's state.
+    """
+    rng = np.random.default_rng([settings.random_state, epoch - 1])
+    torch.manual_seed(int(rng.integers(2**63)))
+    order = rng.permutation(data.train)
+    views = rng.integers(data.features.shape[1], size=len(order))
+
+    def batches() -> Batches:
+        for start in range(0, len(order), settings.batch_size):
+            rows = order[start : start + settings.batch_size]
+            x = torch.as_tensor(data.features[rows, views[start : start + settings.batch_size]])
+            yield x.to(device), torch.from_numpy(data.labels[rows]).to(device)
+
+    return read_ahead(batches()) if isinstance(data.features, CachedFeatures) else batches()
+
+
+def _score_epoch(split: str, y_true: np.ndarray, y_pred: np.ndarray, loss: float) -> EpochLog:
+    """Name the scores of one split in the epoch's log."""
     return {
         f"{split}/loss": loss,
-        f"{split}/accuracy": float(accuracy_score(y_true, y_pred)),
-        f"{split}/f1_macro": float(f1_score(y_true, y_pred, average="macro", zero_division=0)),
+        f"{split}/accuracy": accuracy(y_true, y_pred),
+        f"{split}/f1_macro": macro_f1(y_true, y_pred),
     }
 
 
-def _refuse_not_finite(features: FeatureArray, rows: np.ndarray) -> None:
-    """Infinite features saturate an LSTM's gates and give finite, senseless scores: nothing later would notice."""
+def _check_finite(data: TrainingData) -> None:
+    """Refuse features that are NaN or infinite.
+
+    They saturate an LSTM's gates and give finite, meaningless scores: nothing later would notice.
+    """
+    features: FeatureArray = data.features
+    rows = data.train if data.val is None else np.concatenate([data.train, data.val])
     for block in blocks(features, rows):
         finite = torch.as_tensor(features[block]).flatten(1).isfinite().all(dim=1)
         if not finite.all():

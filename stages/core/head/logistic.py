@@ -1,4 +1,4 @@
-"""Logistic regressions of one problem at several strengths of regularisation: the baseline's, and a head's linear path.
+"""Logistic regressions of one problem at several strengths of regularisation: for the baseline, and a head's probe.
 
 In: standardised features and labels. Out: weights and biases per strength.
 """
@@ -9,19 +9,22 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
+
+from stages.core.optimisation.scores import macro_f1
 
 MAX_ITERATIONS = 300
-# Multiplications per iteration below which a second thread gains nothing, and waits for the first one many thousand
-# times: where other work keeps the cores busy, each time for as long as the system lets it.
+# Multiplications per iteration below which a second thread gains nothing: it would wait for the first one thousands of
+# times, and each wait is long on busy cores.
 MANY = 10**9
 
 Solution = tuple[np.ndarray, np.ndarray]
 
 
 def logistic_path(x: np.ndarray, y: np.ndarray, strengths: Sequence[float]) -> list[Solution]:
-    """Fit a multinomial logistic regression with an L2 penalty per strength, each begun where the last one ended.
+    """Fit a multinomial logistic regression with an L2 penalty per strength, each started from the last solution.
+
+    min over W, b of  C · Σ cross_entropy(W x + b, y) + ½ ‖W‖²
 
     Parameters
     ----------
@@ -52,6 +55,6 @@ def logistic_path(x: np.ndarray, y: np.ndarray, strengths: Sequence[float]) -> l
 
 
 def best_on(x: np.ndarray, y: np.ndarray, solutions: Sequence[Solution]) -> int:
-    """Which solution has the highest macro F1 on these images; of equal ones the first."""
+    """Find the solution with the highest macro F1 on these images; of equal ones the first."""
     predicted = [(x @ weights.T + biases).argmax(axis=1) for weights, biases in solutions]
-    return int(np.argmax([f1_score(y, y_pred, average="macro", zero_division=0) for y_pred in predicted]))
+    return int(np.argmax([macro_f1(y, y_pred) for y_pred in predicted]))

@@ -1,6 +1,6 @@
-"""The loss of the head: cross-entropy, with what is done about class imbalance, label smoothing and mix-up.
+"""The loss of a head: cross-entropy with label smoothing, class weights or logit adjustment, and mix-up.
 
-In: the train split's labels and the settings. Out: a function of logits and labels. Whatever is off adds nothing to it.
+In: the train split's labels and the settings. Out: a function of logits and labels.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def make_loss(labels: np.ndarray, classes: int, settings: TrainSettings, device:
     Parameters
     ----------
     labels
-        Of the train images, shape `(n,)`; every class should occur, one that does not is counted as one image.
+        Of the train images, shape `(n,)`; a class that does not occur counts as one image.
     classes
         Number of classes.
     settings
@@ -35,9 +35,13 @@ def make_loss(labels: np.ndarray, classes: int, settings: TrainSettings, device:
 
     Notes
     -----
-    `balanced` weights class c by n / (classes · n_c), scikit-learn's definition. `logit_adjustment` is the loss of
-    Menon et al., "Long-tail learning via logit adjustment" (2021), equation 10: tau · log(n_c / n) is added to the
-    logits in the loss and not in the prediction, so that the head must outbid the prior.
+    With n_c images of class c of n:
+
+    none              cross_entropy(logits, y)
+    balanced          Σ w_y · cross_entropy(logits, y) / Σ w_y,  w_c = n / (classes · n_c), scikit-learn's definition
+    logit_adjustment  cross_entropy(logits + tau · log(n_c / n), y): Menon et al., "Long-tail learning via logit
+                      adjustment" (2021), equation 10. Predictions are made without the offset, so that a small class
+                      does not have to overcome the prior.
     """
     counts = torch.from_numpy(np.bincount(labels, minlength=classes)).clamp_min(1).float().to(device)
     smoothing = settings.label_smoothing
@@ -50,18 +54,20 @@ def make_loss(labels: np.ndarray, classes: int, settings: TrainSettings, device:
     return lambda logits, y: F.cross_entropy(logits, y, label_smoothing=smoothing)
 
 
-def mixed(
+def mix_up(
     x: torch.Tensor, y: torch.Tensor, alpha: float, loss: Loss, rng: np.random.Generator
 ) -> tuple[torch.Tensor, Loss]:
-    """Blend each image's features with another's of the batch (Zhang et al., "mixup", 2018).
+    """Blend each image's features with those of another in the batch (Zhang et al., "mixup", 2018).
+
+    x' = s · x + (1 - s) · x[partner];  loss' = s · loss(logits, y) + (1 - s) · loss(logits, y[partner])
 
     Parameters
     ----------
     x, y
         Features `(b, tokens, channels)` and labels `(b,)`.
     alpha
-        Shares are drawn from Beta(alpha, alpha), one a batch; an image's own share is the larger one, so that its
-        own label stays the one that predictions are scored by.
+        The share s is drawn from Beta(alpha, alpha), one per batch; an image's own share is the larger one, so that
+        predictions are scored by its own label.
     loss
         Of single labels.
     rng
@@ -70,8 +76,7 @@ def mixed(
     Returns
     -------
     x : Tensor
-        The blends, of the features' own dtype: a third of the time that float32 takes, for a rounding that the
-        features have had before.
+        The blends, in the dtype of the features: a third of the time that float32 takes.
     loss : callable
         The same blend of the losses of both labels.
     """

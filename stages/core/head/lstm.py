@@ -1,178 +1,160 @@
-"""The head: two LSTM layers over a sequence of feature tokens, and a linear layer.
+"""The LSTM head: two LSTM layers over a sequence of feature tokens, a linear layer, and a linear probe.
 
-In: features `(n, tokens, channels)`. Out: logits `(n, classes)`.
+In: features `(n, tokens, channels)`. Out: logits `(n, classes)`. How the probe is fitted is left to `lstm_probe`, the
+fast paths of a training step to `lstm_step`.
 """
 
-import math
+import copy
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stages.core.features.placement import FeatureArray
+from stages.core.features.placement import FeatureArray, blocks, mean_and_std
+from stages.core.head.lstm_probe import fit_probe
+from stages.core.head.lstm_settings import LSTMSettings
+from stages.core.head.lstm_step import drop, dropout_mask, run_one_token
+from stages.core.head.predict_logits import predict_rows
+from stages.core.head.protocol import Head
+from stages.core.head.temperature import fit_temperature
+from stages.core.head.training_data import TrainingData
 
-BATCH_SIZE = 1024
-SMALLEST = 1e-30  # whose reciprocal square root is still a number; float16 ends long before
+SMALLEST = 1e-30  # its reciprocal square root is still finite; float16 ends at 6e-8
 
 
-class LSTMHead(nn.Module):
-    """A two-layer LSTM that walks the tokens of an image.
+class LSTMHead(Head[LSTMSettings]):
+    """A two-layer LSTM over the tokens of an image.
+
+    x = (sign(f) · abs(f)^power_norm - input_mean) / input_std         features f `(n, tokens, channels)`
+    h = LSTM(LSTM(W_p x + b_p))                                         states   `(n, tokens, directions · hidden_size)`
+    logits = W_l readout(h) + b_l + W_s mean(x) + b_s                   `(n, classes)`
+
+    `readout` is the mean over tokens or the last state; that of a second direction is its own last one, at the first
+    token. W_s and b_s are the probe: zero while the LSTM learns.
 
     Parameters
     ----------
-    channels
-        Size of a token.
-    classes
-        Number of logits.
-    hidden_size, dropout, readout, …
-        As in `HeadSettings`; those with a default here are later than the first heads that were saved. A bidirectional
-        `last` state is each direction's own last one.
+    settings, channels, classes
+        As for every head.
     """
 
-    def __init__(
-        self,
-        *,
-        channels: int,
-        classes: int,
-        hidden_size: int,
-        dropout: float,
-        readout: str,
-        bidirectional: bool = False,
-        input_power: float = 1.0,
-        input_norm: str = "standardise",
-        input_scale: float = 1.0,
-        projection: int = 0,
-        skip: str = "none",
-        feature_dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.readout, self.hidden_size = readout, hidden_size
-        self.input_power, self.input_norm = input_power, input_norm
-        # Channels of a ReLU network differ in scale by orders of magnitude; the train split's statistics even them out.
+    input_mean: torch.Tensor
+    input_std: torch.Tensor
+
+    def __init__(self, settings: LSTMSettings, *, channels: int, classes: int) -> None:
+        super().__init__(settings, channels=channels, classes=classes)
+        hidden_size, projection = settings.hidden_size, settings.projection
+        # Channels of a ReLU network differ in scale by orders of magnitude; the train split's statistics equalise them.
         self.register_buffer("input_mean", torch.zeros(channels))
-        self.register_buffer("input_std", torch.full((channels,), 1 / input_scale))
-        self.input_scale = input_scale
-        self.feature_dropout = feature_dropout
+        self.register_buffer("input_std", torch.full((channels,), 1 / settings.input_scale))
         self.projection = nn.Linear(channels, projection) if projection else None
         self.lstm = nn.LSTM(
-            projection or channels, hidden_size, num_layers=2, batch_first=True, dropout=dropout,
-            bidirectional=bidirectional,
+            projection or channels, hidden_size, num_layers=2, batch_first=True, dropout=settings.dropout,
+            bidirectional=settings.bidirectional,
         )  # fmt: skip
-        states = hidden_size * (2 if bidirectional else 1)
-        self.attention = nn.Linear(states, 1) if readout == "attention" else None
-        self.dropout = dropout
-        self.linear = nn.Linear(states, classes)
-        self.skip = nn.Linear(channels, classes) if skip != "none" else None
-        if self.skip is not None:
-            # Learned together, both paths start silent: random weights along directions without data would stay in the
-            # logits as noise. The probe is silent until the LSTM has learned.
-            for layer in (self.skip,) if skip == "probe" else (self.skip, self.linear):
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
-            self.skip.requires_grad_(skip != "probe")
+        self.linear = nn.Linear(hidden_size * (2 if settings.bidirectional else 1), classes)
+        self.skip: nn.Linear | None = None
+        if settings.skip == "probe":
+            self.skip = nn.Linear(channels, classes).requires_grad_(False)
+            nn.init.zeros_(self.skip.weight)
+            nn.init.zeros_(self.skip.bias)
+
+    def prepare(self, data: TrainingData) -> None:
+        """Take the mean and deviation of the train images' channels."""
+        self.set_input_statistics(*mean_and_std(data.features, data.train, self.power_normalise))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Map `(n, tokens, channels)` of any float dtype to logits `(n, classes)`, float32."""
-        tokens = self.normalised(features)
-        if self.training and self.feature_dropout:
-            # Whole channels: what one token has lost its neighbours would give away.
-            tokens = tokens * dropout_mask((len(tokens), 1, tokens.shape[2]), self.feature_dropout, tokens.device)
+        tokens = self.normalise(features)
+        if self.training and self.settings.feature_dropout:
+            # Whole channels: a token's neighbours would reveal what it alone has lost.
+            shape = (len(tokens), 1, tokens.shape[2])
+            tokens = tokens * dropout_mask(shape, self.settings.feature_dropout, tokens.device)
+        dropout = self.settings.dropout if self.training else 0.0
         inputs = tokens if self.projection is None else self.projection(tokens)
-        states = self._one_step(inputs) if inputs.shape[1] == 1 else self.lstm(inputs)[0]
-        logits = self.linear(self._dropped(self._read_out(states)))
+        states = run_one_token(self.lstm, inputs, dropout=dropout) if inputs.shape[1] == 1 else self.lstm(inputs)[0]
+        logits: torch.Tensor = self.linear(drop(self.read_out(states), dropout))
         return logits if self.skip is None else logits + self.skip(tokens.mean(dim=1))
 
-    def flattened(self, features: torch.Tensor) -> torch.Tensor:
-        """Bring rare large values closer to the others: the signed power of features of any shape, float32.
+    def power_normalise(self, features: torch.Tensor) -> torch.Tensor:
+        """Bring rare large values closer to the others: sign(x) · abs(x)^power_norm, of any shape, float32.
 
         As in Perronnin et al., "Improving the Fisher kernel for large-scale image classification" (2010).
         """
-        features = features.float()
-        if self.input_power == 1.0:
+        features, power = features.float(), self.settings.power_norm
+        if power == 1.0:
             return features
         sizes = features.abs()
-        if self.input_power == 0.5:
-            # The square root itself takes seven times as long on some processors.
+        if power == 0.5:
+            # x / sqrt(abs(x)): the square root itself takes seven times as long on some processors.
             return sizes.clamp_min_(SMALLEST).rsqrt_().mul_(features)
-        return sizes.pow_(self.input_power).copysign_(features)
+        return sizes.pow_(power).copysign_(features)
 
-    def normalised(self, features: torch.Tensor) -> torch.Tensor:
-        """What both paths see of features of any shape `(…, channels)`, float32."""
-        tokens = self.flattened(features)
-        if self.input_norm == "layer_norm":
+    def normalise(self, features: torch.Tensor) -> torch.Tensor:
+        """Compute what both paths see of features of any shape `(…, channels)`, float32."""
+        tokens = self.power_normalise(features)
+        if self.settings.input_norm == "layer_norm":
             tokens = F.layer_norm(tokens, tokens.shape[-1:])
-        factor = 1 / self.input_std
+        factor = self.input_std.reciprocal()
         return torch.addcmul(-self.input_mean * factor, tokens, factor)
 
-    def _one_step(self, inputs: torch.Tensor) -> torch.Tensor:
-        """What the LSTM gives for a sequence of one, `(n, 1, units)`, in half the time.
-
-        States before the first token are zero: nothing is forgotten, the recurrent weights have nothing to multiply.
-        """
-        names = ["", "_reverse"] if self.lstm.bidirectional else [""]
-        for layer in range(self.lstm.num_layers):
-            of_layer = {
-                kind: torch.cat([getattr(self.lstm, f"{kind}_l{layer}{name}") for name in names])
-                for kind in ("weight_ih", "bias_ih", "bias_hh")
-            }
-            gates = F.linear(inputs, of_layer["weight_ih"], of_layer["bias_ih"] + of_layer["bias_hh"]).float()
-            enters, _, cell, leaves = gates.unflatten(-1, (len(names), 4, self.hidden_size)).unbind(-2)
-            inputs = (leaves.sigmoid() * (enters.sigmoid() * cell.tanh()).tanh()).flatten(-2)
-            if layer + 1 < self.lstm.num_layers:
-                inputs = self._dropped(inputs)
-        return inputs
-
-    def _dropped(self, states: torch.Tensor) -> torch.Tensor:
-        """Dropout of activations, in training."""
-        if not (self.training and self.dropout):
-            return states
-        return states * dropout_mask(states.shape, self.dropout, states.device)
-
-    def _read_out(self, states: torch.Tensor) -> torch.Tensor:
-        """Map states `(n, tokens, units)` to one vector an image, `(n, units)`."""
-        if self.attention is not None:
-            return (self.attention(states).softmax(dim=1) * states).sum(dim=1)
-        if self.readout == "mean":
+    def read_out(self, states: torch.Tensor) -> torch.Tensor:
+        """Map states `(n, tokens, units)` to one vector per image, `(n, units)`."""
+        if self.settings.readout == "mean":
             return states.mean(dim=1)
         # The second direction ends at the first token (and is empty where there is none).
-        return torch.cat([states[:, -1, : self.hidden_size], states[:, 0, self.hidden_size :]], dim=1)
+        hidden_size = self.settings.hidden_size
+        return torch.cat([states[:, -1, :hidden_size], states[:, 0, hidden_size:]], dim=1)
 
     def set_input_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
-        """Standardise by this mean and deviation of flattened features, each `(channels,)`, if the settings say so."""
-        if self.input_norm == "standardise":
+        """Standardise by this mean and deviation of power-normalised features, each `(channels,)`, if set to."""
+        if self.settings.input_norm == "standardise":
             self.input_mean.copy_(mean)
-            # A channel that never moves in train says nothing, and must not shout in an image in which it does.
+            # A channel that is constant in train carries no information, and must not dominate where it moves.
             moving = torch.where(std > 1e-6, std, torch.ones_like(std))
-            self.input_std.copy_(moving / self.input_scale)
+            self.input_std.copy_(moving / self.settings.input_scale)
+
+    @torch.no_grad()
+    def finish(self, data: TrainingData) -> str:
+        """Fit the probe and average it with the trained LSTM: the mean of the two paths' calibrated logits.
+
+        logits = (lstm / T_lstm + probe / T_probe) / 2, a geometric mean of probabilities. Two models that err in
+        different images are better together than either (Hinton, "Training products of experts by minimizing
+        contrastive divergence", 2002). Without val images both temperatures are 1.
+        """
+        if self.skip is None:
+            return ""
+        labels, val, of_lstm = data.labels, None, 1.0
+        if data.val is not None:
+            val = self._mean_tokens(data.features, data.val), labels[data.val]
+            of_lstm = fit_temperature(predict_rows(self, data.features, data.val), labels[data.val])
+        train = self._mean_tokens(data.features, data.train), labels[data.train]
+        weights, biases, of_probe = fit_probe(train, val, self.classes)
+        for parameter in (self.linear.weight, self.linear.bias):
+            parameter.div_(2 * of_lstm)
+        self.skip.weight.copy_(torch.from_numpy(weights / (2 * of_probe)))
+        self.skip.bias.copy_(torch.from_numpy(biases / (2 * of_probe)))
+        return "averaged with the logistic regression"
+
+    def _mean_tokens(self, features: FeatureArray, rows: np.ndarray) -> np.ndarray:
+        """The mean of the centre view's normalised tokens, `(rows, channels)`, float32: the input of the probe."""
+        device, start = self.device, 0
+        inputs = np.empty((len(rows), self.channels), dtype=np.float32)
+        for block in blocks(features, rows):
+            tokens = self.normalise(torch.as_tensor(features[block, 0]).to(device))
+            inputs[start : start + len(block)] = tokens.mean(dim=1).cpu().numpy()
+            start += len(block)
+        return inputs
 
 
-def dropout_mask(shape: tuple[int, ...], share: float, device: torch.device) -> torch.Tensor:
-    """Zeros, about this share (to the nearest 1/256), and what keeps the mean in all other places; float32.
-
-    Eight bytes from each number that the generator gives: on a CPU it gives them one by one, and took a third of a
-    training step for a number per channel. Comparing floats in place is several times as fast as making booleans.
-    """
-    count = math.prod(shape)
-    words = torch.empty(-(-count // 8), dtype=torch.int64, device=device).random_(-(2**63), None)
-    dropped = min(max(round(share * 256), 1), 255)
-    kept = words.view(torch.int8)[:count].view(shape).float().ge_(dropped - 128)
-    return kept.mul_(256 / (256 - dropped))
-
-
-@torch.inference_mode()
-def predict_logits(head: LSTMHead, features: np.ndarray | torch.Tensor) -> np.ndarray:
-    """Run a head over `(n, tokens, channels)`; logits `(n, classes)`, float32."""
-    head.eval()
-    device = head.linear.weight.device
-    parts = [
-        head(torch.as_tensor(features[start : start + BATCH_SIZE]).to(device)).cpu().numpy()
-        for start in range(0, len(features), BATCH_SIZE)
-    ]
-    return np.concatenate(parts)
-
-
-def predict_rows(head: LSTMHead, features: FeatureArray, rows: np.ndarray, view: int = 0) -> np.ndarray:
-    """Run a head over one view of some rows of `(n, views, tokens, channels)`, wherever they lie."""
-    batches = (rows[start : start + BATCH_SIZE] for start in range(0, len(rows), BATCH_SIZE))
-    return np.concatenate([predict_logits(head, features[batch, view]) for batch in batches])
+def without_probe(head: LSTMHead) -> LSTMHead:
+    """Copy the LSTM alone of a finished head: logits of one path, calibrated and not halved."""
+    alone = copy.deepcopy(head)
+    if alone.skip is not None:
+        nn.init.zeros_(alone.skip.weight)
+        nn.init.zeros_(alone.skip.bias)
+        with torch.no_grad():
+            alone.linear.weight.mul_(2)
+            alone.linear.bias.mul_(2)
+    return alone

@@ -1,4 +1,4 @@
-"""How well probabilities match what happens: their log-likelihood, and the temperature that mends it.
+"""How well probabilities match what happens: their log-likelihood, and the temperature that fits them best.
 
 In: logits and labels. Out: a number.
 """
@@ -9,17 +9,25 @@ from scipy.special import log_softmax
 
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean negative log-likelihood, in nats: logits `(n, classes)`, labels `(n,)`."""
+    """Mean negative log-likelihood in nats, -mean(log softmax(logits)[label]): logits `(n, classes)`, labels `(n,)`.
+
+    Examples
+    --------
+    >>> round(negative_log_likelihood(np.zeros((3, 4)), np.array([0, 1, 2])), 4)  # log 4
+    1.3863
+    """
     return float(-log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels].mean())
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Find the temperature that makes the confidence of validation predictions match their accuracy.
 
-    Temperature scaling (Guo et al., "On Calibration of Modern Neural Networks", 2017): one number that divides the
-    logits, chosen by the negative log-likelihood; it changes no prediction.
+    Temperature scaling (Guo et al., "On Calibration of Modern Neural Networks", 2017): the one number
+    T = argmin negative_log_likelihood(logits / T, labels). Dividing the logits by it changes no prediction.
     """
-    result = minimize_scalar(
-        lambda log_t: negative_log_likelihood(logits / np.exp(log_t), labels), bounds=(-3.0, 3.0), method="bounded"
-    )
+
+    def loss(log_t: float) -> float:
+        return negative_log_likelihood(logits / np.exp(log_t), labels)
+
+    result = minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded")
     return float(np.exp(result.x))

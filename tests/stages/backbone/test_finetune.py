@@ -17,12 +17,13 @@ import torch
 from safetensors.torch import load_file
 
 from stages.backbone.finetune_data import Crops, Steps, read_labelled_images
-from stages.backbone.finetune_network import Classifier, blocks, freeze, make_optimizer, schedule
+from stages.backbone.finetune_network import Classifier, blocks, freeze, make_optimizer
 from stages.backbone.settings import FinetuneSettings
 from stages.core.errors import StageError
 from stages.core.images.files import ImageFolder
 from stages.core.images.transform import Transform
 from stages.core.networks.torchvision_networks import build
+from stages.core.optimisation.schedules import warmup_then_cosine
 from tests.conftest import REPOSITORY
 from tests.stages.backbone.conftest import Collection
 
@@ -259,4 +260,5 @@ def test_every_kind_of_network_has_blocks() -> None:
 
 
 def test_the_rate_rises_then_falls_to_zero() -> None:
-    assert [schedule(progress, 0.2) for progress in (0.0, 0.1, 0.2, 0.6, 1.0)] == pytest.approx([0, 0.5, 1, 0.5, 0])
+    rates = [warmup_then_cosine(1.0, progress, warmup=0.2) for progress in (0.0, 0.1, 0.2, 0.6, 1.0)]
+    assert rates == pytest.approx([0, 0.5, 1, 0.5, 0])

@@ -9,12 +9,14 @@ import pytest
 from sklearn.metrics import f1_score
 
 from stages.core.errors import StageError
-from stages.core.head.settings import HeadSettings, TrainSettings
-from stages.evaluate.calibration import expected_calibration_error, reliability
+from stages.core.head.lstm_settings import LSTMSettings
+from stages.core.head.recipe import Recipe
+from stages.core.head.settings import TrainSettings
+from stages.evaluate.calibration import expected_calibration_error, tabulate_reliability
 from stages.evaluate.evaluate_head import evaluate_head
 from stages.evaluate.metrics import score
 from stages.evaluate.settings import EvaluateSettings
-from stages.evaluate.uncertainty import bootstrap, intervals, paired_comparison
+from stages.evaluate.uncertainty import bootstrap_scores, compare_paired, compute_intervals
 from stages.train.train_head import train_head
 from tests.stages.conftest import Project
 
@@ -25,8 +27,7 @@ def scored(project: Project, **settings: object) -> dict:
     """Train a small head and evaluate it."""
     train_head(
         target="style",
-        head_settings=HeadSettings(hidden_size=12),
-        train_settings=TrainSettings(epochs=6, batch_size=16, lr=0.01),
+        recipe=Recipe(head=LSTMSettings(hidden_size=12), train=TrainSettings(epochs=6, batch_size=16, lr=0.01)),
         features=project.features,
         splits=project.splits,
         destination=project.head,
@@ -45,7 +46,9 @@ def scored(project: Project, **settings: object) -> dict:
 
 def interval(correct: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
     y_true = np.zeros(len(correct), dtype=int)
-    found = intervals(bootstrap(y_true, {"model": np.eye(2)[1 - correct.astype(int)]}, groups, 2000)["model"])
+    found = compute_intervals(
+        bootstrap_scores(y_true, {"model": np.eye(2)[1 - correct.astype(int)]}, groups, 2000)["model"]
+    )
     return found["accuracy_low"], found["accuracy_high"]
 
 
@@ -68,7 +71,7 @@ def test_copies_of_a_picture_are_no_further_evidence() -> None:
 def test_bootstrapped_scores_are_those_of_the_images_drawn() -> None:
     rng = np.random.default_rng(0)
     y_true, probabilities = rng.integers(0, 6, 40), rng.dirichlet(np.ones(6), 40)
-    found = bootstrap(y_true, {"model": probabilities}, np.arange(40), 50)["model"]
+    found = bootstrap_scores(y_true, {"model": probabilities}, np.arange(40), 50)["model"]
     draws = np.random.default_rng(0)
     for index in range(50):
         rows = draws.integers(40, size=40)
@@ -89,12 +92,12 @@ def test_the_paired_test_says_who_is_better(share_one: float, share_other: float
         name: np.where(rng.permutation(400) < 400 * share, y_true, (y_true + 1) % 3)
         for name, share in (("head", share_one), ("probe", share_other))
     }
-    drawn = bootstrap(y_true, {name: np.eye(3)[y] for name, y in guesses.items()}, np.arange(400), 500)
+    drawn = bootstrap_scores(y_true, {name: np.eye(3)[y] for name, y in guesses.items()}, np.arange(400), 500)
     observed = {
         name: {"accuracy": (y == y_true).mean(), "f1_macro": f1_score(y_true, y, average="macro")}
         for name, y in guesses.items()
     }
-    found = paired_comparison(drawn, observed, "head", "probe")
+    found = compare_paired(drawn, observed, "head", "probe")
     assert found["words"].count(words) == 2
     assert found["accuracy"]["difference"] == pytest.approx(share_one - share_other)
     assert (found["accuracy"]["p"] < 0.05) == (words != "cannot be told from it")
@@ -105,10 +108,10 @@ def test_a_paired_test_sees_what_two_intervals_do_not() -> None:
     y_true = np.zeros(200, dtype=int)
     other = (np.arange(200) >= 100).astype(int)
     one = (np.arange(200) >= 110).astype(int)
-    drawn = bootstrap(y_true, {"one": np.eye(2)[one], "other": np.eye(2)[other]}, np.arange(200), 1000)
-    assert intervals(drawn["one"])["accuracy_low"] < intervals(drawn["other"])["accuracy_high"]
+    drawn = bootstrap_scores(y_true, {"one": np.eye(2)[one], "other": np.eye(2)[other]}, np.arange(200), 1000)
+    assert compute_intervals(drawn["one"])["accuracy_low"] < compute_intervals(drawn["other"])["accuracy_high"]
     observed = {name: score(y_true, np.eye(2)[y]) for name, y in (("one", one), ("other", other))}
-    assert "in accuracy it beats it" in paired_comparison(drawn, observed, "one", "other")["words"]
+    assert "in accuracy it beats it" in compare_paired(drawn, observed, "one", "other")["words"]
 
 
 def test_calibration_error_is_the_distance_of_confidence_from_accuracy() -> None:
@@ -117,7 +120,7 @@ def test_calibration_error_is_the_distance_of_confidence_from_accuracy() -> None
     assert expected_calibration_error(np.array([0] * 3 + [1] * 7), probabilities) == pytest.approx(0.5)
     certain = np.tile([1.0, 0.0], (4, 1))
     assert expected_calibration_error(np.array([0, 0, 1, 1]), certain) == pytest.approx(0.5)
-    bins = reliability(np.array([0, 0, 1, 1]), certain)
+    bins = tabulate_reliability(np.array([0, 0, 1, 1]), certain)
     assert len(bins) == 15
     assert bins.iloc[-1][["n", "confidence", "accuracy"]].tolist() == [4, 1.0, 0.5]
 
@@ -149,8 +152,8 @@ def test_temperature_scaling_is_shown_before_and_after(make_project: MakeProject
 def test_several_views_are_averaged_where_asked_for(make_project: MakeProject) -> None:
     project = make_project(["dabs", "dots", "glaze"] * 30, noise=4.0)
     assert "multi_view" not in scored(project)
-    metrics = scored(project, views=2)
+    metrics = scored(project, tta_views=2)
     assert metrics["multi_view"]["views"] == 2
     assert metrics["multi_view"]["test"]["log_loss"] < metrics["test"]["log_loss"]  # noise of two views averages out
-    with pytest.raises(StageError, match=r"evaluate\.views is 3, the cache has 2: set features\.views to 3"):
-        scored(project, views=3)
+    with pytest.raises(StageError, match=r"evaluate\.tta_views is 3, the cache has 2: set features\.views to 3"):
+        scored(project, tta_views=3)

@@ -8,21 +8,23 @@ import pytest
 
 from stages.core.errors import StageError
 from stages.core.features.labelled import LabelledFeatures, load_labelled_features
-from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.head.lstm_settings import LSTMSettings
+from stages.core.head.recipe import Recipe
+from stages.core.head.settings import TrainSettings
 from stages.core.head.temperature import negative_log_likelihood
-from stages.outliers.folds import FoldTask, calibrated, out_of_sample_probabilities
+from stages.outliers.folds import FoldTask, calibrate_out_of_fold, out_of_sample_probabilities
 from stages.outliers.settings import OutlierSettings
 from stages.train.train_head import train_head
 from tests.stages.conftest import Project
 
 MakeProject = Callable[..., Project]
-HEAD = HeadSettings(hidden_size=8, projection=0, dropout=0.0, feature_dropout=0.0)
+HEAD = LSTMSettings(hidden_size=8, projection=0, dropout=0.0, feature_dropout=0.0)
 TRAIN = TrainSettings(epochs=2, batch_size=16, lr=0.02, mixup=0.0)
 
 
 def predict(project: Project, folds: int = 3, n_jobs: int = 1) -> np.ndarray:
     train_head(
-        target="style", head_settings=HEAD, train_settings=TRAIN,
+        target="style", recipe=Recipe(head=HEAD, train=TRAIN),
         features=project.features, splits=project.splits, destination=project.head, work=project.work,
     )  # fmt: skip
     card = json.loads((project.head / "head.json").read_text()) | {"epoch": 12}
@@ -83,9 +85,9 @@ def test_a_class_of_a_single_picture_is_improbable_where_no_head_has_seen_it(
 def test_batches_grow_with_a_large_collection(
     labelled: Callable[..., LabelledFeatures], images: int, batch_size: int
 ) -> None:
-    settings = {"head": HeadSettings().model_dump(), "train": TrainSettings().model_dump()}
+    settings = Recipe().model_dump()
     task = FoldTask.of(labelled(["a", "b"] * (images // 2)), {"epoch": 7, "settings": settings}, folds=5)
-    assert (task.train_settings.batch_size, task.train_settings.epochs) == (batch_size, 7)
+    assert (task.recipe.train.batch_size, task.recipe.train.epochs) == (batch_size, 7)
 
 
 def overconfident(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -96,7 +98,7 @@ def overconfident(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_calibration_makes_held_out_confidence_honest() -> None:
     logits, labels, fold_of = overconfident(0)
-    probabilities, temperature = calibrated(logits, labels, fold_of)
+    probabilities, temperature = calibrate_out_of_fold(logits, labels, fold_of)
     assert temperature > 2
     assert negative_log_likelihood(np.log(probabilities), labels) < 0.5 * negative_log_likelihood(logits, labels)
     right = (probabilities.argmax(axis=1) == labels).mean()
@@ -105,8 +107,8 @@ def test_calibration_makes_held_out_confidence_honest() -> None:
 
 def test_an_images_own_fold_has_no_part_in_its_calibration() -> None:
     logits, labels, fold_of = overconfident(1)
-    before, _ = calibrated(logits, labels, fold_of)
+    before, _ = calibrate_out_of_fold(logits, labels, fold_of)
     changed = np.where(fold_of == 0, (labels + 1) % 3, labels)
-    after, _ = calibrated(logits, changed, fold_of)
+    after, _ = calibrate_out_of_fold(logits, changed, fold_of)
     assert np.array_equal(before[fold_of == 0], after[fold_of == 0])
     assert not np.allclose(before[fold_of == 1], after[fold_of == 1])

@@ -14,13 +14,16 @@ from cache import FeatureStore, publish
 from stages.core.errors import StageError
 from stages.core.head.fit import NotFiniteError, fit_head
 from stages.core.head.lstm import LSTMHead
-from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.head.lstm_settings import LSTMSettings
+from stages.core.head.recipe import Recipe
+from stages.core.head.settings import TrainSettings
+from stages.core.head.training_data import TrainingData
 from stages.evaluate.evaluate_head import evaluate_head
 from stages.evaluate.settings import EvaluateSettings
 from stages.outliers.find_outliers import find_outliers
 from stages.outliers.settings import OutlierSettings
 from stages.train.train_head import train_head
-from tests.stages.conftest import SHAPE, Project, made_up_features
+from tests.stages.conftest import SHAPE, Project, made_up_features, plain_lstm
 
 MakeProject = Callable[..., Project]
 CLASSES = ["dabs", "dots", "glaze"]
@@ -29,8 +32,7 @@ CLASSES = ["dabs", "dots", "glaze"]
 def train(project: Project, manifest: Path | None = None) -> str:
     return train_head(
         target="style",
-        head_settings=HeadSettings(hidden_size=8),
-        train_settings=TrainSettings(epochs=2, batch_size=16, lr=0.01),
+        recipe=Recipe(head=LSTMSettings(hidden_size=8), train=TrainSettings(epochs=2, batch_size=16, lr=0.01)),
         features=project.features,
         splits=project.splits,
         destination=project.head,
@@ -94,9 +96,10 @@ def test_the_row_without_numbers_is_the_one_named() -> None:
     features[7, 1, 0, 0] = np.inf
     with pytest.raises(NotFiniteError) as error:
         fit_head(
-            features, np.array([0, 1, 2] * 4), train=np.arange(2, 12), val=np.arange(2), classes=3,
-            head_settings=HeadSettings(hidden_size=4), settings=TrainSettings(epochs=1), device=torch.device("cpu"),
-        )  # fmt: skip
+            TrainingData(features, np.array([0, 1, 2] * 4), 3, train=np.arange(2, 12), val=np.arange(2)),
+            Recipe(head=LSTMSettings(hidden_size=4), train=TrainSettings(epochs=1)),
+            device=torch.device("cpu"),
+        )
     assert error.value.row == 7
 
 
@@ -116,9 +119,9 @@ def test_one_training_image_per_class_is_enough(make_project: MakeProject) -> No
 
 
 def test_a_channel_that_stands_still_in_train_does_not_drown_the_others() -> None:
-    head = LSTMHead(channels=2, classes=2, hidden_size=3, dropout=0.0, readout="mean").eval()
+    head = LSTMHead(plain_lstm(hidden_size=3), channels=2, classes=2).eval()
     head.set_input_statistics(torch.tensor([0.0, 0.0]), torch.tensor([0.0, 1.0]))
-    assert head.normalised(torch.tensor([[[0.5, 0.5]]])).abs().max() == 0.5
+    assert head.normalise(torch.tensor([[[0.5, 0.5]]])).abs().max() == 0.5
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
@@ -141,7 +144,7 @@ def test_a_label_that_most_images_lack_is_said(make_project: MakeProject, caplog
     labels[30:] = [""] * 30
     labels[0] = ""
     train(make_project(CLASSES * 20, labels=labels))
-    assert "style: only 29 of 60 images have a label; the others have no part in training and scores" in caplog.text
+    assert "style: only 29 of 60 images have a label; the others are left out of training and scores" in caplog.text
 
 
 def test_labels_that_changed_since_the_split_are_refused_with_the_fix(make_project: MakeProject) -> None:

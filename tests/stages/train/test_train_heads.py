@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from stages.core.errors import StageError
-from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.head.lstm_settings import LSTMSettings
+from stages.core.head.recipe import Recipe
+from stages.core.head.settings import TrainSettings
 from stages.core.parallel import threads_each
 from stages.train.train_head import train_head
 from stages.train.train_heads import train_heads
@@ -15,7 +17,7 @@ from tests.conftest import run_pipeline
 from tests.stages.conftest import Project
 
 MakeProject = Callable[..., Project]
-HEAD = HeadSettings(hidden_size=8, projection=8)
+HEAD = LSTMSettings(hidden_size=8, projection=8)
 TRAIN = TrainSettings(epochs=3, batch_size=16, lr=0.01)
 TARGETS = ["style", "genre", "period"]
 FILES = ["head.safetensors", "head.json"]
@@ -33,16 +35,16 @@ def project(make_project: MakeProject) -> Project:
 
 def train_all(project: Project, folder: str, n_jobs: int = 1, targets: list[str] = TARGETS) -> Path:
     root = project.splits.parent / folder
-    train_heads(
+    summaries = train_heads(
         targets=targets,
-        head_settings=HEAD,
-        train_settings=TRAIN,
+        recipe=Recipe(head=HEAD, train=TRAIN),
         features=project.features,
         splits=project.splits,
         heads=root / "heads",
         work=root / "work",
         n_jobs=n_jobs,
     )
+    assert len(list(summaries)) == len(targets)
     return root / "heads"
 
 
@@ -50,8 +52,7 @@ def train_alone(project: Project, target: str) -> Path:
     folder = project.splits.parent / "alone" / target
     train_head(
         target=target,
-        head_settings=HEAD,
-        train_settings=TRAIN,
+        recipe=Recipe(head=HEAD, train=TRAIN),
         features=project.features,
         splits=project.splits,
         destination=folder,

@@ -19,28 +19,31 @@ from safetensors.torch import load_file, save_file
 from stages.core.errors import StageError
 from stages.core.head.average import WeightAverage
 from stages.core.head.fit import fit_head
-from stages.core.head.losses import make_loss, mixed
-from stages.core.head.lstm import LSTMHead, dropout_mask
-from stages.core.head.schedules import learning_rate
-from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.head.learning_rate import learning_rate
+from stages.core.head.losses import make_loss, mix_up
+from stages.core.head.lstm import LSTMHead
+from stages.core.head.lstm_settings import LSTMSettings
+from stages.core.head.lstm_step import dropout_mask, run_one_token
+from stages.core.head.recipe import Recipe
+from stages.core.head.settings import TrainSettings
+from stages.core.head.training_data import TrainingData
 from stages.train.train_head import train_head
 from tests.conftest import REPOSITORY
-from tests.stages.conftest import Project, made_up_features
+from tests.stages.conftest import Project, made_up_features, plain_lstm
 
 MakeProject = Callable[..., Project]
-HEAD = HeadSettings(hidden_size=12, dropout=0.2)
+HEAD = LSTMSettings(hidden_size=12, dropout=0.2)
 EVERYTHING_ON = {
-    "imbalance": "logit_adjustment", "label_smoothing": 0.1, "mixup": 0.4, "ema": 0.9, "schedule": "plateau",
+    "imbalance": "logit_adjustment", "label_smoothing": 0.1, "mixup": 0.4, "schedule": "plateau",
     "warmup_epochs": 1.0, "weight_decay": 0.5,
 }  # fmt: skip
 CPU = torch.device("cpu")
 
 
-def train(project: Project, head: HeadSettings = HEAD, **settings: object) -> str:
+def train(project: Project, head: LSTMSettings = HEAD, **settings: object) -> str:
     return train_head(
         target="style",
-        head_settings=head,
-        train_settings=TrainSettings(**{"epochs": 4, "batch_size": 16, "lr": 0.01} | settings),
+        recipe=Recipe(head=head, train=TrainSettings(**{"epochs": 4, "batch_size": 16, "lr": 0.01} | settings)),
         features=project.features,
         splits=project.splits,
         destination=project.head,
@@ -52,11 +55,12 @@ def fit(head: dict[str, object], **settings: object) -> dict[str, float]:
     """Train on three well separated classes and return the last epoch's log."""
     names = ["a", "b", "c"] * 30
     labels = np.array([ord(name) - ord("a") for name in names])
-    return fit_head(
-        made_up_features(names, noise=1.0, seed=0), labels, train=np.arange(60), val=np.arange(60, 90), classes=3,
-        head_settings=HeadSettings(**{"hidden_size": 12, "dropout": 0.1} | head),
-        settings=TrainSettings(**{"epochs": 12, "batch_size": 16, "lr": 0.01} | settings), device=CPU,
-    ).epochs[-1]  # fmt: skip
+    features = made_up_features(names, noise=1.0, seed=0)
+    recipe = Recipe(
+        head=LSTMSettings(**{"hidden_size": 12, "dropout": 0.1} | head),
+        train=TrainSettings(**{"epochs": 12, "batch_size": 16, "lr": 0.01} | settings),
+    )
+    return fit_head(TrainingData(features, labels, 3, np.arange(60), np.arange(60, 90)), recipe, device=CPU).epochs[-1]
 
 
 @pytest.mark.parametrize(
@@ -64,11 +68,11 @@ def fit(head: dict[str, object], **settings: object) -> dict[str, float]:
     [
         {"bidirectional": True},
         {"readout": "mean"},
-        {"readout": "attention", "bidirectional": True},
+        {"readout": "last", "bidirectional": False},
         {"input_norm": "layer_norm", "input_scale": 0.3},
         {"input_norm": "none"},
         {"projection": 8},
-        {"skip": "learned", "feature_dropout": 0.3},
+        {"skip": "none", "feature_dropout": 0.3},
         {"skip": "probe"},
     ],
 )
@@ -83,7 +87,6 @@ def test_every_shape_of_the_head_learns(head: dict[str, object]) -> None:
         {"imbalance": "logit_adjustment", "tau": 0.5},
         {"label_smoothing": 0.1},
         {"mixup": 0.4},
-        {"ema": 0.9},
         {"schedule": "one_cycle"},
         {"schedule": "plateau", "warmup_epochs": 2.0},
         {"clip_norm": 0.0, "weight_decay": 1.0},
@@ -98,7 +101,7 @@ def test_the_same_seed_gives_the_same_bits_whatever_is_on(
     make_project: MakeProject, settings: dict[str, object]
 ) -> None:
     project = make_project(["dabs", "dots", "glaze"] * 15)
-    head = HeadSettings(hidden_size=8, bidirectional=True, skip="learned", feature_dropout=0.3, readout="attention")
+    head = LSTMSettings(hidden_size=8, feature_dropout=0.3, readout="last", power_norm=0.7)
     weights = []
     for seed in (0, 0, 1):
         train(project, head, random_state=seed, **settings)
@@ -107,24 +110,14 @@ def test_the_same_seed_gives_the_same_bits_whatever_is_on(
 
 
 def test_the_last_state_of_two_directions_is_each_ones_own() -> None:
-    head = LSTMHead(channels=4, classes=2, hidden_size=3, dropout=0.0, readout="last", bidirectional=True).eval()
+    head = LSTMHead(plain_lstm(hidden_size=3, readout="last", bidirectional=True), channels=4, classes=2).eval()
     states = torch.arange(2 * 5 * 6, dtype=torch.float32).reshape(2, 5, 6)
-    torch.testing.assert_close(head._read_out(states), torch.cat([states[:, 4, :3], states[:, 0, 3:]], dim=1))
-
-
-def test_attention_weighs_every_token_and_ignores_none() -> None:
-    torch.manual_seed(0)
-    head = LSTMHead(channels=4, classes=2, hidden_size=3, dropout=0.0, readout="attention").eval()
-    states = torch.randn(2, 5, 3, requires_grad=True)
-    head._read_out(states).sum().backward()
-    assert (states.grad.abs().sum(dim=2) > 0).all()
+    torch.testing.assert_close(head.read_out(states), torch.cat([states[:, 4, :3], states[:, 0, 3:]], dim=1))
 
 
 def test_feature_dropout_drops_a_channel_from_all_tokens_alike() -> None:
     torch.manual_seed(0)
-    head = LSTMHead(
-        channels=200, classes=2, hidden_size=3, dropout=0.0, readout="mean", skip="learned", feature_dropout=0.5
-    ).train()
+    head = LSTMHead(plain_lstm(hidden_size=3, feature_dropout=0.5), channels=200, classes=2).train()
     seen = []
     head.lstm.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
     head(torch.ones(4, 5, 200))
@@ -147,15 +140,11 @@ def test_a_dropout_mask_drops_its_share_and_keeps_the_mean(share: float) -> None
 @pytest.mark.parametrize("bidirectional", [True, False])
 def test_a_sequence_of_one_gives_what_the_lstm_gives(bidirectional: bool) -> None:
     torch.manual_seed(0)
-    head = LSTMHead(
-        channels=10, classes=3, hidden_size=5, dropout=0.4, readout="mean", bidirectional=bidirectional
-    ).eval()
+    lstm = torch.nn.LSTM(10, 5, num_layers=2, batch_first=True, dropout=0.4, bidirectional=bidirectional).eval()
     x = torch.randn(7, 1, 10, requires_grad=True)
-    expected, found = head.lstm(x)[0], head._one_step(x)
+    expected, found = lstm(x)[0], run_one_token(lstm, x, dropout=0.0)
     torch.testing.assert_close(found, expected)
-    gradients = [
-        torch.autograd.grad(states.square().sum(), [x, head.lstm.weight_ih_l0]) for states in (expected, found)
-    ]
+    gradients = [torch.autograd.grad(states.square().sum(), [x, lstm.weight_ih_l0]) for states in (expected, found)]
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
@@ -182,7 +171,7 @@ def test_logit_adjustment_makes_the_head_outbid_the_prior() -> None:
 def test_mixup_blends_features_and_losses_alike() -> None:
     x, y = torch.eye(4)[:, None], torch.arange(4)
     cross_entropy = make_loss(np.arange(4), 4, TrainSettings(imbalance="none", label_smoothing=0), CPU)
-    blend, loss = mixed(x, y, 0.4, cross_entropy, np.random.default_rng(0))
+    blend, loss = mix_up(x, y, 0.4, cross_entropy, np.random.default_rng(0))
     torch.testing.assert_close(blend.sum(dim=2), torch.ones(4, 1))
     assert (blend[:, 0].argmax(dim=1) == y).all()  # the own label keeps the larger share
     logits = torch.randn(4, 4)
@@ -191,8 +180,8 @@ def test_mixup_blends_features_and_losses_alike() -> None:
 
 
 def test_the_average_of_weights_that_stand_still_is_the_weights() -> None:
-    head = LSTMHead(channels=4, classes=2, hidden_size=3, dropout=0.0, readout="mean")
-    average = WeightAverage(head, 0.99)
+    head = LSTMHead(plain_lstm(hidden_size=3), channels=4, classes=2)
+    average = WeightAverage(head)
     torch.nn.init.ones_(head.linear.weight)
     for _ in range(2000):
         average.update()
@@ -254,19 +243,18 @@ def test_tensorboard_shows_the_same_numbers_where_asked_for(make_project: MakePr
 
 
 def test_a_training_that_diverges_is_stopped_with_the_fix() -> None:
-    with pytest.raises(StageError, match=r"the loss is no number any more in epoch \d+: lower train.lr \(10.0\)"):
-        fit({}, lr=10.0, weight_decay=10.0, clip_norm=0.0, schedule="plateau", epochs=60, patience=60, ema=0.0)
+    with pytest.raises(StageError, match=r"the loss is NaN or infinite in epoch \d+: lower train.lr \(10.0\)"):
+        fit({}, lr=10.0, weight_decay=10.0, clip_norm=0.0, schedule="plateau", epochs=60, patience=60)
 
 
 KILLED = """
 import sys
 from pathlib import Path
 from stages.train.train_head import train_head
-from stages.core.head.settings import HeadSettings, TrainSettings
-head, train, features, splits, destination, work = sys.argv[1:]
+from stages.core.head.recipe import Recipe
+recipe, features, splits, destination, work = sys.argv[1:]
 train_head(
-    target="style", head_settings=HeadSettings.model_validate_json(head),
-    train_settings=TrainSettings.model_validate_json(train), features=Path(features), splits=Path(splits),
+    target="style", recipe=Recipe.model_validate_json(recipe), features=Path(features), splits=Path(splits),
     destination=Path(destination), work=Path(work),
 )
 """
@@ -275,8 +263,8 @@ LONG = {"epochs": 60, "patience": 60, "batch_size": 8}
 
 def kill_while_training(project: Project, **settings: object) -> None:
     """Train in a process of its own until a checkpoint is there, then SIGKILL."""
-    chosen = TrainSettings(**{"lr": 0.01} | settings)
-    command = [sys.executable, "-c", KILLED, HEAD.model_dump_json(), chosen.model_dump_json()]
+    recipe = Recipe(head=HEAD, train=TrainSettings(**{"lr": 0.01} | settings))
+    command = [sys.executable, "-c", KILLED, recipe.model_dump_json()]
     command += [str(path) for path in (project.features, project.splits, project.head, project.work)]
     with subprocess.Popen(command, cwd=REPOSITORY) as process:
         while process.poll() is None and not (project.work / "checkpoint.safetensors").exists():
@@ -287,7 +275,7 @@ def kill_while_training(project: Project, **settings: object) -> None:
 
 
 def epochs_resumed(caplog: pytest.LogCaptureFixture) -> list[int]:
-    return [record.args[0] for record in caplog.records if record.msg.startswith("going on after epoch")]
+    return [record.args[0] for record in caplog.records if record.msg.startswith("resuming after epoch")]
 
 
 @pytest.mark.parametrize("settings", [LONG, LONG | EVERYTHING_ON])
@@ -321,7 +309,7 @@ def test_a_checkpoint_of_other_settings_or_labels_is_not_used(
     checkpoint = (project.work / "checkpoint.safetensors").read_bytes()
     with caplog.at_level(logging.INFO):
         train(project, epochs=2)
-        assert "is of other data or settings: training starts anew" in caplog.text
+        assert "is of other data or settings: training starts again" in caplog.text
         project.work.mkdir(parents=True)
         (project.work / "checkpoint.safetensors").write_bytes(checkpoint)
         table = project.table.copy()
@@ -391,10 +379,8 @@ def test_the_number_of_threads_changes_no_bit(tokens: int, batch_size: int) -> N
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            fitted = fit_head(
-                x, y, train=np.arange(160), val=np.arange(160, 200), classes=4, head_settings=HeadSettings(),
-                settings=TrainSettings(epochs=1, batch_size=batch_size), device=CPU,
-            )  # fmt: skip
+            data = TrainingData(x, y, 4, np.arange(160), np.arange(160, 200))
+            fitted = fit_head(data, Recipe(train=TrainSettings(epochs=1, batch_size=batch_size)), device=CPU)
             weights.append(b"".join(value.numpy().tobytes() for value in fitted.head.state_dict().values()))
     finally:
         torch.set_num_threads(before)

@@ -13,15 +13,17 @@ import pytest
 from pydantic import ValidationError
 
 from stages.core.errors import StageError
-from stages.core.head.settings import HeadSettings, TrainSettings
-from stages.tune.optuna_study import contains, one_search, rounded
+from stages.core.head.lstm_settings import LSTMSettings
+from stages.core.head.recipe import Recipe
+from stages.core.head.settings import TrainSettings
+from stages.tune.optuna_study import contains, lock_search, round_values
 from stages.tune.settings import Range, SearchSpace, TuneSettings
-from stages.tune.tune_head import Found, tune_head
+from stages.tune.tune_head import SearchResult, tune_head
 from tests.conftest import REPOSITORY
 from tests.stages.conftest import Project
 
 MakeProject = Callable[..., Project]
-HEAD = HeadSettings(hidden_size=4, projection=8)
+HEAD = LSTMSettings(hidden_size=4, projection=8)
 TRAIN = TrainSettings(epochs=4, batch_size=16, lr=0.01)
 SPACE = SearchSpace(
     head={"hidden_size": [4, 6, 8], "dropout": Range(low=0.0, high=0.5)},
@@ -35,12 +37,11 @@ def project(make_project: MakeProject) -> Project:
     return make_project(["dabs", "dots", "glaze"] * 20, noise=4.0)
 
 
-def tune(project: Project, n_jobs: int = 1, train: TrainSettings = TRAIN, **settings: object) -> Found:
+def tune(project: Project, n_jobs: int = 1, train: TrainSettings = TRAIN, **settings: object) -> SearchResult:
     return tune_head(
         target="style",
         settings=SETTINGS.model_copy(update=settings),
-        head_settings=HEAD,
-        train_settings=train,
+        recipe=Recipe(head=HEAD, train=train),
         features=project.features,
         splits=project.splits,
         work=project.work,
@@ -82,11 +83,11 @@ def test_a_trial_is_the_training_that_train_head_would_do(project: Project) -> N
     row = trials(project).loc[1]
     summary = train_head(
         target="style",
-        head_settings=HEAD.model_copy(
-            update={"hidden_size": int(row["head.hidden_size"]), "dropout": float(row["head.dropout"])}
-        ),
-        train_settings=TRAIN.model_copy(
-            update={"lr": float(row["train.lr"]), "batch_size": int(row["train.batch_size"])}
+        recipe=Recipe(
+            head=HEAD.model_copy(
+                update={"hidden_size": int(row["head.hidden_size"]), "dropout": float(row["head.dropout"])}
+            ),
+            train=TRAIN.model_copy(update={"lr": float(row["train.lr"]), "batch_size": int(row["train.batch_size"])}),
         ),
         features=project.features,
         splits=project.splits,
@@ -120,15 +121,15 @@ def test_more_trials_go_on_where_fewer_ended(project: Project) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.head.recipe import Recipe
 from stages.tune.tune_head import tune_head
 from stages.tune.settings import TuneSettings
-settings, head, train, features, splits, work, n_jobs = sys.argv[1:]
+settings, recipe, features, splits, work, n_jobs = sys.argv[1:]
 if __name__ == "__main__":
     tune_head(
         target="style", settings=TuneSettings.model_validate_json(settings),
-        head_settings=HeadSettings.model_validate_json(head), train_settings=TrainSettings.model_validate_json(train),
-        features=Path(features), splits=Path(splits), work=Path(work), n_jobs=int(n_jobs),
+        recipe=Recipe.model_validate_json(recipe), features=Path(features), splits=Path(splits), work=Path(work),
+        n_jobs=int(n_jobs),
     )
 """
 
@@ -149,8 +150,11 @@ def finished(project: Project) -> int:
 
 def kill_a_search(project: Project, n_jobs: int, train: TrainSettings) -> None:
     """Run a search in a process of its own; SIGKILL while a trial after the second is at work."""
-    command = [sys.executable, "-c", KILLED, SETTINGS.model_dump_json(), HEAD.model_dump_json()]
-    command += [train.model_dump_json(), *map(str, (project.features, project.splits, project.work, n_jobs))]
+    command = [sys.executable, "-c", KILLED, SETTINGS.model_dump_json()]
+    command += [
+        Recipe(head=HEAD, train=train).model_dump_json(),
+        *map(str, (project.features, project.splits, project.work, n_jobs)),
+    ]
     with subprocess.Popen(command, cwd=REPOSITORY) as process:
         while process.poll() is None and finished(project) < 2:
             time.sleep(0.02)
@@ -191,7 +195,7 @@ def test_trials_side_by_side_score_as_they_would_alone(project: Project) -> None
     pd.testing.assert_frame_equal(trials(project), alone)
 
 
-def test_bad_trials_are_given_up_early(project: Project) -> None:
+def test_bad_trials_are_pruned(project: Project) -> None:
     tune(project, trials=16, train=LONGER)
     table = trials(project)
     assert table["pruned"].any()
@@ -200,7 +204,7 @@ def test_bad_trials_are_given_up_early(project: Project) -> None:
 
 def test_a_trial_that_diverges_counts_as_the_worst(project: Project) -> None:
     space = SearchSpace(head={}, train={"lr": [0.001, 10.0]})
-    off = {"clip_norm": 0.0, "ema": 0.0, "schedule": "plateau", "weight_decay": 10.0, "epochs": 15, "patience": 15}
+    off = {"clip_norm": 0.0, "schedule": "plateau", "weight_decay": 10.0, "epochs": 15, "patience": 15}
     found = tune(project, trials=5, space=space, train=TRAIN.model_copy(update=off))
     assert found.values == {"train.lr": 0.001}
     assert (trials(project)["f1_macro"] == 0.0).any()
@@ -214,7 +218,7 @@ def test_other_settings_are_another_search(project: Project) -> None:
 
 
 def test_two_searches_of_a_target_at_once_are_refused(project: Project) -> None:
-    with one_search(project.work), pytest.raises(StageError, match="another `pipeline tune` of this target"):
+    with lock_search(project.work), pytest.raises(StageError, match="another `pipeline tune` of this target"):
         tune(project)
 
 
@@ -226,7 +230,7 @@ def test_the_table_and_the_page_show_the_trials(project: Project) -> None:
     page = (project.work / "tuning.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 2
     assert "Score of every trial" in page
-    assert "What mattered" in page
+    assert "Importance of the settings" in page
     assert "train.weight_decay" not in page
     assert "train.lr" in page
     assert not re.search(r"<script|https?://(?!www\.w3\.org)", page)
@@ -234,8 +238,11 @@ def test_the_table_and_the_page_show_the_trials(project: Project) -> None:
 
 def test_numbers_are_rounded_and_stay_in_the_range() -> None:
     space = {"train.lr": Range(low=0.0012345, high=1.0), "head.hidden_size": [4, 8]}
-    assert rounded({"train.lr": 0.0123456, "head.hidden_size": 8}, space) == {"train.lr": 0.0123, "head.hidden_size": 8}
-    assert rounded({"train.lr": 0.0012346, "head.hidden_size": 4}, space)["train.lr"] == 0.0012345
+    assert round_values({"train.lr": 0.0123456, "head.hidden_size": 8}, space) == {
+        "train.lr": 0.0123,
+        "head.hidden_size": 8,
+    }
+    assert round_values({"train.lr": 0.0012346, "head.hidden_size": 4}, space)["train.lr"] == 0.0012345
 
 
 def test_a_space_knows_what_is_in_it() -> None:
@@ -253,7 +260,7 @@ def test_a_space_knows_what_is_in_it() -> None:
         ({"train": {"lr": {"low": 0.1, "high": 100.0}}}, "train.lr: should be less than or equal to 10"),
         ({"train": {"lr": {"low": 0.1, "high": 0.01}}}, "must be below high"),
         ({"train": {"lr": {"low": 0.0, "high": 0.01, "log": True}}}, "log needs low above 0"),
-        ({"head": {"readout": ["mean", "median"]}}, "head.readout: should be 'last', 'mean' or 'attention'"),
+        ({"head": {"readout": ["mean", "median"]}}, "head.readout: should be 'last' or 'mean'"),
         ({"head": {"dropout": []}}, "head.dropout must list one or more"),
         ({"train": {"random_state": [0, 1]}}, "train.random_state cannot be searched"),
         ({"head": {}, "train": {}}, "at least one key"),

@@ -18,7 +18,9 @@ from safetensors.torch import load_file
 
 from cache import FeatureCache, publish
 from stages.core.features.placement import CachedFeatures, available_bytes, blocks, mean_and_std, place, read_ahead
-from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.head.lstm_settings import LSTMSettings
+from stages.core.head.recipe import Recipe
+from stages.core.head.settings import TrainSettings
 from stages.core.memory import keep_freed_memory
 from stages.train.train_head import train_head
 from tests.stages.conftest import SHAPE, Project
@@ -40,8 +42,9 @@ def features(project: Project) -> CachedFeatures:
 def train(project: Project, placement: str) -> dict[str, torch.Tensor]:
     train_head(
         target="style",
-        head_settings=HeadSettings(hidden_size=16),
-        train_settings=TrainSettings(epochs=4, batch_size=16, placement=placement),
+        recipe=Recipe(
+            head=LSTMSettings(hidden_size=16), train=TrainSettings(epochs=4, batch_size=16, placement=placement)
+        ),
         features=project.features,
         splits=project.splits,
         destination=project.head,
@@ -119,7 +122,7 @@ def _print_faults_of_fifty_rounds() -> None:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep what is freed")
 def test_freed_memory_is_kept_for_the_next_allocation():
-    code = "from tests.stages.test_placement import _print_faults_of_fifty_rounds as go; go()"
+    code = "from tests.stages.core.features.test_placement import _print_faults_of_fifty_rounds as go; go()"
     faults = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     assert int(faults) < 2 * 12_288  # without it 612,000: every round fetches all pages anew
 
@@ -179,11 +182,11 @@ def _train_under_limit(project_paths: tuple[Path, ...], answers) -> None:
     features, splits, destination, work = project_paths
     torch.set_num_threads(1)
     torch.optim.AdamW([torch.zeros(1)])  # loads libraries, which are no data and shall not count
-    head, settings = HeadSettings(hidden_size=8), TrainSettings(epochs=3, batch_size=8, lr=0.01)
+    recipe = Recipe(head=LSTMSettings(hidden_size=8), train=TrainSettings(epochs=3, batch_size=8, lr=0.01))
     resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + HEADROOM, resource.RLIM_INFINITY))
     logging.basicConfig(level=logging.INFO, filename=features.parent / "log.txt")
     train_head(
-        target="style", head_settings=head, train_settings=settings,
+        target="style", recipe=recipe,
         features=features, splits=splits, destination=destination, work=work,
     )  # fmt: skip
     answers.put(peak_bytes())

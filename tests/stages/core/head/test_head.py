@@ -14,27 +14,28 @@ from sklearn.metrics import f1_score, log_loss
 from cache import FeatureStore, publish
 from stages.core.errors import StageError
 from stages.core.head.lstm import LSTMHead
-from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.head.lstm_settings import LSTMSettings
+from stages.core.head.recipe import Recipe
+from stages.core.head.settings import TrainSettings
 from stages.core.head.temperature import fit_temperature, negative_log_likelihood
-from stages.evaluate.evaluate_head import backbone_of, evaluate_head
+from stages.evaluate.evaluate_head import describe_backbone, evaluate_head
 from stages.evaluate.metrics import score
 from stages.evaluate.settings import EvaluateSettings
 from stages.outliers.find_outliers import find_outliers
 from stages.outliers.settings import OutlierSettings
 from stages.train.train_head import train_head
-from tests.stages.conftest import Project
+from tests.stages.conftest import Project, plain_lstm
 
 MakeProject = Callable[..., Project]
-HEAD = HeadSettings(hidden_size=24, dropout=0.2)
+HEAD = LSTMSettings(hidden_size=24, dropout=0.2)
 TRAIN = TrainSettings(epochs=30, batch_size=16, lr=0.01)
 CLASSES = ["dabs", "dots", "glaze"]
 
 
-def train(project: Project, target: str = "style", head: HeadSettings = HEAD, **settings: object) -> str:
+def train(project: Project, target: str = "style", head: LSTMSettings = HEAD, **settings: object) -> str:
     return train_head(
         target=target,
-        head_settings=head,
-        train_settings=TRAIN.model_copy(update=settings),
+        recipe=Recipe(head=head, train=TRAIN.model_copy(update=settings)),
         features=project.features,
         splits=project.splits,
         destination=project.head,
@@ -60,7 +61,7 @@ def test_the_backbone_is_named_with_what_it_was_fine_tuned_on(tmp_path: Path, ta
     with store.writer() as writer:
         writer.append(["a" * 64], np.zeros((1, 1, 1, 4), np.float16))
     publish(store, ["a" * 64], ["a.jpg"], tmp_path / "features")
-    assert backbone_of(tmp_path / "features") == said
+    assert describe_backbone(tmp_path / "features") == said
 
 
 def outliers(project: Project, **settings: object) -> pd.DataFrame:
@@ -139,7 +140,7 @@ def test_the_best_epoch_on_validation_is_the_one_kept(make_project: MakeProject)
 
 def test_the_mean_readout_sees_every_state() -> None:
     torch.manual_seed(0)
-    head = LSTMHead(channels=8, classes=3, hidden_size=6, dropout=0.0, readout="mean").eval()
+    head = LSTMHead(plain_lstm(hidden_size=6, readout="mean"), channels=8, classes=3).eval()
     x = torch.randn(2, 5, 8)
     torch.testing.assert_close(head(x), head.linear(head.lstm(x)[0].mean(dim=1)))
 

@@ -11,8 +11,10 @@ import torch
 
 from stages.core.errors import StageError
 from stages.core.head.files import load_head
-from stages.core.head.lstm import predict_logits
-from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.head.lstm_settings import LSTMSettings
+from stages.core.head.predict_logits import predict_logits
+from stages.core.head.recipe import Recipe
+from stages.core.head.settings import TrainSettings
 from stages.evaluate.evaluate_head import evaluate_head
 from stages.evaluate.settings import EvaluateSettings
 from stages.outliers.find_outliers import find_outliers
@@ -42,8 +44,9 @@ def project(make_project: MakeProject, tmp_path: Path, monkeypatch: pytest.Monke
 def train(project: Project, **head: object) -> None:
     train_head(
         target="style",
-        head_settings=HeadSettings(**{"hidden_size": 8} | head),
-        train_settings=TrainSettings(epochs=2, batch_size=16, lr=0.01),
+        recipe=Recipe(
+            head=LSTMSettings(**{"hidden_size": 8} | head), train=TrainSettings(epochs=2, batch_size=16, lr=0.01)
+        ),
         features=project.features,
         splits=project.splits,
         destination=project.head,
@@ -81,13 +84,12 @@ def test_every_replacement_of_the_document_is_the_head_of_that_setting(
 
 def test_the_document_knows_every_setting_that_changes_the_lines() -> None:
     assert [(setting, value) for setting, value, _, _ in REPLACEMENTS] == [
-        ("readout", "last"), ("readout", "attention"), ("projection", "0"), ("skip", "none"),
-        ("input_norm", "layer_norm"),
+        ("readout", "last"), ("projection", "0"), ("skip", "none"), ("input_norm", "layer_norm"),
     ]  # fmt: skip
 
 
 def test_a_head_of_one_direction_needs_no_other_line(project: Project) -> None:
-    train(project, bidirectional=False, input_power=1.0, input_norm="none", skip="probe")
+    train(project, bidirectional=False, power_norm=1.0, input_norm="none", skip="probe")
     as_documented(HEAD_LINES, project)
 
 
@@ -109,7 +111,7 @@ def test_a_head_of_an_older_version_is_refused_by_all_who_use_one(project: Proje
     del card[key]
     (project.head / "head.json").write_text(json.dumps(card))
     paths = {"features": project.features, "splits": project.splits, "head": project.head}
-    said = f"head.json does not say .*{key}.* run `pipeline train-head --target genre` again"
+    said = f"head.json lacks {key}: .* run `pipeline train-head --target genre` again"
     with pytest.raises(StageError, match=said):
         evaluate_head(target="style", settings=EvaluateSettings(), destination=project.reports, **paths)
     with pytest.raises(StageError, match=said):
@@ -123,7 +125,7 @@ def test_a_head_of_other_features_is_refused_by_all_who_use_one(project: Project
     card = json.loads((project.head / "head.json").read_text())
     (project.head / "head.json").write_text(json.dumps(card | {"fingerprint": "0" * 64}))
     paths = {"features": project.features, "splits": project.splits, "head": project.head}
-    said = r"was trained on features 0{16}, those at hand are .*: run `pipeline train-head --target style` again"
+    said = r"was trained on features 0{16}, the current ones are .*: run `pipeline train-head --target style` again"
     with pytest.raises(StageError, match=said):
         evaluate_head(target="style", settings=EvaluateSettings(), destination=project.reports, **paths)
     with pytest.raises(StageError, match=said):

@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from stages.core.head.logistic import best_on, logistic_path
-from stages.evaluate.baselines import logistic_regression
+from stages.evaluate.baselines import fit_logistic_regression
 
 STRENGTHS = [0.001, 0.01, 0.1]
 
@@ -32,7 +32,7 @@ def test_the_baseline_takes_the_strength_with_the_best_macro_f1_on_val() -> None
     x, y = noisy_classes(4, n=200)
     x = 3.0 + 10.0 * x  # which it standardises
     train, val = np.arange(100), np.arange(100, 150)
-    probabilities, strength = logistic_regression(x, y, train, val, STRENGTHS)
+    probabilities, strength = fit_logistic_regression(x, y, train, val, STRENGTHS)
     scaled = (x - x[train].mean(axis=0)) / x[train].std(axis=0)
     scores = []
     for candidate in STRENGTHS:
