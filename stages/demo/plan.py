@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from stages.demo.painter.artists import ARTISTS, GENRES, OTHERWISE, STYLES, Artist
+from stages.demo.encode import ENCODINGS
 from stages.demo.faults.broken import BREAKS
 from stages.demo.faults.duplicates import NEAR_DUPLICATES
-from stages.demo.encode import ENCODINGS
-from stages.demo.settings import DemoSettings
 from stages.demo.faults.strangers import STRANGERS
+from stages.demo.painter.artists import ARTISTS, GENRES, OTHERWISE, STYLES, Artist
+from stages.demo.settings import DemoSettings
 from stages.demo.titles import artist_slug, title_slug
 
 CLASSES = {"style": STYLES, "genre": GENRES, "artist": tuple(artist.name for artist in ARTISTS)}

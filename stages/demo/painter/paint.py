@@ -1,15 +1,16 @@
-"""Paint one picture: an artist's mood, a scene of the genre, the style's manner, the photograph of the result.
+"""Paint one picture: an artist's mood, a picture of the genre, the style's manner, the photograph of the result.
 
 In: style, genre, artist and a random generator. Out: an RGB image.
-Which pictures there are is left to `plan`, the files to `encode`.
+Which pictures there are is left to the plan of the collection, files to `encode`.
 """
 
 import numpy as np
 from PIL import Image
 
 from stages.demo.painter.artists import ARTISTS, mood_of
-from stages.demo.painter.finish import photograph
+from stages.demo.painter.easel import Easel
 from stages.demo.painter.genres import abstract, cityscape, landscape, portrait, still_life
+from stages.demo.painter.photograph import photograph
 from stages.demo.painter.styles.colour_fields import colour_fields
 from stages.demo.painter.styles.dabs import dabs
 from stages.demo.painter.styles.dots import dots
@@ -27,14 +28,7 @@ COMPOSE = {
     "abstract": (abstract.abstract, abstract.ASPECTS),
     "cityscape": (cityscape.cityscape, cityscape.ASPECTS),
 }
-RENDER = {
-    "dabs": dabs,
-    "polygons": polygons,
-    "colour_fields": colour_fields,
-    "ink_line": ink_line,
-    "dots": dots,
-    "glaze": glaze,
-}
+RENDER = {style.__name__: style for style in (dabs, polygons, colour_fields, ink_line, dots, glaze)}
 ARTIST = {artist.name: artist for artist in ARTISTS}
 
 
@@ -52,10 +46,10 @@ def paint(rng: np.random.Generator, *, style: str, genre: str, artist: str) -> I
         RGB, longer side 300 to 900 pixels.
     """
     mood = mood_of(rng, ARTIST[artist])
-    compose, (narrow, wide) = COMPOSE[genre]
-    aspect = float(np.exp(rng.uniform(np.log(narrow), np.log(wide))))
-    scene = compose(rng, mood, aspect)
-    long = CANVAS_LONG_SIDE_PX
-    size = (long, round(long / aspect)) if aspect > 1 else (round(long * aspect), long)
-    painting = RENDER[style](rng, scene, mood, size)
+    compose, aspects = COMPOSE[genre]
+    aspect = float(np.exp(rng.uniform(*np.log(aspects))))
+    easel = Easel(rng, mood, aspect)
+    compose(easel)
+    size = tuple(round(CANVAS_LONG_SIDE_PX * side / max(aspect, 1)) for side in (aspect, 1))
+    painting = RENDER[style](rng, easel, size)
     return photograph(rng, painting, mood, int(rng.triangular(LONG_SIDES_PX[0], 480, LONG_SIDES_PX[1])))

@@ -1,61 +1,52 @@
 """Colour fields: every form is one flat colour with a clean edge, as in cut paper or a screen print.
 
-In: a scene. Out: a picture of few, clear colours.
+In: an easel. Out: a picture of few, clear colours.
 """
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from stages.demo.painter.artists import Mood
-from stages.demo.painter.colours import as_fill, mix
-from stages.demo.painter.scene import Scene, Shape
-from stages.demo.painter.shapes import rectangle
-from stages.demo.painter.styles.strokes import with_contrast
+from stages.demo.painter.artists import ROLES
+from stages.demo.painter.colours import bytes_of, mix, with_contrast
+from stages.demo.painter.easel import Easel, Shape
+from stages.demo.painter.outlines import rectangle
 
 BANDED_AREA = 0.15
 
 
-def colour_fields(rng: np.random.Generator, scene: Scene, mood: Mood, size: tuple[int, int]) -> Image.Image:
+def colour_fields(rng: np.random.Generator, easel: Easel, size: tuple[int, int]) -> Image.Image:
     """Paint with flat colours."""
-    large = (size[0] * 3 // 2, size[1] * 3 // 2)
-    image = Image.new("RGB", large, as_fill(mood.paper)[:3])
-    draw = ImageDraw.Draw(image, "RGBA")
-    inks = np.array([*mood.accents, *mood.land, *mood.sky, mood.water, mood.wall, mood.dark, mood.light, mood.paper])
-    pull, bands = rng.uniform(0.35, 0.75), int(rng.integers(2, 6))
-    edge = rng.choice([0, 0, 0, 2, 5])
-    line = as_fill(mix(mood.dark, mood.accents[0], 0.2) if rng.random() < 0.6 else mood.light)
-    scale = np.array([large[0] / scene.aspect, large[1]])
-    for shape in scene.shapes:
+    large, colours = np.array(size) * 3 // 2, easel.mood.colours
+    image = Image.new("RGB", tuple(large.tolist()))
+    draw, scale = ImageDraw.Draw(image, "RGBA"), large / (easel.aspect, 1)
+    inks = np.array([colour for role in sorted(set(ROLES)) for colour in colours[role]])
+    pull, bands, edge = rng.uniform(0.35, 0.75), int(rng.integers(2, 6)), int(rng.choice([0, 0, 0, 2, 5]))
+    line = tuple(bytes_of(colours[rng.choice(["dark", "light"], p=[0.6, 0.4])][0]).tolist())
+    for shape in easel.shapes:
         extent = np.ptp(shape.outline, axis=0)
-        if shape.soft > 0 or extent.max() < 0.012:
+        if shape.finish.soft or extent.max() < 0.012:
             continue
-        _fill(draw, shape, scale, inks, pull, bands, mood)
-        if edge and extent.max() > 0.1 and shape.opacity > 0.8:
-            points = (shape.outline * scale).ravel().tolist()
-            draw.line([*points, *points[:2]], fill=line, width=int(edge), joint="curve")
+        opacity = shape.finish.opacity if shape.finish.opacity < 0.7 else 1.0
+        for outline, colour in _areas(shape, bands):
+            nearest = inks[np.argmin(((inks - colour) ** 2).sum(axis=1))]
+            fill = with_contrast(mix(colour, nearest, pull), easel.mood.artist.hand.contrast * 1.04, 1.08)
+            draw.polygon((outline * scale).ravel().tolist(), fill=(*bytes_of(fill).tolist(), round(opacity * 255)))
+        if edge and extent.max() > 0.1 and shape.finish.opacity > 0.8:
+            points = np.concatenate([shape.outline, shape.outline[:1]]) * scale
+            draw.line(points.ravel().tolist(), fill=line, width=edge, joint="curve")
     return image.resize(size, Image.Resampling.BOX)
 
 
-def _fill(
-    draw: ImageDraw.ImageDraw, shape: Shape, scale: np.ndarray, inks: np.ndarray, pull: float, bands: int, mood: Mood
-) -> None:
-    """One flat colour; a large area with a strong gradient (a sky) becomes a few flat bands."""
-    points, contrast = shape.outline * scale, mood.artist.contrast * 1.04
-    upright = len(points) == 4 and shape.gradient == np.pi / 2
-    area = np.prod(np.ptp(shape.outline, axis=0))
-    if upright and area > BANDED_AREA and np.abs(shape.light - shape.dark).sum() > 0.25:
-        left, top = shape.outline.min(axis=0)
-        right, bottom = shape.outline.max(axis=0)
-        for band in range(bands):
-            colour = _ink(mix(shape.light, shape.dark, band / max(bands - 1, 1)), inks, pull * 0.5)
-            strip = rectangle(left, top + (bottom - top) * band / bands, right, bottom) * scale
-            draw.polygon(strip.ravel().tolist(), fill=as_fill(with_contrast(colour, contrast, 1.08)))
-        return
-    colour = with_contrast(_ink(shape.colour, inks, pull), contrast, 1.08)
-    draw.polygon(points.ravel().tolist(), fill=as_fill(colour, 1.0 if shape.opacity > 0.7 else shape.opacity))
-
-
-def _ink(colour: np.ndarray, inks: np.ndarray, pull: float) -> np.ndarray:
-    """Pull a colour towards the nearest ink of the palette, so that a picture has few colours."""
-    nearest = inks[np.argmin(((inks - colour) ** 2).sum(axis=1))]
-    return mix(colour, nearest, pull)
+def _areas(shape: Shape, bands: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Outline and colour of what a shape becomes: itself; of a large one with a strong gradient (a sky), flat bands."""
+    (left, top), (right, bottom) = shape.outline.min(axis=0), shape.outline.max(axis=0)
+    banded = (
+        len(shape.outline) == 4 and shape.finish.gradient == "down" and np.abs(shape.light - shape.dark).sum() > 0.25
+    )
+    if not banded or (right - left) * (bottom - top) < BANDED_AREA:
+        return [(shape.outline, shape.colour)]
+    steps = np.arange(bands) / bands
+    return [
+        (rectangle(left, top + (bottom - top) * step, right, bottom), mix(shape.light, shape.dark, step))
+        for step in steps
+    ]
