@@ -6,7 +6,6 @@ The same settings give the same bytes, on however many workers, as long as the l
 
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import joblib
@@ -85,36 +84,21 @@ def _write_all(
 
 def _write_batch(images: Path, batch: list[tuple[int, PlannedFile]], settings: DemoSettings) -> int:
     for index, file in batch:
-        WRITE[file.kind](_generator(settings, index + 1), images, file)
+        _write(_generator(settings, index + 1), images, file)
     return len(batch)
 
 
-def _write_painting(rng: np.random.Generator, images: Path, file: PlannedFile) -> None:
-    save_encoded(rng, paint(rng, **file.truth), images / file.image, file.detail)
-
-
-def _write_broken(rng: np.random.Generator, images: Path, file: PlannedFile) -> None:
-    contents = BREAKS[file.detail].contents
-    if contents is not None:
-        (images / file.image).write_bytes(contents(rng, lambda: paint(rng, **file.labels)))
-
-
-def _write_stranger(rng: np.random.Generator, images: Path, file: PlannedFile) -> None:
-    save_encoded(rng, STRANGERS[file.detail](rng), images / file.image, "jpeg")
-
-
-def _write_exact_duplicate(rng: np.random.Generator, images: Path, file: PlannedFile) -> None:
-    shutil.copyfile(images / file.original, images / file.image)
-
-
-def _write_near_duplicate(rng: np.random.Generator, images: Path, file: PlannedFile) -> None:
-    save_near_duplicate(rng, images / file.original, images / file.image, file.detail)
-
-
-WRITE: dict[str, Callable[[np.random.Generator, Path, PlannedFile], None]] = {
-    "painting": _write_painting,
-    "broken": _write_broken,
-    "stranger": _write_stranger,
-    "exact_duplicate": _write_exact_duplicate,
-    "near_duplicate": _write_near_duplicate,
-}
+def _write(rng: np.random.Generator, images: Path, file: PlannedFile) -> None:
+    """Write one file, or none where one is planted as missing."""
+    target = images / file.image
+    if file.kind == "painting":
+        save_encoded(rng, paint(rng, **file.truth), target, file.detail)
+    elif file.kind == "broken":
+        if (contents := BREAKS[file.detail].contents) is not None:
+            target.write_bytes(contents(rng, lambda: paint(rng, **file.labels)))
+    elif file.kind == "stranger":
+        save_encoded(rng, STRANGERS[file.detail](rng), target, "jpeg")
+    elif file.kind == "exact_duplicate":
+        shutil.copyfile(images / file.original, target)
+    else:
+        save_near_duplicate(rng, images / file.original, target, file.detail)

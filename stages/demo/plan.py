@@ -4,6 +4,7 @@ In: the settings. Out: every file with its true and its listed labels, and the a
 All decisions that concern more than one picture are made here, so that pictures can be painted in any order.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -51,14 +52,12 @@ class PlannedFile:
 
 def plan_collection(rng: np.random.Generator, settings: DemoSettings) -> list[PlannedFile]:
     """Plan every file; the place in the list is the index that seeds its picture."""
-    total = (
-        settings.images + settings.broken + settings.strangers + settings.exact_duplicates + settings.near_duplicates
-    )
+    exact, near = settings.exact_duplicates, settings.near_duplicates
+    total = settings.images + settings.broken + settings.strangers + exact + near
     # Numbers are dealt out at random: neither order nor gaps tell what was planted.
-    numbers = iter(rng.permutation(total) + 1)
+    numbers = iter((rng.permutation(total) + 1).tolist())
     paintings = [_painting(rng, truth, next(numbers)) for truth in _true_labels(rng, settings.images)]
     order = rng.permutation(settings.images)
-    exact, near = settings.exact_duplicates, settings.near_duplicates
     copies = [
         *_exact_duplicates(rng, [paintings[i] for i in order[:exact]], numbers),
         *_near_duplicates(rng, [paintings[i] for i in order[exact : exact + near]], numbers),
@@ -77,29 +76,18 @@ def answer_key(plan: list[PlannedFile]) -> list[dict[str, str]]:
     """Rows of `answer_key.csv`: what was planted where, and what a good pipeline should find."""
     rows = []
     for file in plan:
-        row = {"image": file.image, "fault": file.kind, "attribute": "", "truth": "", "detail": file.detail}
+        row = {"image": file.image, "fault": file.kind, "attribute": "", "truth": file.original, "detail": file.detail}
         if file.kind == "broken":
             rows.append(row | {"truth": BREAKS[file.detail].reason})
-        elif file.kind == "stranger":
+        elif file.kind != "painting":
             rows.append(row)
-        elif file.kind in ("exact_duplicate", "near_duplicate"):
-            rows.append(row | {"truth": file.original})
-        else:
-            rows += [
-                {
-                    "image": file.image,
-                    "fault": "wrong_label",
-                    "attribute": attribute,
-                    "truth": right,
-                    "detail": "another class",
-                }
-                for attribute, right in file.truth.items()
-                if file.labels[attribute] not in ("", right)
-            ]
+        wrong = {name: right for name, right in file.truth.items() if file.labels[name] not in ("", right)}
+        found = {"fault": "wrong_label", "detail": "another class"}
+        rows += [row | found | {"attribute": name, "truth": right} for name, right in wrong.items()]
     return rows
 
 
-def _cycle(kinds: dict[str, object], count: int) -> list[str]:
+def _cycle(kinds: Mapping[str, object], count: int) -> list[str]:
     names = list(kinds)
     return [names[i % len(names)] for i in range(count)]
 
@@ -145,7 +133,9 @@ def _misfit(rng: np.random.Generator, kind: str, detail: str, suffix: str, numbe
     return PlannedFile(_path(rng, labels["artist"], number, suffix), kind, detail, labels)
 
 
-def _exact_duplicates(rng: np.random.Generator, originals: list[PlannedFile], numbers: object) -> list[PlannedFile]:
+def _exact_duplicates(
+    rng: np.random.Generator, originals: list[PlannedFile], numbers: Iterator[int]
+) -> list[PlannedFile]:
     """Copies under another name; every fifth contradicts its original about the style."""
     copies = []
     for i, original in enumerate(originals):
@@ -158,17 +148,14 @@ def _exact_duplicates(rng: np.random.Generator, originals: list[PlannedFile], nu
     return copies
 
 
-def _near_duplicates(rng: np.random.Generator, originals: list[PlannedFile], numbers: object) -> list[PlannedFile]:
-    return [
-        PlannedFile(
-            _path(rng, original.truth["artist"], next(numbers), ".jpg"),
-            "near_duplicate",
-            how,
-            original.labels,
-            original=original.image,
-        )
-        for original, how in zip(originals, _cycle(NEAR_DUPLICATES, len(originals)), strict=True)
-    ]
+def _near_duplicates(
+    rng: np.random.Generator, originals: list[PlannedFile], numbers: Iterator[int]
+) -> list[PlannedFile]:
+    copies = []
+    for original, how in zip(originals, _cycle(NEAR_DUPLICATES, len(originals)), strict=True):
+        image = _path(rng, original.truth["artist"], next(numbers), ".jpg")
+        copies.append(PlannedFile(image, "near_duplicate", how, original.labels, original=original.image))
+    return copies
 
 
 def _another(rng: np.random.Generator, attribute: str, label: str) -> str:

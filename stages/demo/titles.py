@@ -8,65 +8,12 @@ import unicodedata
 
 import numpy as np
 
-FIRST = [
-    "morning",
-    "evening",
-    "quiet",
-    "red",
-    "the-last",
-    "small",
-    "winter",
-    "august",
-    "blue",
-    "old",
-    "two",
-    "forgotten",
-    "golden",
-    "northern",
-    "study-of-a",
-    "memory-of-a",
-    "silent",
-    "crème",
-    "été",
-    "grå",
-    "late",
-    "first",
-    "hidden",
-    "pale",
-]
-SECOND = [
-    "harbour",
-    "garden",
-    "letter",
-    "window",
-    "song",
-    "orchard",
-    "visitor",
-    "table",
-    "river",
-    "mirror",
-    "lantern",
-    "market",
-    "hour",
-    "dialogue",
-    "fjäll",
-    "café",
-    "stillness",
-    "threshold",
-    "festival",
-    "rêverie",
-    "crossing",
-    "harvest",
-    "tide",
-    "noon",
-]
-# Most titles have no third part.
-THIRD = [
-    "",
-    "",
-    "",
-    *["in-spring", "at-dusk", "with-pears", "no-2", "after-rain", "in-blue", "på-ön", "for-inès", "seen-twice"],
-]
+FIRST = """morning evening quiet red the-last small winter august blue old two forgotten golden northern study-of-a
+memory-of-a silent crème été grå late first hidden pale"""
+SECOND = """harbour garden letter window song orchard visitor table river mirror lantern market hour dialogue fjäll café
+stillness threshold festival rêverie crossing harvest tide noon"""
+# One title in four has no third part.
+THIRD = "- - - in-spring at-dusk with-pears no-2 after-rain in-blue på-ön for-inès seen-twice"
 
 
 def title_slug(rng: np.random.Generator) -> str:
@@ -77,8 +24,9 @@ def title_slug(rng: np.random.Generator) -> str:
     >>> title_slug(np.random.default_rng(0))
     'late-café-no-2'
     """
-    words = (pool[rng.integers(len(pool))] for pool in (FIRST, SECOND, THIRD))
-    return unicodedata.normalize("NFC", "-".join(word for word in words if word))
+    pools = (pool.split() for pool in (FIRST, SECOND, THIRD))
+    words = (pool[rng.integers(len(pool))] for pool in pools)
+    return unicodedata.normalize("NFC", "-".join(word for word in words if word != "-"))
 
 
 def artist_slug(name: str) -> str:

@@ -33,9 +33,8 @@ def path(text: str) -> np.ndarray:
     return np.array([pair.split() for pair in text.split(",")], dtype=float)
 
 
-def mirrored(text: str) -> np.ndarray:
+def mirrored(right: np.ndarray) -> np.ndarray:
     """A symmetrical polygon from its right half, given from one end of the axis to the other."""
-    right = path(text)
     return np.concatenate([right, right[::-1] * (-1, 1)])
 
 
@@ -85,19 +84,14 @@ def ribbon(line: np.ndarray, width: float | np.ndarray | list[float]) -> np.ndar
 def ridge(
     rng: np.random.Generator, aspect: float, level: float, height: float, *, waves: float = 2.0, rough: float = 0.5
 ) -> np.ndarray:
-    """A skyline of hills from edge to edge: octaves of interpolated noise around y = `level`.
+    """A skyline of hills from edge to edge: random waves around y = `level`.
 
-    `waves` counts the main swings per unit of width; each finer octave adds `rough` as much as the one before it, from
-    0 (smooth downs) to 1 (crags).
+    `waves` counts the main swings per unit of width; each finer wave adds `rough` as much as the one before it, from 0
+    (smooth downs) to 1 (crags).
     """
-    x, y = np.linspace(-0.05, aspect + 0.05, 90), np.zeros(90)
-    for octave in range(4):
-        knots = max(3, int(waves * aspect * 2**octave) + 2)
-        heights, position = rng.uniform(-1, 1, knots), np.linspace(0, knots - 1, 90)
-        left = np.minimum(position.astype(int), knots - 2)
-        step = position - left
-        step = step * step * (3 - 2 * step)
-        y += (heights[left] * (1 - step) + heights[left + 1] * step) * rough**octave
+    x, finer = np.linspace(-0.05, aspect + 0.05, 90), np.arange(6)[:, None]
+    swings = waves * 1.9**finer * rng.uniform(0.35, 0.65, (6, 1)) * x + rng.random((6, 1))
+    y = (rng.uniform(0.5, 1, (6, 1)) * rough**finer * np.sin(2 * np.pi * swings)).sum(axis=0)
     return np.stack([x, level + height * y], axis=1)
 
 

@@ -12,10 +12,9 @@ from stages.demo.painter.easel import Easel
 from stages.demo.painter.genres import abstract, cityscape, landscape, portrait, still_life
 from stages.demo.painter.photograph import photograph
 from stages.demo.painter.styles.colour_fields import colour_fields
-from stages.demo.painter.styles.dabs import dabs
-from stages.demo.painter.styles.dots import dots
 from stages.demo.painter.styles.glaze import glaze
 from stages.demo.painter.styles.ink_line import ink_line
+from stages.demo.painter.styles.marks import dabs, dots
 from stages.demo.painter.styles.polygons import polygons
 
 CANVAS_LONG_SIDE_PX = 700

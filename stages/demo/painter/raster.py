@@ -14,8 +14,8 @@ from stages.demo.painter.easel import Easel, Shape
 
 @dataclass(frozen=True)
 class Raster:
-    """Colour, shape `(height, width, 3)`, 0 to 1; brush direction, radians, and detail, 0 to 1, shape `(height, width)`;
-    all float32."""
+    """Colour, shape `(height, width, 3)`, 0 to 1; brush direction, radians, and detail, 0 to 1, both of shape
+    `(height, width)`; all float32."""
 
     colour: np.ndarray
     angle: np.ndarray
@@ -26,11 +26,6 @@ class Raster:
         """Width and height, pixels."""
         return self.colour.shape[1], self.colour.shape[0]
 
-    def at(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Row and column indices of points given as fractions of width and height, clipped to the picture."""
-        width, height = self.size
-        return np.clip((y * height).astype(int), 0, height - 1), np.clip((x * width).astype(int), 0, width - 1)
-
 
 def rasterise(easel: Easel, size: tuple[int, int]) -> Raster:
     """Render a picture at `size` (width, height, pixels), stretched to it."""
@@ -38,7 +33,7 @@ def rasterise(easel: Easel, size: tuple[int, int]) -> Raster:
     colour = np.full((height, width, 3), 0.5, np.float32)
     raster = Raster(colour, np.zeros((height, width), np.float32), np.zeros((height, width), np.float32))
     for shape in easel.shapes:
-        _lay(shape, raster, np.array([width / easel.aspect, height]), easel.light)
+        _lay(shape, raster, np.array([width / easel.aspect, height]), easel.mood.light)
     return raster
 
 

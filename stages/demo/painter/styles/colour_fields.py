@@ -19,7 +19,7 @@ def colour_fields(rng: np.random.Generator, easel: Easel, size: tuple[int, int])
     large, colours = np.array(size) * 3 // 2, easel.mood.colours
     image = Image.new("RGB", tuple(large.tolist()))
     draw, scale = ImageDraw.Draw(image, "RGBA"), large / (easel.aspect, 1)
-    inks = np.array([colour for role in sorted(set(ROLES)) for colour in colours[role]])
+    inks = np.array([colour for role in sorted(set(ROLES.split())) for colour in colours[role]])
     pull, bands, edge = rng.uniform(0.35, 0.75), int(rng.integers(2, 6)), int(rng.choice([0, 0, 0, 2, 5]))
     line = tuple(bytes_of(colours[rng.choice(["dark", "light"], p=[0.6, 0.4])][0]).tolist())
     for shape in easel.shapes:

@@ -25,7 +25,7 @@ def glaze(rng: np.random.Generator, easel: Easel, size: tuple[int, int]) -> Imag
     focus = _floats(Image.fromarray(bytes_of(raster.detail)).filter(ImageFilter.BoxBlur(6)))[..., None]
     colour = soft + (_floats(sharp) - soft) * np.clip(0.15 + focus * 1.5, 0.2, 0.95)
     colour = with_contrast(colour * 0.82 + _floats(far) * 0.18, easel.mood.artist.hand.contrast * 1.15)
-    colour = colour * _light_fall(rng, small, easel.light) + 0.018 * smooth_noise(rng, small, 9)[..., None]
+    colour = colour * _light_fall(rng, small, easel.mood.light) + 0.018 * smooth_noise(rng, small, 9)[..., None]
     if rng.random() < 0.12:
         colour *= 1 - 0.2 * _cracks(rng, small)
     return Image.fromarray(bytes_of(colour)).resize(size, Image.Resampling.BICUBIC)

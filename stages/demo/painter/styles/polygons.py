@@ -23,7 +23,7 @@ def polygons(rng: np.random.Generator, easel: Easel, size: tuple[int, int]) -> I
     busy = 0.06 + raster.detail + np.hypot(*np.gradient(luminance(raster.colour))) * 18
     facets = _facets(rng, busy, directions, int(rng.integers(190, 380) / easel.mood.brush))
     kept = rng.uniform(0.3, 0.75)
-    colour = with_contrast(colour, contrast, 1.12) * kept + _planes(rng, colour, facets, contrast, easel.light) * (
+    colour = with_contrast(colour, contrast, 1.12) * kept + _planes(rng, colour, facets, contrast, easel.mood.light) * (
         1 - kept
     )
     return _with_edges(rng, colour, facets, easel).resize(size, Image.Resampling.BICUBIC)

@@ -1,0 +1,87 @@
+"""Stencils: what the genres draw from, read from stencils.txt, which says how its rows are written.
+
+In: the text; the name of a stencil and where it stands. Out: more shapes on the easel.
+Which things a picture shows is left to the genres.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from stages.demo.painter.easel import FINISHES, Easel, Finish, Tint
+from stages.demo.painter.outlines import arc, ellipse, mirrored, path, rectangle, ribbon, smoothed
+
+
+@dataclass(frozen=True)
+class Part:
+    """One area of a stencil, in the stencil's unit; `lit` parts on the right are moved to the side of the light."""
+
+    outline: np.ndarray
+    tint: str
+    finish: Finish
+    chance: float = 1.0
+    lit: bool = False
+
+
+def _parts(row: str) -> Iterator[Part]:
+    look, tint, shape = (cell.strip() for cell in row.split("|"))
+    name, *changes = look.split()
+    looks: Finish = FINISHES[name]
+    values = dict(change.split("=") for change in changes if "=" in change)
+    chance, gradient = float(values.pop("chance", 1)), values.pop("gradient", looks.gradient)
+    numbers = {key: None if value == "none" else float(value) for key, value in values.items()}
+    finish = replace(looks, gradient=gradient, **numbers)
+    for outline in _outlines(*shape.split(maxsplit=1)):
+        yield Part(outline, tint, finish, chance, "lit" in changes)
+
+
+def _outlines(kind: str, text: str) -> Iterator[np.ndarray]:
+    first, _, rest = text.partition(" ")
+    match kind:
+        case "poly":
+            yield path(text)
+        case "curve":
+            yield smoothed(path(text))
+        case "mirror":
+            yield mirrored(path(text))
+        case "bulge":
+            yield smoothed(mirrored(path(text)))
+        case "ellipse":
+            yield ellipse(*map(float, text.split()))
+        case "balls":
+            yield from (ellipse(x, y, float(first), float(first), points=16) for x, y in path(rest))
+        case "rect":
+            yield rectangle(*map(float, text.split()))
+        case "line":
+            widths = [float(width) for width in first.split("/")]
+            yield ribbon(path(rest), widths if len(widths) > 1 else widths[0])
+        case "bow":
+            yield ribbon(arc(*map(float, rest.split())), float(first))
+
+
+def _read(text: str) -> dict[str, tuple[Part, ...]]:
+    stencils: dict[str, tuple[Part, ...]] = {}
+    name = ""
+    for line in text.splitlines():
+        if line.startswith(" "):
+            stencils[name] += tuple(_parts(line))
+        elif line and not line.startswith("#"):
+            name = line
+            stencils[name] = ()
+    return stencils
+
+
+STENCILS = _read(Path(__file__).with_name("stencils.txt").read_text(encoding="utf-8"))
+
+
+def draw(
+    easel: Easel, stencil: str, x: float, y: float, size: float, *, scale: Iterable[float] = (1, 1), **own: Tint
+) -> None:
+    """Draw a stencil with its origin at (x, y), stretched by `scale`; `own` colours are mixed once for all parts."""
+    colours, stretched = {name: easel.tint(tint) for name, tint in own.items()}, size * np.array([*scale])
+    for part in STENCILS[stencil]:
+        if part.chance == 1 or easel.rng.random() < part.chance:
+            outline = part.outline * stretched * (easel.lit_side if part.lit else 1, 1) + (x, y)
+            easel.add(outline, easel.tint(part.tint, **colours), part.finish, soft=part.finish.soft * size)
