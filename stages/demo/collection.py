@@ -64,7 +64,7 @@ def paint_collection(*, settings: DemoSettings, root: Path, n_jobs: int = -1) ->
     write_table(labels.sort_values("image"), root / "labels.csv")
     write_table(key.sort_values(["fault", "attribute", "image"]), root / "answer_key.csv")
     counts = Counter(file.kind for file in plan)
-    return f"{root}: " + ", ".join(f"{count} {kind.replace('_', ' ')}s" for kind, count in counts.items())
+    return f"{root}: {len(plan)} files, " + ", ".join(f"{n} of kind {kind}" for kind, n in counts.items())
 
 
 def _generator(settings: DemoSettings, index: int) -> np.random.Generator:

@@ -42,15 +42,8 @@ def save_encoded(rng: np.random.Generator, image: Image.Image, path: Path, encod
 def _as_png_mode(image: Image.Image, encoding: str) -> Image.Image:
     if encoding == "palette_png":
         return image.quantize(96, method=Image.Quantize.FASTOCTREE)
-    if encoding == "alpha_png":
-        return _with_soft_edges(image)
-    return image
-
-
-def _with_soft_edges(image: Image.Image) -> Image.Image:
-    """Transparent towards the edges, as a cut-out on a web page."""
-    x, y = (np.minimum(np.arange(n), np.arange(n)[::-1]) for n in image.size)
-    alpha = np.clip(np.minimum(x[None, :], y[:, None]) * 20, 0, 255).astype(np.uint8)
-    image = image.convert("RGBA")
-    image.putalpha(Image.fromarray(alpha))
+    if encoding == "alpha_png":  # transparent towards the edges, as a cut-out on a web page
+        x, y = (np.minimum(np.arange(n), np.arange(n)[::-1]) for n in image.size)
+        alpha = np.clip(np.minimum(x, y[:, None]) * 20, 0, 255).astype(np.uint8)
+        image.putalpha(Image.fromarray(alpha))
     return image

@@ -4,8 +4,10 @@ In: the settings. Out: every file with its true and its listed labels, and the a
 All decisions that concern more than one picture are made here, so that pictures can be painted in any order.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import cycle, islice
+from pathlib import Path
 
 import numpy as np
 
@@ -58,10 +60,12 @@ def plan_collection(rng: np.random.Generator, settings: DemoSettings) -> list[Pl
     numbers = iter((rng.permutation(total) + 1).tolist())
     paintings = [_painting(rng, truth, next(numbers)) for truth in _true_labels(rng, settings.images)]
     order = rng.permutation(settings.images)
-    copies = [
-        *_exact_duplicates(rng, [paintings[i] for i in order[:exact]], numbers),
-        *_near_duplicates(rng, [paintings[i] for i in order[exact : exact + near]], numbers),
-    ]
+    # Every fifth exact duplicate has another label than its original.
+    same_bytes = _cycle(["same_bytes_other_style_label", *["same_bytes"] * 4], exact)
+    kinds = [("exact_duplicate", how) for how in same_bytes]
+    kinds += [("near_duplicate", how) for how in _cycle(NEAR_DUPLICATES, near)]
+    originals = [paintings[i] for i in order[: exact + near]]
+    copies = [_copy(rng, one, *kind, next(numbers)) for one, kind in zip(originals, kinds, strict=True)]
     _mislabel(rng, paintings, np.sort(order[exact + near :]), settings.wrong_labels)
     broken = [
         _misfit(rng, "broken", kind, BREAKS[kind].suffix, next(numbers)) for kind in _cycle(BREAKS, settings.broken)
@@ -87,9 +91,8 @@ def answer_key(plan: list[PlannedFile]) -> list[dict[str, str]]:
     return rows
 
 
-def _cycle(kinds: Mapping[str, object], count: int) -> list[str]:
-    names = list(kinds)
-    return [names[i % len(names)] for i in range(count)]
+def _cycle(names: Iterable[str], count: int) -> list[str]:
+    return list(islice(cycle(names), count))
 
 
 def _choice(rng: np.random.Generator, weights: dict[str, float]) -> str:
@@ -133,29 +136,14 @@ def _misfit(rng: np.random.Generator, kind: str, detail: str, suffix: str, numbe
     return PlannedFile(_path(rng, labels["artist"], number, suffix), kind, detail, labels)
 
 
-def _exact_duplicates(
-    rng: np.random.Generator, originals: list[PlannedFile], numbers: Iterator[int]
-) -> list[PlannedFile]:
-    """Copies under another name; every fifth contradicts its original about the style."""
-    copies = []
-    for i, original in enumerate(originals):
-        suffix = original.image[original.image.rindex(".") :]
-        labels, detail = original.labels, "same_bytes"
-        if i % 5 == 0:
-            labels, detail = labels | {"style": _another(rng, "style", labels["style"])}, "same_bytes_other_style_label"
-        image = _path(rng, original.truth["artist"], next(numbers), suffix)
-        copies.append(PlannedFile(image, "exact_duplicate", detail, labels, original=original.image))
-    return copies
-
-
-def _near_duplicates(
-    rng: np.random.Generator, originals: list[PlannedFile], numbers: Iterator[int]
-) -> list[PlannedFile]:
-    copies = []
-    for original, how in zip(originals, _cycle(NEAR_DUPLICATES, len(originals)), strict=True):
-        image = _path(rng, original.truth["artist"], next(numbers), ".jpg")
-        copies.append(PlannedFile(image, "near_duplicate", how, original.labels, original=original.image))
-    return copies
+def _copy(rng: np.random.Generator, original: PlannedFile, kind: str, how: str, number: int) -> PlannedFile:
+    """A duplicate under another name; it may contradict its original about the style."""
+    suffix = Path(original.image).suffix if kind == "exact_duplicate" else ".jpg"
+    labels = original.labels
+    if how == "same_bytes_other_style_label":
+        labels = labels | {"style": _another(rng, "style", labels["style"])}
+    image = _path(rng, original.truth["artist"], number, suffix)
+    return PlannedFile(image, kind, how, labels, original=original.image)
 
 
 def _another(rng: np.random.Generator, attribute: str, label: str) -> str:

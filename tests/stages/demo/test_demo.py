@@ -13,13 +13,13 @@ from pydantic import ValidationError
 
 from stages.clean.check import check_image
 from stages.clean.settings import CleanSettings
-from stages.images import to_rgb
-from stages.demo.painter.artists import ARTISTS, GENRES, STYLES
-from stages.demo.faults.broken import BREAKS
 from stages.demo.collection import paint_collection
+from stages.demo.faults.broken import BREAKS
+from stages.demo.painter.artists import ARTISTS, GENRES, STYLES
 from stages.demo.painter.paint import paint
 from stages.demo.plan import answer_key, plan_collection
 from stages.demo.settings import DemoSettings
+from stages.images import to_rgb
 
 SMALL = DemoSettings(images=40, broken=12, exact_duplicates=2, near_duplicates=8, wrong_labels=4, strangers=10)
 TINY = DemoSettings(images=8, broken=3, exact_duplicates=1, near_duplicates=2, wrong_labels=1, strangers=2)

@@ -44,17 +44,9 @@ def _far_trees(easel: Easel, horizon: float) -> None:
 
 def _peaks(easel: Easel, horizon: float) -> None:
     for near in (0.25, 0.45, 0.65)[: easel.rng.integers(2, 4)]:
-        x, wide, tall = easel.rng.uniform(0.05, 0.95) * easel.aspect, *easel.rng.uniform(0.8, 1.2, 2)
-        rock = f"zenith grass:{near} dark:.15"
-        draw(
-            easel,
-            "peak",
-            x,
-            horizon + 0.1,
-            0.5 - 0.25 * near,
-            scale=(wide * easel.rng.choice([-1, 1]), tall),
-            rock=rock,
-        )
+        scale = (0.5 - 0.25 * near) * easel.rng.uniform(0.8, 1.2, 2) * (easel.rng.choice([-1, 1]), 1)
+        x, y = easel.rng.uniform(0.05, 0.95) * easel.aspect, horizon + 0.1
+        draw(easel, "peak", x, y, 1, scale=scale, rock=f"zenith grass:{near} dark:.15")
 
 
 def _ground(easel: Easel, horizon: float) -> None:

@@ -13,7 +13,7 @@ from stages.demo.painter.raster import Raster, rasterise
 
 # A mark's outline along (first row) and across (second) its direction: a rounded, slightly tapering dab, and a dot.
 DAB = np.array([(-1.0, -0.7, 0.5, 1.0, 0.8, -0.6), (0.1, 0.85, 0.95, 0.1, -0.8, -0.9)])
-DOT = arc(0, 0, 1, 0, 5.5, points=8).T
+DOT = arc(0, 0, 1, 0, 5.24, points=6).T
 # Layers of dabs: distance, pixels, and the least detail for which they are laid.
 DAB_LAYERS = ((26, 0.0), (15, 0.0), (9.5, 0.38), (6.5, 0.75))
 # Share of dots that take the complementary tint.
@@ -37,8 +37,8 @@ def dots(rng: np.random.Generator, easel: Easel, size: tuple[int, int]) -> Image
     """Paint with dots."""
     raster, image = _prepared(easel, size)
     gap = float(np.clip(8.5 * easel.mood.brush * max(size) / 800, 5.5, 12.5))
-    for scale in (1.15, 1.0, 0.9):
-        outlines, colour = _marks(rng, raster, size, gap * scale, DOT * gap * scale * 0.46)
+    for scale in (1.12, 0.98):
+        outlines, colour = _marks(rng, raster, size, gap * scale, DOT * gap * scale * 0.54)
         # The picture's colour is split into purer ones that lie next to each other.
         split = rng.normal(0, 0.085, colour.shape)
         tone = rng.normal(0, 0.04, (len(colour), 1)) + split - split.mean(axis=1, keepdims=True)

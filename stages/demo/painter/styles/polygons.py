@@ -18,14 +18,12 @@ def polygons(rng: np.random.Generator, easel: Easel, size: tuple[int, int]) -> I
     small, contrast = (size[0] * 5 // 8, size[1] * 5 // 8), easel.mood.artist.hand.contrast * 1.12
     raster = rasterise(easel, small)
     directions = rng.uniform(0, np.pi) + np.array([0, 0.55, 1.2, 1.9]) + rng.normal(0, 0.1, 4)
-    planes = _facets(rng, np.zeros(raster.detail.shape), directions, int(rng.integers(6, 14)))
+    planes = _facets(rng, np.ones_like(raster.detail), directions, int(rng.integers(6, 14)))
     colour = _seen_from_shifted_viewpoints(rng, raster.colour, planes)
     busy = 0.06 + raster.detail + np.hypot(*np.gradient(luminance(raster.colour))) * 18
     facets = _facets(rng, busy, directions, int(rng.integers(190, 380) / easel.mood.brush))
-    kept = rng.uniform(0.3, 0.75)
-    colour = with_contrast(colour, contrast, 1.12) * kept + _planes(rng, colour, facets, contrast, easel.mood.light) * (
-        1 - kept
-    )
+    planes = _planes(rng, colour, facets, contrast, easel.mood.light)
+    colour = mix(with_contrast(colour, contrast, 1.12), planes, rng.uniform(0.25, 0.7))
     return _with_edges(rng, colour, facets, easel).resize(size, Image.Resampling.BICUBIC)
 
 
@@ -46,7 +44,9 @@ def _facets(rng: np.random.Generator, busy: np.ndarray, directions: np.ndarray, 
         across = x.take(piece) * np.float32(np.cos(angle)) + y.take(piece) * np.float32(np.sin(angle))
         front = across < across.min() + np.ptp(across) * rng.uniform(0.3, 0.7)
         for number, half in ((serial, piece[front]), (len(pieces) + 1, piece[~front])):
-            heapq.heappush(pieces, (-float(weight.take(half).sum()), number, half))
+            # A piece of a few pixels is not cut again, however busy it is.
+            priority = float(weight.take(half).sum()) if half.size > 20 else 0.0
+            heapq.heappush(pieces, (-priority, number, half))
     facets = np.empty(weight.size, np.int32)
     for number, (_, _, piece) in enumerate(pieces):
         facets[piece] = number
