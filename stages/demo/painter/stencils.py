@@ -4,6 +4,7 @@ In: the text; the name of a stencil and where it stands. Out: more shapes on the
 Which things a picture shows is left to the genres.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,15 +62,13 @@ def _outlines(kind: str, text: str) -> Iterator[np.ndarray]:
             yield ribbon(arc(*map(float, rest.split())), float(first))
 
 
-def _read(text: str) -> dict[str, tuple[Part, ...]]:
-    stencils: dict[str, tuple[Part, ...]] = {}
-    name = ""
-    for line in text.splitlines():
-        if line.startswith(" "):
-            stencils[name] += tuple(_parts(line))
-        elif line and not line.startswith("#"):
-            name = line
-            stencils[name] = ()
+def _read(text: str) -> dict[str, tuple[str, list[Part]]]:
+    """Own colour and parts of each stencil."""
+    stencils: dict[str, tuple[str, list[Part]]] = {}
+    for block in re.split(r"\n(?=\w)", re.sub(r"(?m)^#.*\n", "", text).strip()):
+        head, *rows = block.strip().splitlines()
+        name, _, own = head.partition(": ")
+        stencils[name] = own, [part for row in rows for part in _parts(row)]
     return stencils
 
 
@@ -80,8 +79,10 @@ def draw(
     easel: Easel, stencil: str, x: float, y: float, size: float, *, scale: Iterable[float] = (1, 1), **own: Tint
 ) -> None:
     """Draw a stencil with its origin at (x, y), stretched by `scale`; `own` colours are mixed once for all parts."""
+    default, parts = STENCILS[stencil]
+    own = ({"own": default} if default else {}) | own
     colours, stretched = {name: easel.tint(tint) for name, tint in own.items()}, size * np.array([*scale])
-    for part in STENCILS[stencil]:
+    for part in parts:
         if part.chance == 1 or easel.rng.random() < part.chance:
             outline = part.outline * stretched * (easel.lit_side if part.lit else 1, 1) + (x, y)
             easel.add(outline, easel.tint(part.tint, **colours), part.finish, soft=part.finish.soft * size)

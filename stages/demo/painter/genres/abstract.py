@@ -79,7 +79,7 @@ def _signs(easel: Easel) -> None:
     for along in rng.uniform(-0.5, 0.5, rng.integers(9, 20)):
         x, y = easel.aspect * (0.5 + along) + rng.normal(0, 0.08), 0.5 + slope * along + rng.normal(0, 0.16)
         scale, sign = rng.choice([-1, 1], 2) * rng.uniform(0.6, 1.4, 2), rng.choice(SIGNS)
-        draw(easel, sign, x, y, rng.gamma(3, 0.035), scale=scale, own="accent dark:0-.5")
+        draw(easel, sign, x, y, rng.gamma(3, 0.035), scale=scale)
 
 
 def _waves(easel: Easel) -> None:

@@ -44,7 +44,7 @@ def _front(easel: Easel, left: float, right: float, top: float, base: float) -> 
     """One house front: roof, wall, cornice, rows of windows, a door or a shop."""
     rng, wide = easel.rng, right - left
     wall, own = easel.tint("front light:0-.35"), easel.tint("accent")
-    draw(easel, rng.choice(ROOFS), left, top, wide, scale=(1, rng.uniform(0.6, 1.1)), own="accent dark:.35")
+    draw(easel, rng.choice(ROOFS), left, top, wide, scale=(1, rng.uniform(0.6, 1.1)))
     easel.add(rectangle(left, top, right, base), wall, "solid", shade=0.1, angle=1.5)
     easel.add(rectangle(left, top, right, top + wide * 0.05), easel.tint("own white:.25", own=wall), detail=0.4)
     columns, storey = int(rng.integers(2, 5)), rng.uniform(0.085, 0.12)

@@ -72,7 +72,7 @@ def _cottage(easel: Easel, horizon: float) -> None:
     if easel.rng.random() < 0.5:
         x, y = easel.rng.uniform(0.2, 0.8) * easel.aspect, horizon + easel.rng.uniform(0.08, 0.2)
         wide = easel.rng.choice([-1, 1]) * easel.rng.uniform(0.07, 0.13)
-        draw(easel, "cottage", x, y, 1, scale=(wide, abs(wide)), own="light wall:.1-.5", roof="accent dark:.2")
+        draw(easel, "cottage", x, y, 1, scale=(wide, abs(wide)), roof="accent dark:.2")
 
 
 def _flowers(easel: Easel, horizon: float) -> None:

@@ -29,7 +29,7 @@ def add_sky(easel: Easel, bottom: float) -> None:
     easel.add(sky, "zenith", to="horizon", angle=rng.normal(0, 0.3), detail=0.1)
     if night or rng.random() < 0.65:
         x = wide * np.clip(0.5 + 0.42 * np.cos(easel.mood.light) + rng.normal(0, 0.05), 0.08, 0.92)
-        draw(easel, "sun", x, bottom * rng.uniform(0.2, 0.8), rng.uniform(0.025, 0.06), own="light second:0-.3")
+        draw(easel, "sun", x, bottom * rng.uniform(0.2, 0.8), rng.uniform(0.025, 0.06))
     for x, y in rng.random((rng.integers(8, 30) if night else 0, 2)) * (wide, bottom * 0.8):
         easel.add(ellipse(x, y, 0.004, 0.004, points=6), "light", "small")
     for x, y in rng.random((rng.integers(0, 3 if night else 6), 2)) * (wide, bottom * 0.75):

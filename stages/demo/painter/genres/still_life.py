@@ -11,20 +11,6 @@ from stages.demo.painter.stencils import draw
 
 ASPECTS = (0.8, 1.45)
 
-
-# The things' own colours.
-TINTS = {
-    "bottle": "glass dark:.2",
-    "jug": "accent light:0-.5",
-    "cup": "light accent:.1-.6",
-    "loaf": "crust accent:.15",
-    "apple": "fruit accent:.3",
-    "pear": "fruit leaf:.3",
-    "grapes": "grape accent:.25",
-    "bowl": "accent light:.1-.7",
-    "books": "accent dark:0-.4",
-    "vase": "accent light:0-.6",
-}
 # By composition: what stands behind, at least and less than how many, and what stands in front.
 COMPOSITIONS = {
     "fruit": ("bottle jug", (0, 2), "bowl apple pear grapes"),
@@ -55,7 +41,7 @@ def _set_out(easel: Easel, names: str, y: float, count: int, scale: float) -> No
         wide, tall, grow = rng.uniform((0.85, 0.88, 0.85), 1.15)
         if name == "vase":
             _bouquet(easel, x, foot - 0.8 * size * grow * tall, size * grow)
-        draw(easel, name, x, foot, size * grow, scale=(rng.choice([-1, 1]) * wide, tall), own=TINTS[name])
+        draw(easel, name, x, foot, size * grow, scale=(rng.choice([-1, 1]) * wide, tall))
 
 
 def _bouquet(easel: Easel, x: float, y: float, size: float) -> None:
