@@ -1,4 +1,4 @@
-"""Score the pipeline against faults that were planted on purpose in the demo collection.
+"""Score the pipeline against faults that were planted on purpose, as in the demo collection.
 
 In: the answer key and what clean, split and find-outliers wrote. Out: a row per stage and fault: planted, found.
 No other stage reads the key.
