@@ -101,7 +101,7 @@ def _choice(rng: np.random.Generator, weights: dict[str, float]) -> str:
 
 
 def _true_labels(rng: np.random.Generator, count: int) -> list[dict[str, str]]:
-    """Style, genre and artist of every painting; the first eight see to it that every class occurs."""
+    """Style, genre and artist of every painting; among the first eight, every class occurs."""
     shares = np.array([artist.share for artist in ARTISTS])
     artists = np.searchsorted(np.cumsum(shares / shares.sum()), (np.arange(count) + 0.5) / count)
     artists = np.minimum(rng.permutation(artists), len(ARTISTS) - 1)

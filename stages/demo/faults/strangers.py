@@ -75,8 +75,8 @@ def _line_chart(rng: np.random.Generator) -> Image.Image:
         draw.line((60, y, 610, y), fill=(220, 220, 220))
     draw.line((60, 30, 60, 380, 610, 380), fill="black", width=2)
     for colour in ((31, 119, 180), (255, 127, 14), (44, 160, 44)):
-        y = np.clip(rng.uniform(120, 300) + np.cumsum(rng.normal(0, 9, 56)), 40, 375)
-        draw.line(np.stack([60 + 10 * np.arange(56), y], axis=1).ravel().tolist(), fill=colour, width=3)
+        curve = np.clip(rng.uniform(120, 300) + np.cumsum(rng.normal(0, 9, 56)), 40, 375)
+        draw.line(np.stack([60 + 10 * np.arange(56), curve], axis=1).ravel().tolist(), fill=colour, width=3)
     return chart
 
 

@@ -105,11 +105,10 @@ def mood_of(rng: np.random.Generator, artist: Artist) -> Mood:
         "foliage": [*2 * colours["leaf"], *2 * colours["grass"], mix(colours["leaf"][0], accents[2], 0.6)],
         "front": colours["wall"] + colours["soil"] + accents + ([] if night else colours["light"]),
     }
+    common = {name: [from_hex(text) for text in row.split()] for name, row in _TABLES["common"].items()}
     return Mood(
         artist=artist,
-        colours={name: [from_hex(text) for text in row.split()] for name, row in _TABLES["common"].items()}
-        | colours
-        | mixtures,
+        colours=common | colours | mixtures,
         light=float(np.radians(rng.normal(hand.light, 22))),
         horizon=float(np.clip(rng.normal(hand.horizon, 0.07), 0.28, 0.75)),
         brush=float(hand.brush * rng.uniform(0.8, 1.25)),

@@ -49,6 +49,7 @@ def paint(rng: np.random.Generator, *, style: str, genre: str, artist: str) -> I
     aspect = float(np.exp(rng.uniform(*np.log(aspects))))
     easel = Easel(rng, mood, aspect)
     compose(easel)
-    size = tuple(round(CANVAS_LONG_SIDE_PX * side / max(aspect, 1)) for side in (aspect, 1))
+    wide, tall = (CANVAS_LONG_SIDE_PX * side / max(aspect, 1) for side in (aspect, 1))
+    size = round(wide), round(tall)
     painting = RENDER[style](rng, easel, size)
     return photograph(rng, painting, mood, int(rng.triangular(LONG_SIDES_PX[0], 480, LONG_SIDES_PX[1])))

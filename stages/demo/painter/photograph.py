@@ -22,8 +22,8 @@ def photograph(rng: np.random.Generator, painting: Image.Image, mood: Mood, long
     if rng.random() < hand.margin:
         painting = _with_margin(painting, mood.colours["paper"][0], rng.uniform(0.02, 0.07))
     elif rng.random() < 0.06:
-        for tone in (0.4, 1.0, 0.7):  # a moulded frame
-            painting = _with_margin(painting, wood * tone, 0.014)
+        for step in (0.4, 1.0, 0.7):  # a moulded frame
+            painting = _with_margin(painting, wood * step, 0.014)
     scale = long_side / max(painting.size)
     size = max(1, round(painting.width * scale)), max(1, round(painting.height * scale))
     photo = np.asarray(painting.resize(size, Image.Resampling.BICUBIC), dtype=np.float32)

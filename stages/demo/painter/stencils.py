@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,14 +29,13 @@ class Part:
 
 def _parts(row: str) -> Iterator[Part]:
     look, tint, shape = (cell.strip() for cell in row.split("|"))
-    name, *changes = look.split()
-    looks: Finish = FINISHES[name]
-    values = dict(change.split("=") for change in changes if "=" in change)
-    chance, gradient = float(values.pop("chance", 1)), values.pop("gradient", looks.gradient)
-    numbers = {key: None if value == "none" else float(value) for key, value in values.items()}
-    finish = replace(looks, gradient=gradient, **numbers)
+    name, *words = look.split()
+    changes: dict[str, Any] = dict(word.split("=") for word in words if "=" in word)
+    chance, gradient = float(changes.pop("chance", 1)), changes.pop("gradient", FINISHES[name].gradient)
+    changes = {key: None if value == "none" else float(value) for key, value in changes.items()}
+    finish = replace(FINISHES[name], gradient=gradient, **changes)
     for outline in _outlines(*shape.split(maxsplit=1)):
-        yield Part(outline, tint, finish, chance, "lit" in changes)
+        yield Part(outline, tint, finish, chance, "lit" in words)
 
 
 def _outlines(kind: str, text: str) -> Iterator[np.ndarray]:
@@ -80,8 +80,8 @@ def draw(
 ) -> None:
     """Draw a stencil with its origin at (x, y), stretched by `scale`; `own` colours are mixed once for all parts."""
     default, parts = STENCILS[stencil]
-    own = ({"own": default} if default else {}) | own
-    colours, stretched = {name: easel.tint(tint) for name, tint in own.items()}, size * np.array([*scale])
+    tints: dict[str, Tint] = {"own": default, **own} if default else own
+    colours, stretched = {name: easel.tint(tint) for name, tint in tints.items()}, size * np.array([*scale])
     for part in parts:
         if part.chance == 1 or easel.rng.random() < part.chance:
             outline = part.outline * stretched * (easel.lit_side if part.lit else 1, 1) + (x, y)

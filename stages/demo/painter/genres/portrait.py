@@ -13,7 +13,6 @@ from stages.demo.painter.stencils import draw
 
 ASPECTS = (0.66, 0.95)
 KINDS = ("plain", "hat", "beard", "curtain", "window", "outdoors")
-
 COLLARS = ("lapels", "scarf", "beads", "roll_neck", "bare")
 
 
@@ -31,11 +30,8 @@ def portrait(easel: Easel) -> None:
     def place(stencil: str, wide: float = 1.0, tall: float = 1.0, *, shift: float = 0.0) -> None:
         draw(easel, stencil, x + shift * size, y, size, scale=(wide, tall), **own)
 
-    place(
-        *("loose_hair", broad, rng.uniform(0.85, 1.2))
-        if kind != "beard" and rng.random() < 0.6
-        else ("tied_hair", broad)
-    )
+    loose = kind != "beard" and rng.random() < 0.6
+    place("loose_hair" if loose else "tied_hair", broad, rng.uniform(0.85, 1.2) if loose else 1.0)
     place("bust", rng.uniform(0.8, 1.12))
     place(rng.choice(COLLARS))
     place("head", broad)

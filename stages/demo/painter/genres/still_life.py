@@ -51,11 +51,11 @@ def _bouquet(easel: Easel, x: float, y: float, size: float) -> None:
     for head in heads:
         stem, leaf = np.array([(x, y + 0.1 * size), (x, y) + (head - (x, y)) * (0.4, 0.5), head]), "foliage black:.15"
         easel.add(ribbon(stem, 0.025 * size), leaf, "small", angle=1.5)
-        easel.add(blob(rng, *((stem[1] + head) / 2), 0.16 * size, 0.07 * size), leaf, "solid", detail=0.5)
+        easel.add(blob(rng, 0, 0, 0.16 * size, 0.07 * size) + (stem[1] + head) / 2, leaf, "solid", detail=0.5)
     for head in heads:
         radius, petal = size * rng.uniform(0.08, 0.15), petals[rng.integers(3)]
-        easel.add(blob(rng, *head, radius, radius, bumps=0.3), petal, "sphere", shade=0.35, detail=0.7)
-        easel.add(ellipse(*head, radius * 0.3, radius * 0.3, points=10), "second", "small", angle=None)
+        easel.add(blob(rng, 0, 0, radius, radius, bumps=0.3) + head, petal, "sphere", shade=0.35, detail=0.7)
+        easel.add(ellipse(0, 0, radius * 0.3, radius * 0.3, points=10) + head, "second", "small", angle=None)
 
 
 def _room(easel: Easel, edge: float) -> None:
