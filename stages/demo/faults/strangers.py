@@ -31,7 +31,9 @@ def _page_of_text(rng: np.random.Generator) -> Image.Image:
 
 
 def _noise_field(rng: np.random.Generator) -> Image.Image:
-    return Image.fromarray(rng.integers(0, 256, (360, 480, 3), dtype=np.uint8))
+    return Image.fromarray(rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)).resize(
+        (480, 360), Image.Resampling.NEAREST
+    )
 
 
 def _test_card(rng: np.random.Generator) -> Image.Image:
@@ -64,17 +66,18 @@ def _spectrum(rng: np.random.Generator) -> Image.Image:
 
 
 def _blank_wall(rng: np.random.Generator) -> Image.Image:
-    wall = rng.uniform(150, 225) + 6 * smooth_noise(rng, (600, 450), 4) + rng.normal(0, 2.5, (450, 600))
-    return Image.fromarray(np.clip(wall[..., None] * (1.0, 0.98, 0.94), 0, 255).astype(np.uint8))
+    """Overexposed: hardly any texture is left."""
+    wall = rng.uniform(247, 253) + 3 * smooth_noise(rng, (600, 450), 4)
+    return Image.fromarray(np.clip(wall, 0, 255).astype(np.uint8)).convert("RGB")
 
 
 def _line_chart(rng: np.random.Generator) -> Image.Image:
-    chart = Image.new("RGB", (640, 420), "white")
+    chart = Image.new("RGB", (640, 420), "black")
     draw = ImageDraw.Draw(chart)
     for y in range(40, 380, 40):
-        draw.line((60, y, 610, y), fill=(220, 220, 220))
-    draw.line((60, 30, 60, 380, 610, 380), fill="black", width=2)
-    for colour in ((31, 119, 180), (255, 127, 14), (44, 160, 44)):
+        draw.line((60, y, 610, y), fill=(90, 90, 90))
+    draw.line((60, 30, 60, 380, 610, 380), fill="white", width=2)
+    for colour in ("cyan", "magenta", "yellow"):
         curve = np.clip(rng.uniform(120, 300) + np.cumsum(rng.normal(0, 9, 56)), 40, 375)
         draw.line(np.stack([60 + 10 * np.arange(56), curve], axis=1).ravel().tolist(), fill=colour, width=3)
     return chart
