@@ -22,6 +22,7 @@ from stages.demo.settings import DemoSettings
 from stages.progress import Progress
 from stages.tables import write_table
 
+# A worker's start costs more than a picture.
 BATCH_SIZE = 12
 COPIES = ("exact_duplicate", "near_duplicate")
 
@@ -56,8 +57,13 @@ def paint_collection(*, settings: DemoSettings, root: Path, n_jobs: int = -1) ->
         (images / folder).mkdir(parents=True, exist_ok=True)
     with Progress(len(plan), "Painting") as progress:
         for copies in (False, True):
-            chosen = [i for i, file in enumerate(plan) if (file.kind in COPIES) == copies]
-            _write_all(images, plan, chosen, settings, n_jobs, progress)
+            jobs = (
+                joblib.delayed(_write)(_generator(settings, index), images, file)
+                for index, file in enumerate(plan, 1)
+                if (file.kind in COPIES) == copies
+            )
+            for _ in joblib.Parallel(n_jobs, batch_size=BATCH_SIZE, return_as="generator")(jobs):
+                progress.advance(1)
     rows = [{"image": file.image, **file.labels} for file in plan]
     labels = pd.DataFrame(rows, columns=["image", *CLASSES])
     key = pd.DataFrame(answer_key(plan), columns=["image", "fault", "attribute", "truth", "detail"])
@@ -70,22 +76,6 @@ def paint_collection(*, settings: DemoSettings, root: Path, n_jobs: int = -1) ->
 def _generator(settings: DemoSettings, index: int) -> np.random.Generator:
     """Randomness of one file, or of the plan (index 0): independent of all others and of the order of work."""
     return np.random.default_rng([settings.random_state, index])
-
-
-def _write_all(
-    images: Path, plan: list[PlannedFile], chosen: list[int], settings: DemoSettings, n_jobs: int, progress: Progress
-) -> None:
-    """Write the chosen files, a batch at a time: a worker's start costs more than a picture."""
-    batches = [chosen[start : start + BATCH_SIZE] for start in range(0, len(chosen), BATCH_SIZE)]
-    jobs = (joblib.delayed(_write_batch)(images, [(i, plan[i]) for i in batch], settings) for batch in batches)
-    for count in joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs):
-        progress.advance(count)
-
-
-def _write_batch(images: Path, batch: list[tuple[int, PlannedFile]], settings: DemoSettings) -> int:
-    for index, file in batch:
-        _write(_generator(settings, index + 1), images, file)
-    return len(batch)
 
 
 def _write(rng: np.random.Generator, images: Path, file: PlannedFile) -> None:

@@ -4,6 +4,7 @@ In: the settings. Out: every file with its true and its listed labels, and the a
 All decisions that concern more than one picture are made here, so that pictures can be painted in any order.
 """
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
@@ -17,11 +18,17 @@ from stages.demo.faults.duplicates import NEAR_DUPLICATES
 from stages.demo.faults.strangers import STRANGERS
 from stages.demo.painter.artists import ARTISTS, GENRES, OTHERWISE, STYLES, Artist
 from stages.demo.settings import DemoSettings
-from stages.demo.titles import artist_slug, title_slug
 
 CLASSES = {"style": STYLES, "genre": GENRES, "artist": tuple(artist.name for artist in ARTISTS)}
 # Share of paintings whose label is left out, as in collections that were labelled by many hands.
 UNLABELLED = {"genre": 0.1, "artist": 0.15}
+# The words of invented titles; a few carry accents, as names in real collections do.
+FIRST = """morning evening quiet red the-last small winter august blue old two forgotten golden northern study-of-a
+memory-of-a silent crème été grå late first hidden pale"""
+SECOND = """harbour garden letter window song orchard visitor table river mirror lantern market hour dialogue fjäll café
+stillness threshold festival rêverie crossing harvest tide noon"""
+# One title in four has no third part.
+THIRD = "- - - in-spring at-dusk with-pears no-2 after-rain in-blue på-ön for-inès seen-twice"
 
 
 @dataclass(frozen=True)
@@ -67,13 +74,9 @@ def plan_collection(rng: np.random.Generator, settings: DemoSettings) -> list[Pl
     originals = [paintings[i] for i in order[: exact + near]]
     copies = [_copy(rng, one, *kind, next(numbers)) for one, kind in zip(originals, kinds, strict=True)]
     _mislabel(rng, paintings, np.sort(order[exact + near :]), settings.wrong_labels)
-    broken = [
-        _misfit(rng, "broken", kind, BREAKS[kind].suffix, next(numbers)) for kind in _cycle(BREAKS, settings.broken)
-    ]
-    strangers = [
-        _misfit(rng, "stranger", kind, ".jpg", next(numbers)) for kind in _cycle(STRANGERS, settings.strangers)
-    ]
-    return [*paintings, *broken, *strangers, *copies]
+    misfits = [("broken", how, BREAKS[how].suffix) for how in _cycle(BREAKS, settings.broken)]
+    misfits += [("stranger", what, ".jpg") for what in _cycle(STRANGERS, settings.strangers)]
+    return [*paintings, *(_misfit(rng, *misfit, next(numbers)) for misfit in misfits), *copies]
 
 
 def answer_key(plan: list[PlannedFile]) -> list[dict[str, str]]:
@@ -120,7 +123,10 @@ def _labels_by(rng: np.random.Generator, artist: Artist) -> dict[str, str]:
 
 
 def _path(rng: np.random.Generator, artist: str, number: int, suffix: str) -> str:
-    return f"{artist_slug(artist)}/{title_slug(rng)}-{number:03d}{suffix}"
+    """A folder per artist and an invented title, in Unicode NFC; nothing in it tells whether the file is sound."""
+    words = (pool[rng.integers(len(pool))] for pool in (pool.split() for pool in (FIRST, SECOND, THIRD)))
+    title, folder = "-".join(word for word in words if word != "-"), artist.lower().replace(" ", "-")
+    return unicodedata.normalize("NFC", f"{folder}/{title}-{number:03d}{suffix}")
 
 
 def _painting(rng: np.random.Generator, truth: dict[str, str], number: int) -> PlannedFile:

@@ -31,15 +31,13 @@ def _page_of_text(rng: np.random.Generator) -> Image.Image:
 
 
 def _noise_field(rng: np.random.Generator) -> Image.Image:
-    return Image.fromarray(rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)).resize(
-        (480, 360), Image.Resampling.NEAREST
-    )
+    return _enlarged(rng.integers(0, 256, (90, 90, 3)))
 
 
 def _test_card(rng: np.random.Generator) -> Image.Image:
     greys = np.repeat(np.arange(7) * 36, 3).reshape(1, 7, 3)
     rows = [rng.permutation(BARS)[None]] * 5 + [greys] * 2
-    return Image.fromarray(np.concatenate(rows).astype(np.uint8)).resize((560, 420), Image.Resampling.NEAREST)
+    return _enlarged(np.concatenate(rows))
 
 
 def _chessboard(rng: np.random.Generator) -> Image.Image:
@@ -56,6 +54,7 @@ def _square_code(rng: np.random.Generator) -> Image.Image:
 
 
 def _enlarged(tones: np.ndarray) -> Image.Image:
+    """Few large pixels, grey or coloured."""
     return Image.fromarray(tones.astype(np.uint8)).resize((450, 450), Image.Resampling.NEAREST).convert("RGB")
 
 
@@ -95,15 +94,16 @@ def _ruler(rng: np.random.Generator) -> Image.Image:
     return ruler
 
 
-STRANGERS = {
-    "bar_code": _bar_code,
-    "page_of_text": _page_of_text,
-    "noise_field": _noise_field,
-    "test_card": _test_card,
-    "chessboard": _chessboard,
-    "spectrum": _spectrum,
-    "square_code": _square_code,
-    "blank_wall": _blank_wall,
-    "line_chart": _line_chart,
-    "ruler": _ruler,
-}
+_KINDS = (
+    _bar_code,
+    _page_of_text,
+    _noise_field,
+    _test_card,
+    _chessboard,
+    _spectrum,
+    _square_code,
+    _blank_wall,
+    _line_chart,
+    _ruler,
+)
+STRANGERS = {kind.__name__.lstrip("_"): kind for kind in _KINDS}

@@ -24,11 +24,19 @@ ROLES = "zenith horizon leaf grass soil water wall accent accent accent accent a
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hand:
-    """An artist's habits.
+class Artist:
+    """One painter: preferences and habits.
 
     Attributes
     ----------
+    share
+        Of the collection.
+    styles, genres
+        Weights of those that the artist prefers.
+    favourite
+        The composition chosen most often, by genre.
+    palettes
+        One is drawn for each picture.
     light
         Where the light comes from, degrees: 0 right, -90 above, 180 left.
     horizon
@@ -41,6 +49,12 @@ class Hand:
         Probabilities of a night scene and of a bare margin around the picture.
     """
 
+    name: str
+    share: float
+    styles: dict[str, float]
+    genres: dict[str, float]
+    favourite: dict[str, str]
+    palettes: list[str]
     light: float
     horizon: float
     brush: float
@@ -51,22 +65,8 @@ class Hand:
     margin: float = 0.1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Artist:
-    """One painter: their share of the collection, weights of the styles and genres that they prefer, the composition
-    they choose most often by genre, their palettes (one is drawn for each picture) and their hand."""
-
-    name: str
-    share: float
-    styles: dict[str, float]
-    genres: dict[str, float]
-    favourite: dict[str, str]
-    palettes: list[str]
-    hand: Hand
-
-
 _TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-ARTISTS = tuple(Artist(**row | {"hand": Hand(**row["hand"])}) for row in _TABLES["artists"])
+ARTISTS = tuple(Artist(**row.pop("hand"), **row) for row in _TABLES["artists"])
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class Mood:
 def mood_of(rng: np.random.Generator, artist: Artist) -> Mood:
     """Vary an artist's palette and habits for one picture."""
     lender = ARTISTS[rng.integers(len(ARTISTS))] if rng.random() < BORROWED_PALETTES else artist
-    palette, hand = _TABLES["palettes"][rng.choice(lender.palettes)], artist.hand
-    factor, night = hand.saturation * rng.uniform(0.8, 1.12), bool(rng.random() < hand.night)
+    palette = _TABLES["palettes"][rng.choice(lender.palettes)]
+    factor, night = artist.saturation * rng.uniform(0.8, 1.12), bool(rng.random() < artist.night)
     colours: dict[str, list[np.ndarray]] = {}
     for role, text in zip(ROLES.split(), palette.split(), strict=True):
         colours.setdefault(role, []).append(jittered(rng, saturated(from_hex(text), factor), 0.035))
@@ -109,8 +109,8 @@ def mood_of(rng: np.random.Generator, artist: Artist) -> Mood:
     return Mood(
         artist=artist,
         colours=common | colours | mixtures,
-        light=float(np.radians(rng.normal(hand.light, 22))),
-        horizon=float(np.clip(rng.normal(hand.horizon, 0.07), 0.28, 0.75)),
-        brush=float(hand.brush * rng.uniform(0.8, 1.25)),
+        light=float(np.radians(rng.normal(artist.light, 22))),
+        horizon=float(np.clip(rng.normal(artist.horizon, 0.07), 0.28, 0.75)),
+        brush=float(artist.brush * rng.uniform(0.8, 1.25)),
         night=night,
     )

@@ -23,8 +23,24 @@ class Part:
     outline: np.ndarray
     tint: str
     finish: Finish
-    chance: float = 1.0
-    lit: bool = False
+    chance: float
+    lit: bool
+
+
+def _outlines(kind: str, text: str) -> Iterator[np.ndarray]:
+    """The outlines of a row; `balls` is the kind with several."""
+    first, _, rest = text.partition(" ")
+    if kind == "balls":
+        yield from (ellipse(x, y, float(first), float(first)) for x, y in path(rest))
+    elif kind == "line":
+        yield ribbon(path(rest), [*map(float, first.split("/"))])
+    elif kind == "bow":
+        yield ribbon(arc(*map(float, rest.split())), [float(first)])
+    elif kind in ("ellipse", "rect"):
+        yield {"ellipse": ellipse, "rect": rectangle}[kind](*map(float, text.split()))
+    else:
+        points = mirrored(path(text)) if kind in ("mirror", "bulge") else path(text)
+        yield smoothed(points) if kind in ("curve", "bulge") else points
 
 
 def _parts(row: str) -> Iterator[Part]:
@@ -34,32 +50,7 @@ def _parts(row: str) -> Iterator[Part]:
     chance, gradient = float(changes.pop("chance", 1)), changes.pop("gradient", FINISHES[name].gradient)
     changes = {key: None if value == "none" else float(value) for key, value in changes.items()}
     finish = replace(FINISHES[name], gradient=gradient, **changes)
-    for outline in _outlines(*shape.split(maxsplit=1)):
-        yield Part(outline, tint, finish, chance, "lit" in words)
-
-
-def _outlines(kind: str, text: str) -> Iterator[np.ndarray]:
-    first, _, rest = text.partition(" ")
-    match kind:
-        case "poly":
-            yield path(text)
-        case "curve":
-            yield smoothed(path(text))
-        case "mirror":
-            yield mirrored(path(text))
-        case "bulge":
-            yield smoothed(mirrored(path(text)))
-        case "ellipse":
-            yield ellipse(*map(float, text.split()))
-        case "balls":
-            yield from (ellipse(x, y, float(first), float(first), points=16) for x, y in path(rest))
-        case "rect":
-            yield rectangle(*map(float, text.split()))
-        case "line":
-            widths = [float(width) for width in first.split("/")]
-            yield ribbon(path(rest), widths if len(widths) > 1 else widths[0])
-        case "bow":
-            yield ribbon(arc(*map(float, rest.split())), float(first))
+    return (Part(outline, tint, finish, chance, "lit" in words) for outline in _outlines(*shape.split(maxsplit=1)))
 
 
 def _read(text: str) -> dict[str, tuple[str, list[Part]]]:
@@ -72,7 +63,7 @@ def _read(text: str) -> dict[str, tuple[str, list[Part]]]:
     return stencils
 
 
-STENCILS = _read(Path(__file__).with_name("stencils.txt").read_text(encoding="utf-8"))
+STENCILS = _read(Path(__file__).with_suffix(".txt").read_text(encoding="utf-8"))
 
 
 def draw(

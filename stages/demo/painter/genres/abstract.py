@@ -11,8 +11,6 @@ from stages.demo.painter.easel import Easel
 from stages.demo.painter.outlines import arc, blob, down_to, ellipse, rectangle, ribbon, ridge
 from stages.demo.painter.stencils import draw
 
-ASPECTS = (0.72, 1.4)
-
 SIGNS = ("triangle", "bow", "disc", "beam", "fence")
 
 
@@ -60,16 +58,16 @@ def _stack(easel: Easel) -> None:
     rng, count = easel.rng, int(easel.rng.integers(2, 5))
     cuts = np.linspace(0.06, 0.95, count + 1)
     cuts[1:-1] += rng.uniform(-0.35, 0.35, count - 1) / count
+    left = rng.uniform(0.05, 0.1)
     for top, bottom in pairwise(cuts):
-        colour, left, wide = easel.tint("accent"), rng.uniform(0.05, 0.1), easel.aspect - 0.15
-        edges = np.linspace(left, left + wide, 14), np.linspace(left + wide, left, 14)
-        ends = zip(edges, (top + 0.015, bottom - 0.015), strict=True)
-        field = np.concatenate([np.stack([x, y + rng.normal(0, 0.006, 14)], axis=1) for x, y in ends])
+        middle, colour = (top + bottom) / 2, easel.tint("accent")
+        line = np.stack([np.linspace(left, easel.aspect - left, 14), middle + rng.normal(0, 0.006, 14)], axis=1)
+        field = ribbon(line, bottom - top - rng.uniform(0.02, 0.04, 14))
         easel.add(field, colour, "glow", opacity=0.5, soft=0.02)
         easel.add(field, colour, "plain", shade=0.14, angle=rng.normal(0, 0.3), detail=0.1, opacity=0.9)
-        for y in top + (bottom - top) * rng.uniform(0.15, 0.85, rng.integers(0, 4)):
-            line = ribbon(np.array([(left + 0.03, y), (left + wide - 0.03, y)]), rng.uniform(0.005, 0.03))
-            easel.add(line, easel.tint("own white:.1-.5", own=colour), "flat", opacity=0.7)
+        for y in (bottom - top) * rng.uniform(-0.35, 0.35, rng.integers(0, 4)):
+            stripe = ribbon(line[1:-1] + np.array([0, y]), rng.uniform(0.005, 0.03))
+            easel.add(stripe, easel.tint("own white:.1-.5", own=colour), "flat", opacity=0.7)
 
 
 def _signs(easel: Easel) -> None:
@@ -103,8 +101,7 @@ def _forms(easel: Easel) -> None:
         if rng.random() < 0.7:
             easel.add(blob(rng, x, y, size * 0.4, size * 0.4, bumps=0.3), "accent", "sphere", shade=0.2)
         if rng.random() < 0.4:
-            tail = np.stack([x + np.linspace(0, size * 2, 10), y + size * 0.4 * np.sin(np.linspace(0, 5, 10))], axis=1)
-            easel.add(ribbon(tail, np.linspace(0.015, 0.002, 10)), "dark", "small")
+            draw(easel, "tail", x, y, size, scale=rng.choice([-1, 1], 2))
 
 
 COMPOSITIONS = {"circles": _circles, "bars": _bars, "stack": _stack, "signs": _signs, "waves": _waves, "forms": _forms}

@@ -8,11 +8,9 @@ from itertools import pairwise
 import numpy as np
 
 from stages.demo.painter.easel import Easel
-from stages.demo.painter.genres.nature import add_sails, add_sky, add_tree, add_water
-from stages.demo.painter.outlines import ellipse, path, rectangle
+from stages.demo.painter.genres.landscape import add_sails, add_sky, add_tree, add_water
+from stages.demo.painter.outlines import ellipse, rectangle
 from stages.demo.painter.stencils import draw
-
-ASPECTS = (0.72, 1.7)
 
 ROOFS = ("gable", "mansard", "steps", "flat")
 
@@ -31,16 +29,34 @@ def _skyline(easel: Easel, base: float) -> None:
     rng, left = easel.rng, -0.05
     while left < easel.aspect:
         wide, top = rng.uniform(0.04, 0.13), base - rng.uniform(0.08, 0.28)
-        tone, middle = easel.tint("horizon zenith:.5 dark:.17-.27"), left + wide / 2
+        tone = easel.tint("horizon zenith:.5 dark:.17-.27")
         easel.add(rectangle(left, top, left + wide, base), tone, "flat", angle=1.5)
-        if rng.random() < 0.25:
-            easel.add(ellipse(middle, top, wide * 0.4, wide * 0.5), tone, "flat", angle=None)
-        elif rng.random() < 0.3:
-            easel.add(path("0 -1.2, .2 0, -.2 0") * wide + (middle, top), tone, "flat", angle=1.5)
+        if rng.random() < 0.5:
+            draw(easel, rng.choice(["dome", "steeple"]), left + wide / 2, top, wide, own=tone)
         left += wide * rng.uniform(0.7, 1.1)
 
 
-def _front(easel: Easel, left: float, right: float, top: float, base: float) -> None:
+def _row(easel: Easel, base: float) -> None:
+    """House fronts along a street."""
+    _add_row(easel, base, 1.0, (base - 0.2) * 2 / 3)
+
+
+def _rooftops(easel: Easel, top: float) -> None:
+    """A town on a slope: row above row, the near ones larger."""
+    for level in np.linspace(top + 0.05, 1.15, int(easel.rng.integers(4, 6))):
+        _add_row(easel, level + 0.1, 0.4 + 0.35 * level, 0.2)
+
+
+def _add_row(easel: Easel, base: float, scale: float, height: float) -> None:
+    """Fronts side by side, of at least this height."""
+    rng, left = easel.rng, -easel.rng.uniform(0, 0.15)
+    while left < easel.aspect:
+        right = left + rng.uniform(0.16, 0.32) * scale
+        _add_front(easel, left, right, base - height * rng.uniform(1, 1.5), base)
+        left = right
+
+
+def _add_front(easel: Easel, left: float, right: float, top: float, base: float) -> None:
     """One house front: roof, wall, cornice, rows of windows, a door or a shop."""
     rng, wide = easel.rng, right - left
     wall, own = easel.tint("front light:0-.35"), easel.tint("accent")
@@ -55,15 +71,6 @@ def _front(easel: Easel, left: float, right: float, top: float, base: float) -> 
             for stencil in windows:
                 draw(easel, stencil, x, y, 1, scale=size, wall=wall, own=own)
     draw(easel, "shop" if rng.random() < 0.45 else "door", left, base, 1, scale=(wide, 1), own=own)
-
-
-def _row(easel: Easel, base: float) -> None:
-    """House fronts side by side."""
-    left = -easel.rng.uniform(0, 0.1)
-    while left < easel.aspect:
-        right = left + easel.rng.uniform(0.16, 0.32)
-        _front(easel, left, right, easel.rng.uniform(0.2, 0.2 + base / 3), base)
-        left = right
 
 
 def _pavement(easel: Easel, top: float) -> None:
@@ -104,10 +111,10 @@ def _receding_rows(easel: Easel, horizon: float) -> None:
     for edge in (-0.02, easel.aspect + 0.02):
         depths = np.cumprod([1.0, *easel.rng.uniform(0.62, 0.78, 5)])[::-1]
         for far, near in pairwise(depths):
-            _receding_front(easel, vanish, edge, near, far)
+            _add_receding_front(easel, vanish, edge, near, far)
 
 
-def _receding_front(easel: Easel, vanish: np.ndarray, edge: float, near: float, far: float) -> None:
+def _add_receding_front(easel: Easel, vanish: np.ndarray, edge: float, near: float, far: float) -> None:
     """A front seen at a slant, between two depths; at depth 1 it would stand at x = `edge`."""
 
     def slanted(first: float, second: float, top: float, base: float) -> np.ndarray:
@@ -129,17 +136,6 @@ def _avenue(easel: Easel, base: float) -> None:
     count = int(easel.rng.integers(3, 6))
     for x in easel.aspect * (np.arange(count) + easel.rng.uniform(0.3, 0.7, count)) / count:
         add_tree(easel, x, base + 0.06, easel.rng.uniform(0.36, 0.5), kind="round")
-
-
-def _rooftops(easel: Easel, top: float) -> None:
-    """A town on a slope: gables above gables."""
-    rng = easel.rng
-    for level in np.linspace(top + 0.05, 1.15, int(rng.integers(4, 6))):
-        left, scale = -rng.uniform(0, 0.15), 0.6 + 0.5 * level
-        while left < easel.aspect:
-            right = left + rng.uniform(0.1, 0.22) * scale
-            _front(easel, left, right, level - rng.uniform(0.12, 0.2) * scale, level + 0.1)
-            left = right + rng.uniform(-0.02, 0.04)
 
 
 # Where the houses stand, least and largest y, and the layers.

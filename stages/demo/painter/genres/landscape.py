@@ -1,4 +1,4 @@
-"""Landscapes: sky, hills, water, trees, now and then a cottage or a sail.
+"""Landscapes, and what a town shows of nature too: sky, hills, water, trees, now and then a cottage or a sail.
 
 In: an easel. Out: the landscape on it, as layers from far to near.
 """
@@ -8,12 +8,22 @@ from collections.abc import Callable
 import numpy as np
 
 from stages.demo.painter.easel import Easel
-from stages.demo.painter.genres.nature import CROWNS, add_sails, add_sky, add_tree, add_water
 from stages.demo.painter.outlines import blob, down_to, ellipse, rectangle, ribbon, ridge
 from stages.demo.painter.stencils import draw
 
-ASPECTS = (0.8, 2.0)
 Layer = Callable[[Easel, float], None]
+
+# Crowns in tree heights, dark lumps first: count, spread, middle, half width, half height, towards the light, tint.
+CROWNS = {
+    "round": (
+        (4, 0.13, 0.66, 0.18, 0.16, 0.0, "leaf black:.38"),
+        (4, 0.13, 0.66, 0.15, 0.14, 0.07, "leaf white:.06"),
+        (3, 0.12, 0.66, 0.12, 0.11, 0.13, "leaf white:.24"),
+    ),
+    "poplar": ((1, 0.0, 0.55, 0.085, 0.46, 0.0, "leaf"), (4, 0.05, 0.6, 0.05, 0.12, 0.03, "leaf white:.1")),
+    "birch": ((9, 0.1, 0.76, 0.09, 0.11, 0.0, "leaf white:0-.35"),),
+    "pine": (),  # a stencil
+}
 
 
 def landscape(easel: Easel) -> None:
@@ -26,6 +36,68 @@ def lay_layers(easel: Easel, layers: tuple[Layer, ...], horizon: float) -> None:
     add_sky(easel, horizon + 0.02)
     for layer in layers:
         layer(easel, horizon)
+
+
+def add_sky(easel: Easel, bottom: float) -> None:
+    """A sky down to `bottom`: gradient, sun or moon, stars, clouds."""
+    rng, night, wide = easel.rng, easel.mood.night, easel.aspect
+    sky = rectangle(-0.1, -0.1, wide + 0.1, bottom)
+    easel.add(sky, "zenith", to="horizon", angle=rng.normal(0, 0.3), detail=0.1)
+    if night or rng.random() < 0.65:
+        x = wide * np.clip(0.5 + 0.42 * np.cos(easel.mood.light) + rng.normal(0, 0.05), 0.08, 0.92)
+        draw(easel, "sun", x, bottom * rng.uniform(0.2, 0.8), rng.uniform(0.025, 0.06))
+    for x, y in rng.random((rng.integers(8, 30) if night else 0, 2)) * (wide, bottom * 0.8):
+        easel.add(ellipse(x, y, 0.004, 0.004, points=6), "light", "small")
+    for x, y in rng.random((rng.integers(0, 3 if night else 6), 2)) * (wide, bottom * 0.75):
+        _add_cloud(easel, x, y, rng.uniform(0.06, 0.17))
+
+
+def _add_cloud(easel: Easel, x: float, y: float, size: float) -> None:
+    """A heap of rounded lumps with a flat, shaded base."""
+    white = easel.tint("light dark:.6" if easel.mood.night else "light horizon:.15-.5")
+    grey = easel.tint("white zenith:.5", white=white)
+    easel.add(ellipse(x, y, size * 1.5, size * 0.22), grey, "flat", opacity=0.8)
+    for offset in easel.rng.normal(0, 0.6, easel.rng.integers(3, 7)):
+        lump = size * easel.rng.uniform(0.3, 0.55) * (1.2 - 0.4 * abs(offset))
+        outline = blob(easel.rng, x + offset * size, y - lump * 0.45, lump * 1.3, lump * 0.75, bumps=0.1)
+        easel.add(np.minimum(outline, (np.inf, y + size * 0.1)), white, "flat", to=grey, angle=None, opacity=0.92)
+
+
+def add_water(easel: Easel, top: float) -> None:
+    """Water reflects the sky, and the brighter sky near the light; ripples widen towards the viewer."""
+    rng, wide = easel.rng, easel.aspect
+    easel.add(rectangle(-0.1, top, wide + 0.1, 1.1), "water horizon:.4", to="water black:.25", detail=0.2)
+    for depth in np.sort(rng.random(rng.integers(18, 34))):
+        bright, y = rng.random() < 0.55, top + (1.1 - top) * depth**1.3
+        glint = rng.normal(0.5 + 0.4 * np.cos(easel.mood.light), 0.05 + 0.1 * depth)
+        x = wide * (glint if bright else rng.random())
+        ripple = ellipse(x, y, 0.03 + 0.14 * depth * rng.random(), 0.003 + 0.008 * depth)
+        easel.add(ripple, "light horizon:.3" if bright else "water black:.2", "flat", detail=0.5, opacity=0.75)
+
+
+def add_sails(easel: Easel, top: float) -> None:
+    """Boats on the water below `top`, the far ones small."""
+    for depth in np.sort(easel.rng.random(easel.rng.integers(1, 5)) ** 1.5):
+        x, y = easel.rng.uniform(0.1, 0.9) * easel.aspect, top + 0.02 + 0.25 * depth
+        draw(easel, "sail", x, y, 0.06 + 0.2 * depth, scale=(easel.rng.choice([-1, 1]), 1))
+
+
+def add_tree(easel: Easel, x: float, base: float, height: float, *, haze: float = 0.0, kind: str = "") -> None:
+    """A tree that stands at (x, base): round, poplar, pine or birch, drawn when not given, behind `haze` (0 to 1)."""
+    rng = easel.rng
+    kind, air = kind or rng.choice(["round", *CROWNS]), f"horizon:{haze:.2f}"
+    leaf, thick = easel.tint(f"foliage black:.12 {air}"), 0.03 if kind == "birch" else 0.045
+    trunk = ribbon(np.array([(0, 0), (0, -0.35), (rng.normal(0, 0.04), -0.8)]), [thick * 1.5, thick, thick * 0.3])
+    bark = f"light dark:.12 {air}" if kind == "birch" else f"dark soil:.35 {air}"
+    easel.add(trunk * height + (x, base), bark, "solid", angle=1.5, detail=0.6)
+    lit = np.array([np.cos(easel.mood.light), np.sin(easel.mood.light)])
+    for count, spread, middle, wide, tall, step, tint in CROWNS[kind]:
+        for dx, dy in rng.normal(0, spread, (count, 2)) + lit * step + (0, -middle):
+            radius = height * rng.uniform(0.75, 1.15)
+            lump = blob(rng, x + dx * height, base + dy * height, wide * radius, tall * radius)
+            easel.add(lump, easel.tint(tint, leaf=leaf), "solid", angle=rng.uniform(0, 3), shade=0.16, detail=0.55)
+    if kind == "pine":
+        draw(easel, "pine", x, base, height, scale=(rng.uniform(0.8, 1.2), 1), leaf=leaf)
 
 
 def _hills(easel: Easel, horizon: float) -> None:
@@ -49,15 +121,17 @@ def _peaks(easel: Easel, horizon: float) -> None:
         draw(easel, "peak", x, y, 1, scale=scale, rock=f"zenith grass:{near} dark:.15")
 
 
-def _ground(easel: Easel, horizon: float) -> None:
-    """Fields that lie one before another, lighter where they are far."""
-    rng = easel.rng
+def _fields(easel: Easel, horizon: float) -> None:
+    """Rolling fields that lie one before another, pale where they are far, some with trees on their crests."""
+    rng, count, wooded = easel.rng, easel.rng.integers(3, 7), easel.rng.random() < 0.5
     easel.add(rectangle(-0.1, horizon, easel.aspect + 0.1, 1.1), "leaf horizon:.25", to="grass", detail=0.2)
-    for near in np.sort(rng.random(rng.integers(2, 5))) ** 1.4:
-        line = ridge(rng, easel.aspect, horizon + (1 - horizon) * near, 0.015 + 0.03 * near, waves=0.8, rough=0.2)
-        line[:, 1] += rng.normal(0, 0.06) * (line[:, 0] / easel.aspect - 0.5)
+    for near in (np.arange(count) + rng.random()) / count:
+        height, level = 0.02 + 0.06 * near * rng.random(), horizon + (0.98 - horizon) * near**1.3
+        line, air = ridge(rng, easel.aspect, level, height, waves=1, rough=0.2), 0.6 * (1 - near)
         field = down_to(np.maximum(line, (-9, horizon + 0.005)), 1.1)
-        easel.add(field, "land", shade=0.15, angle=rng.normal(0, 0.3), detail=0.2 + 0.3 * near)
+        easel.add(field, f"land horizon:{air:.2f}", shade=0.15, angle=rng.normal(0, 0.3), detail=0.2 + 0.3 * near)
+        for x, y in line[rng.integers(8, 82, rng.integers(0, 5) if wooded else 0)]:
+            add_tree(easel, x, y + 0.02, 0.05 + 0.13 * near * rng.uniform(0.6, 1), haze=0.5 * (1 - near))
 
 
 def _path(easel: Easel, horizon: float) -> None:
@@ -83,59 +157,39 @@ def _flowers(easel: Easel, horizon: float) -> None:
         easel.add(flower, colours[easel.rng.integers(3)], "small", angle=1.3)
 
 
-def _beach(easel: Easel, horizon: float) -> None:
-    if easel.rng.random() < 0.7:
-        shore = ridge(easel.rng, easel.aspect, easel.rng.uniform(0.88, 0.95), 0.04, waves=1)
-        easel.add(down_to(shore - (0, 0.012), 1.1), "water white:.7", "flat")
-        easel.add(down_to(shore, 1.1), "soil light:.3", angle=0.1, detail=0.2)
-
-
-def _bank(easel: Easel, horizon: float) -> None:
-    """The near shore, with reeds."""
-    rng = easel.rng
-    bank = ridge(rng, easel.aspect, rng.uniform(0.82, 0.95), 0.05, waves=1)
-    easel.add(down_to(bank, 1.1), "leaf", shade=0.2, angle=0.15, detail=0.35)
-    for place in np.clip(rng.normal(rng.integers(10, 80), 12, rng.integers(6, 22)), 0, 89).astype(int):
+def _shore(easel: Easel, horizon: float) -> None:
+    """The near shore: sand behind a line of foam, or a bank with reeds."""
+    rng, sandy = easel.rng, easel.rng.random() < 0.5
+    shore = ridge(rng, easel.aspect, rng.uniform(0.84, 0.95), 0.045, waves=1)
+    easel.add(down_to(shore - (0, 0.012), 1.1), "water white:.7", "flat")
+    easel.add(down_to(shore, 1.1), "soil light:.3" if sandy else "leaf", shade=0.15, angle=0.1)
+    for place in np.clip(rng.normal(rng.integers(10, 80), 12, 0 if sandy else 14), 0, 89).astype(int):
         lean, tall = rng.normal(0, 0.03), rng.uniform(0.08, 0.16)
         reed = ribbon(np.array([(0, 0.03), (lean * 0.3, -0.05), (lean, -tall)]), [0.008, 0.006, 0.001])
-        easel.add(reed + bank[place], "grass black:0-.35", "small", angle=1.5)
+        easel.add(reed + shore[place], "grass black:0-.35", "small", angle=1.5)
 
 
-def _trees(easel: Easel, horizon: float) -> None:
+def _trees(easel: Easel, horizon: float, kind: str = "", most: int = 4) -> None:
     """Trees stand to the sides more often than in the middle, where the view is."""
     rng = easel.rng
-    for depth in np.sort(rng.uniform(0.15, 1, rng.integers(1, 4))):
+    for depth in np.sort(rng.uniform(0.15, 1, rng.integers(most // 2 - 1, most))):
         x, base = easel.aspect * (rng.beta(0.6, 0.6) * 1.04 - 0.02), horizon + 0.08 + (0.94 - horizon) * depth
         shadow = blob(rng, x - 0.05 * easel.lit_side, base, 0.1 * depth + 0.03, 0.012)
         easel.add(shadow, "grass black:.5", "glow", soft=0.008)
-        add_tree(easel, x, base, 0.2 + 0.5 * depth * rng.uniform(0.6, 1.1), haze=0.3 * (1 - depth))
+        add_tree(easel, x, base, 0.2 + 0.5 * depth * rng.uniform(0.6, 1.1), haze=0.3 * (1 - depth), kind=kind)
 
 
 def _grove(easel: Easel, horizon: float) -> None:
     """Many trees of one kind."""
-    rng, kind = easel.rng, easel.rng.choice([*CROWNS])
-    for depth in np.sort(rng.random(rng.integers(7, 13))):
-        x, base = rng.uniform(-0.02, 1.02) * easel.aspect, horizon + 0.05 + 0.42 * depth
-        add_tree(easel, x, base, 0.3 + 0.5 * depth, haze=0.35 * (1 - depth), kind=kind)
-
-
-def _downs(easel: Easel, horizon: float) -> None:
-    """Rolling fields with trees on their crests."""
-    rng, count = easel.rng, easel.rng.integers(4, 7)
-    for near in (np.arange(count) + 1) / count:
-        level = horizon + (1.0 - horizon) * near**1.3 * 0.85 - 0.04
-        line, air = ridge(rng, easel.aspect, level, 0.04 + 0.05 * near, waves=1.2, rough=0.25), 0.65 * (1 - near)
-        easel.add(down_to(line, 1.1), f"land horizon:{air:.2f}", shade=0.16, angle=rng.normal(0, 0.35), detail=0.3)
-        for x, y in line[rng.integers(8, 82, rng.integers(0, 5))]:
-            add_tree(easel, x, y + 0.02, 0.05 + 0.13 * near * rng.uniform(0.6, 1), haze=0.5 * (1 - near))
+    _trees(easel, horizon, easel.rng.choice([*CROWNS]), 14)
 
 
 COMPOSITIONS: dict[str, tuple[Layer, ...]] = {
-    "meadow": (_hills, _ground, _path, _far_trees, _cottage, _flowers, _trees),
-    "sea": (_hills, add_water, add_sails, _beach),
-    "lake": (_hills, _far_trees, add_water, _bank, _trees),
-    "mountains": (_peaks, _hills, _ground, _trees, _trees),
-    "fjord": (_peaks, _far_trees, add_water, _bank, _trees),
-    "hills": (_downs, _cottage),
-    "grove": (_far_trees, _ground, _path, _grove),
+    "meadow": (_hills, _fields, _path, _far_trees, _cottage, _flowers, _trees),
+    "sea": (_hills, add_water, add_sails, _shore),
+    "lake": (_hills, _far_trees, add_water, _shore, _trees),
+    "mountains": (_peaks, _hills, _fields, _trees, _trees),
+    "fjord": (_peaks, _far_trees, add_water, _shore, _trees),
+    "hills": (_fields, _cottage),
+    "grove": (_far_trees, _fields, _path, _grove),
 }

@@ -20,29 +20,32 @@ DAB_LAYERS = ((26, 0.0), (15, 0.0), (9.5, 0.38), (6.5, 0.75))
 COMPLEMENT_SHARE = 0.03
 
 
-def dabs(rng: np.random.Generator, easel: Easel, size: tuple[int, int]) -> Image.Image:
+def dabs(easel: Easel, size: tuple[int, int]) -> Image.Image:
     """Paint with dabs."""
-    raster, image = _prepared(easel, size)
+    rng, (raster, image) = easel.rng, _prepared(easel, size)
     raster.angle[:] += smooth_noise(rng, raster.size, 5) * rng.uniform(0.2, 0.7)
     length = rng.uniform(0.85, 1.3)
     for spacing, least_detail in DAB_LAYERS:
         gap = spacing * (easel.mood.brush * max(size) / 800 if spacing > 10 else 1.0)
-        outlines, colour = _marks(rng, raster, size, gap, DAB * gap * [[length], [0.42]], least_detail)
+        outlines, colour = _marks(rng, raster, gap, DAB * gap * [[length], [0.42]], least_detail)
         tone = rng.normal(0, 0.035, (len(colour), 1)) + rng.normal(0, 0.025, colour.shape)
-        _lay(image, outlines, with_contrast(colour + tone, easel.mood.artist.hand.contrast * 1.08, 1.12))
-    return _with_relief(image, easel)
+        _lay(image, outlines, with_contrast(colour + tone, easel.mood.artist.contrast * 1.08, 1.12))
+    # Thick paint casts light and shade: emboss the picture, away from the light.
+    relief = np.zeros((5, 5))
+    relief[2, 2], relief[0 if np.sin(easel.mood.light) > 0 else 4, 2 - 2 * easel.lit_side] = 1.2, -0.2
+    return image.filter(ImageFilter.Kernel((5, 5), relief.ravel().tolist(), 1))
 
 
-def dots(rng: np.random.Generator, easel: Easel, size: tuple[int, int]) -> Image.Image:
+def dots(easel: Easel, size: tuple[int, int]) -> Image.Image:
     """Paint with dots."""
-    raster, image = _prepared(easel, size)
+    rng, (raster, image) = easel.rng, _prepared(easel, size)
     gap = float(np.clip(8.5 * easel.mood.brush * max(size) / 800, 5.5, 12.5))
     for scale in (1.12, 0.98):
-        outlines, colour = _marks(rng, raster, size, gap * scale, DOT * gap * scale * 0.54)
+        outlines, colour = _marks(rng, raster, gap * scale, DOT * gap * scale * 0.54, 0.0)
         # The picture's colour is split into purer ones that lie next to each other.
         split = rng.normal(0, 0.085, colour.shape)
         tone = rng.normal(0, 0.04, (len(colour), 1)) + split - split.mean(axis=1, keepdims=True)
-        colour = with_contrast(colour + tone, easel.mood.artist.hand.contrast, 1.2)
+        colour = with_contrast(colour + tone, easel.mood.artist.contrast, 1.2)
         opposite = rng.random(len(colour)) < COMPLEMENT_SHARE
         colour[opposite] = colour[opposite] * 0.6 + (1 - colour[opposite][:, ::-1]) * 0.4
         _lay(image, outlines, colour)
@@ -57,25 +60,20 @@ def _prepared(easel: Easel, size: tuple[int, int]) -> tuple[Raster, Image.Image]
 
 
 def _marks(
-    rng: np.random.Generator,
-    raster: Raster,
-    size: tuple[int, int],
-    gap: float,
-    outline: np.ndarray,
-    least_detail: float = 0.0,
+    rng: np.random.Generator, raster: Raster, gap: float, outline: np.ndarray, least_detail: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Marks on a jittered grid, in random order, where the picture asks for this much detail.
 
     Returns
     -------
     outlines : np.ndarray
-        Shape `(n, 2 * corners)`, pixels.
+        Shape `(n, 2 * corners)`, pixels of the picture, which is twice as large as the raster.
     colours : np.ndarray
         Shape `(n, 3)`.
     """
-    grid = np.stack(np.meshgrid(*(np.arange(side / gap + 1) for side in size)), axis=2).reshape(-1, 2)
+    grid = np.stack(np.meshgrid(*(np.arange(2 * side / gap + 1) for side in raster.size)), axis=2).reshape(-1, 2)
     places = rng.permutation(grid + rng.uniform(-0.5, 0.5, grid.shape)) * gap
-    columns, rows = np.clip(places * raster.size / size, 0, np.array(raster.size) - 1).astype(int).T
+    columns, rows = np.clip(places / 2, 0, np.array(raster.size) - 1).astype(int).T
     keep = raster.detail[rows, columns] >= least_detail
     places, rows, columns = places[keep], rows[keep], columns[keep]
     angle = raster.angle[rows, columns] + rng.normal(0, 0.15, len(rows))
@@ -89,11 +87,3 @@ def _lay(image: Image.Image, outlines: np.ndarray, colours: np.ndarray) -> None:
     draw = ImageDraw.Draw(image)
     for outline, fill in zip(outlines.tolist(), bytes_of(colours).tolist(), strict=True):
         draw.polygon(outline, fill=tuple(fill))
-
-
-def _with_relief(image: Image.Image, easel: Easel) -> Image.Image:
-    """Thick paint casts light and shade: emboss the picture by its own tones."""
-    tone = np.asarray(image.convert("L").filter(ImageFilter.BoxBlur(1)), dtype=np.int16)
-    down = 1 if np.sin(easel.mood.light) > 0 else -1
-    slope = np.clip(tone - np.roll(tone, (2 * down, 2 * easel.lit_side), axis=(0, 1)), -70, 70) * 0.22
-    return Image.fromarray(np.clip(np.asarray(image) + slope[..., None], 0, 255).astype(np.uint8))
