@@ -12,9 +12,8 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from stages.demo.encode import save_encoded
+from stages.demo.encode import save_encoded, save_near_duplicate
 from stages.demo.faults.broken import BREAKS
-from stages.demo.faults.duplicates import save_near_duplicate
 from stages.demo.faults.strangers import STRANGERS
 from stages.demo.painter.paint import paint
 from stages.demo.plan import CLASSES, PlannedFile, answer_key, plan_collection

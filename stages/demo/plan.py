@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.demo.encode import ENCODINGS
+from stages.demo.encode import ENCODINGS, NEAR_DUPLICATES
 from stages.demo.faults.broken import BREAKS
-from stages.demo.faults.duplicates import NEAR_DUPLICATES
 from stages.demo.faults.strangers import STRANGERS
 from stages.demo.painter.artists import ARTISTS, GENRES, OTHERWISE, STYLES, Artist
 from stages.demo.settings import DemoSettings

@@ -1,1 +1,1 @@
-"""What is planted on purpose: files that cannot be used, near duplicates, pictures that are no paintings."""
+"""What is planted on purpose: files that cannot be used, and pictures that are no paintings."""

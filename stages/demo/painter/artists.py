@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import ImageColor
 
-from stages.demo.painter.colours import from_hex, jittered, mix, saturated
+from stages.demo.painter.colours import jittered, mix, saturated
 
 STYLES = ("dabs", "polygons", "colour_fields", "ink_line", "dots", "glaze")
 GENRES = ("landscape", "portrait", "still_life", "abstract", "cityscape")
@@ -81,6 +82,10 @@ class Mood:
     night: bool
 
 
+def _colour(text: str) -> np.ndarray:
+    return np.array(ImageColor.getrgb(f"#{text}"), np.float32) / 255
+
+
 def mood_of(rng: np.random.Generator, artist: Artist) -> Mood:
     """Vary an artist's palette and habits for one picture."""
     lender = ARTISTS[rng.integers(len(ARTISTS))] if rng.random() < BORROWED_PALETTES else artist
@@ -88,7 +93,7 @@ def mood_of(rng: np.random.Generator, artist: Artist) -> Mood:
     factor, night = artist.saturation * rng.uniform(0.8, 1.12), bool(rng.random() < artist.night)
     colours: dict[str, list[np.ndarray]] = {}
     for role, text in zip(ROLES.split(), palette.split(), strict=True):
-        colours.setdefault(role, []).append(jittered(rng, saturated(from_hex(text), factor), 0.035))
+        colours.setdefault(role, []).append(jittered(rng, saturated(_colour(text), factor), 0.035))
     if night:
         dark = colours["dark"][0]
         shares = {"zenith": 0.7, "accent": 0.2, "dark": 0, "light": 0, "paper": 0}
@@ -105,7 +110,7 @@ def mood_of(rng: np.random.Generator, artist: Artist) -> Mood:
         "foliage": [*2 * colours["leaf"], *2 * colours["grass"], mix(colours["leaf"][0], accents[2], 0.6)],
         "front": colours["wall"] + colours["soil"] + accents + ([] if night else colours["light"]),
     }
-    common = {name: [from_hex(text) for text in row.split()] for name, row in _TABLES["common"].items()}
+    common = {name: [_colour(text) for text in row.split()] for name, row in _TABLES["common"].items()}
     return Mood(
         artist=artist,
         colours=common | colours | mixtures,

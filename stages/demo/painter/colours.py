@@ -9,17 +9,6 @@ import numpy as np
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
-def from_hex(text: str) -> np.ndarray:
-    """Turn `"c04a2f"` into a colour.
-
-    Examples
-    --------
-    >>> from_hex("ff0000").tolist()
-    [1.0, 0.0, 0.0]
-    """
-    return np.frombuffer(bytes.fromhex(text), dtype=np.uint8).astype(np.float32) / 255
-
-
 def bytes_of(colour: np.ndarray) -> np.ndarray:
     """Float colours as uint8."""
     return (np.clip(colour, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from stages.demo.painter.easel import Easel
-from stages.demo.painter.genres.landscape import add_sails, add_sky, add_tree, add_water
+from stages.demo.painter.genres.landscape import add_sky, add_tree, add_water, sails, scattered
 from stages.demo.painter.outlines import ellipse, rectangle
 from stages.demo.painter.stencils import draw
 
@@ -74,22 +74,8 @@ def _add_front(easel: Easel, left: float, right: float, top: float, base: float)
 
 
 def _pavement(easel: Easel, top: float) -> None:
-    stone = easel.tint("soil wall:.5 dark:.12")
-    dark, light = (easel.tint(f"own {tone}:.28", own=stone) for tone in ("black", "white"))
-    easel.add(rectangle(-0.1, top, easel.aspect + 0.1, 1.1), stone, to=dark, detail=0.2)
-    for depth in easel.rng.uniform(0.1, 1, easel.rng.integers(3, 9)):
-        x, y = easel.rng.random() * easel.aspect, top + (1 - top) * depth
-        easel.add(ellipse(x, y, 0.2 * depth, 0.006, points=14), light, "flat", opacity=0.6)
-
-
-def _people(easel: Easel, top: float) -> None:
-    """Passers-by, the near ones tall, and a lamp or two."""
-    rng = easel.rng
-    for x in rng.uniform(0.1, 0.9, rng.integers(0, 3)) * easel.aspect:
-        draw(easel, "lamp", x, top + 0.05, rng.uniform(0.25, 0.33))
-    for depth in np.sort(rng.random(rng.integers(2, 10))):
-        x, y = rng.uniform(0.1, 0.9) * easel.aspect, top + 0.04 + (0.95 - top) * depth
-        draw(easel, "person", x, y, 0.06 + 0.1 * depth, scale=(rng.uniform(0.8, 1.2), 1))
+    easel.add(rectangle(-0.1, top, easel.aspect + 0.1, 1.1), "soil wall:.5", to="soil wall:.3 black:.35", detail=0.2)
+    _gleams(easel, top)
 
 
 def _canal(easel: Easel, quay: float) -> None:
@@ -138,11 +124,15 @@ def _avenue(easel: Easel, base: float) -> None:
         add_tree(easel, x, base + 0.06, easel.rng.uniform(0.36, 0.5), kind="round")
 
 
+_gleams = scattered("gleam", count=(3, 9), reach=(0.1, 1), size=(0.02, 0.2))
+_lamps = scattered("lamp", count=(0, 3), reach=(0.15, 0.15), size=(0.25, 0.33))
+_people = scattered("person", count=(2, 10), reach=(0.12, 0.98), size=(0.06, 0.16))
+
 # Where the houses stand, least and largest y, and the layers.
 COMPOSITIONS = {
-    "street": ((0.58, 0.68), (_skyline, _pavement, _receding_rows, _people)),
-    "fronts": ((0.76, 0.88), (_row, _pavement, _people)),
-    "waterfront": ((0.58, 0.68), (_skyline, _row, _canal, add_sails)),
-    "boulevard": ((0.7, 0.78), (_row, _pavement, _avenue, _people)),
+    "street": ((0.58, 0.68), (_skyline, _pavement, _receding_rows, _lamps, _people)),
+    "fronts": ((0.76, 0.88), (_row, _pavement, _lamps, _people)),
+    "waterfront": ((0.58, 0.68), (_skyline, _row, _canal, sails)),
+    "boulevard": ((0.7, 0.78), (_row, _pavement, _avenue, _lamps, _people)),
     "rooftops": ((0.45, 0.55), (_skyline, _rooftops)),
 }

@@ -11,7 +11,7 @@ from stages.demo.painter.genres.landscape import lay_layers
 from stages.demo.painter.outlines import blob, ellipse, rectangle, ribbon
 from stages.demo.painter.stencils import draw
 
-PORTRAITS = {kind: kind for kind in ("plain", "hat", "beard", "curtain", "window", "outdoors")}
+PORTRAITS = {kind: kind for kind in ("plain", "hat", "beard", "curtain", "view", "outdoors")}
 COLLARS = ("lapels", "scarf", "beads", "roll_neck", "bare")
 # Colours of a sitter, mixed in turn: a later one may use an earlier one.
 SITTER = {
@@ -72,14 +72,8 @@ def _add_background(easel: Easel, kind: str) -> None:
         lay_layers(easel, LANDSCAPES[rng.choice(["hills", "sea", "lake"])], rng.uniform(0.5, 0.65))
         return
     _add_wall(easel, 1.1)
-    if kind == "curtain":
-        side, down, colour = rng.choice([-0.05, easel.aspect - 0.3]), np.linspace(0, 1, 8), easel.tint("accent")
-        for fold in np.sort(rng.uniform(0, 0.32, 7)):
-            line = np.stack([side + fold + 0.02 * np.sin(3 * down + fold * 20), 1.2 * down - 0.1], axis=1)
-            shade = easel.tint("own black:0-.3", own=colour)
-            easel.add(ribbon(line, 0.09), shade, "upright", shade=0.2, gradient="right")
-    elif kind == "window":
-        draw(easel, "view", rng.choice([0.04, easel.aspect - 0.3]), rng.uniform(0.06, 0.16), 1)
+    if kind in ("curtain", "view"):
+        draw(easel, kind, rng.choice([0.04, easel.aspect - 0.3]), rng.uniform(0, 0.12), 1)
 
 
 def _add_wall(easel: Easel, bottom: float) -> None:
@@ -104,7 +98,8 @@ def still_life(easel: Easel) -> None:
     easel.add(rectangle(-0.1, edge, wide, 0.955), wood, detail=0.15)
     easel.add(rectangle(-0.1, 0.94, wide, 1.1), easel.tint("own black:.5", own=wood), detail=0.15)
     if rng.random() < 0.6:
-        _add_cloth(easel, edge)
+        left, wide = rng.uniform(-0.1, 0.5) * easel.aspect, rng.uniform(0.4, 0.8) * easel.aspect
+        draw(easel, "cloth", left, edge + 0.02, 1, scale=(wide, 1.0 - edge))
     _set_out(easel, behind, edge + 0.08, int(rng.integers(*counts)), 1.15)
     for names, depth in ((before, 0.17), (f"apple pear {before}", 0.28)):
         _set_out(easel, names, edge + depth, int(rng.integers(1, 4)) + (easel.aspect > 1.1), 1.0)
@@ -118,6 +113,7 @@ def _set_out(easel: Easel, names: str, y: float, count: int, scale: float) -> No
         wide, tall, grow = rng.uniform((0.85, 0.88, 0.85), 1.15)
         if name == "vase":
             _add_bouquet(easel, x, foot - 0.8 * size * grow * tall, size * grow)
+        draw(easel, "shadow", x, foot, size * grow)
         draw(easel, name, x, foot, size * grow, scale=(rng.choice([-1, 1]) * wide, tall))
 
 
@@ -133,16 +129,3 @@ def _add_bouquet(easel: Easel, x: float, y: float, size: float) -> None:
         radius, petal = size * rng.uniform(0.08, 0.15), petals[rng.integers(3)]
         easel.add(blob(rng, *head, radius, radius, bumps=0.3), petal, "sphere", shade=0.35, detail=0.7)
         easel.add(ellipse(*head, radius * 0.3, radius * 0.3), "second", "small", angle=None)
-
-
-def _add_cloth(easel: Easel, edge: float) -> None:
-    """A cloth that lies on the table and hangs over its edge in folds."""
-    rng, colour = easel.rng, easel.tint(f"light accent:{easel.rng.choice([0.08, 0.25, 0.85])}")
-    left, skew = rng.uniform(-0.1, 0.5) * easel.aspect, rng.normal(0, 0.08)
-    right = left + rng.uniform(0.4, 0.8) * easel.aspect
-    hem = np.stack([np.linspace(right, left, 14), 1.0 + 0.03 * np.sin(np.linspace(0, 14, 14))], axis=1)
-    far = [(left + skew, edge + 0.03), (right + skew, edge + 0.02)]
-    easel.add(np.concatenate([far, hem]), colour, "solid", shade=0.1, angle=0.2)
-    for x in rng.uniform(left, right, rng.integers(3, 8)):
-        fold = ribbon(np.array([(x, rng.uniform(edge + 0.1, 0.85)), (x + 0.02, 0.93), (x, 1.03)]), [0.002, 0.02, 0.05])
-        easel.add(fold, easel.tint("own black:.35", own=colour), "flat", angle=1.4, opacity=0.5)

@@ -75,11 +75,20 @@ def add_water(easel: Easel, top: float) -> None:
         easel.add(ripple, "light horizon:.3" if bright else "water black:.2", "flat", detail=0.5, opacity=0.75)
 
 
-def add_sails(easel: Easel, top: float) -> None:
-    """Boats on the water below `top`, the far ones small."""
-    for depth in np.sort(easel.rng.random(easel.rng.integers(1, 5)) ** 1.5):
-        x, y = easel.rng.uniform(0.1, 0.9) * easel.aspect, top + 0.02 + 0.25 * depth
-        draw(easel, "sail", x, y, 0.06 + 0.2 * depth, scale=(easel.rng.choice([-1, 1]), 1))
+def scattered(stencil: str, *, count: tuple[int, int], reach: tuple[float, float], size: tuple[float, float]) -> Layer:
+    """Layer of things here and there: at least and less than how many; where and how large the far and near ones are.
+
+    `reach` counts from 0, where the ground begins, to 1 at the lower edge.
+    """
+
+    def layer(easel: Easel, top: float) -> None:
+        rng = easel.rng
+        for depth in np.sort(rng.random(rng.integers(*count))):
+            x, y = rng.uniform(0.05, 0.95) * easel.aspect, top + (1 - top) * np.interp(depth, (0, 1), reach)
+            stretch = rng.choice([-1, 1]) * rng.uniform(0.8, 1.2)
+            draw(easel, stencil, x, y, float(np.interp(depth, (0, 1), size)), scale=(stretch, 1))
+
+    return layer
 
 
 def add_tree(easel: Easel, x: float, base: float, height: float, *, haze: float = 0.0, kind: str = "") -> None:
@@ -114,13 +123,6 @@ def _far_trees(easel: Easel, horizon: float) -> None:
     easel.add(down_to(line, horizon + 0.04), "grass black:.2 zenith:.3", angle=1.4, detail=0.45)
 
 
-def _peaks(easel: Easel, horizon: float) -> None:
-    for near in (0.25, 0.45, 0.65)[: easel.rng.integers(2, 4)]:
-        scale = (0.5 - 0.25 * near) * easel.rng.uniform(0.8, 1.2, 2) * (easel.rng.choice([-1, 1]), 1)
-        x, y = easel.rng.uniform(0.05, 0.95) * easel.aspect, horizon + 0.1
-        draw(easel, "peak", x, y, 1, scale=scale, rock=f"zenith grass:{near} dark:.15")
-
-
 def _fields(easel: Easel, horizon: float) -> None:
     """Rolling fields that lie one before another, pale where they are far, some with trees on their crests."""
     rng, count, wooded = easel.rng, easel.rng.integers(3, 7), easel.rng.random() < 0.5
@@ -140,21 +142,6 @@ def _path(easel: Easel, horizon: float) -> None:
     x = start + (end - start) * down + 0.12 * np.sin(down * rng.uniform(3, 6) + rng.uniform(0, 6)) * down**0.5
     line = np.stack([x, horizon + 0.02 + (1.08 - horizon) * down**1.5], axis=1)
     easel.add(ribbon(line, 0.01 + 0.2 * down**1.6), "soil light:.45", angle=0.2, detail=0.35)
-
-
-def _cottage(easel: Easel, horizon: float) -> None:
-    if easel.rng.random() < 0.5:
-        x, y = easel.rng.uniform(0.2, 0.8) * easel.aspect, horizon + easel.rng.uniform(0.08, 0.2)
-        wide = easel.rng.choice([-1, 1]) * easel.rng.uniform(0.07, 0.13)
-        draw(easel, "cottage", x, y, 1, scale=(wide, abs(wide)), roof="accent dark:.2")
-
-
-def _flowers(easel: Easel, horizon: float) -> None:
-    colours, middle = [easel.tint("accent") for _ in range(3)], easel.rng.uniform(0.2, 0.8)
-    for depth in np.sort(easel.rng.random(easel.rng.integers(15, 60))):
-        x, y, size = easel.rng.normal(middle, 0.3) * easel.aspect, horizon + 0.08 + depth / 2, 0.004 + 0.012 * depth
-        flower = ellipse(x, y, size, size * 0.8, points=9)
-        easel.add(flower, colours[easel.rng.integers(3)], "small", angle=1.3)
 
 
 def _shore(easel: Easel, horizon: float) -> None:
@@ -184,9 +171,14 @@ def _grove(easel: Easel, horizon: float) -> None:
     _trees(easel, horizon, easel.rng.choice([*CROWNS]), 14)
 
 
+sails = scattered("sail", count=(1, 5), reach=(0.05, 0.6), size=(0.06, 0.26))
+_peaks = scattered("peak", count=(2, 5), reach=(0.2, 0.2), size=(0.42, 0.32))
+_cottage = scattered("cottage", count=(0, 2), reach=(0.15, 0.4), size=(0.07, 0.13))
+_flowers = scattered("flower", count=(20, 60), reach=(0.15, 1.1), size=(0.006, 0.022))
+
 COMPOSITIONS: dict[str, tuple[Layer, ...]] = {
     "meadow": (_hills, _fields, _path, _far_trees, _cottage, _flowers, _trees),
-    "sea": (_hills, add_water, add_sails, _shore),
+    "sea": (_hills, add_water, sails, _shore),
     "lake": (_hills, _far_trees, add_water, _shore, _trees),
     "mountains": (_peaks, _hills, _fields, _trees, _trees),
     "fjord": (_peaks, _far_trees, add_water, _shore, _trees),
