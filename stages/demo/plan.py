@@ -152,8 +152,7 @@ def _copy(rng: np.random.Generator, original: PlannedFile, kind: str, how: str, 
 
 
 def _another(rng: np.random.Generator, attribute: str, label: str) -> str:
-    others = [name for name in CLASSES[attribute] if name != label]
-    return others[rng.integers(len(others))]
+    return str(rng.choice([name for name in CLASSES[attribute] if name != label]))
 
 
 def _mislabel(rng: np.random.Generator, paintings: list[PlannedFile], candidates: np.ndarray, count: int) -> None:

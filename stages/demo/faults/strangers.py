@@ -94,16 +94,15 @@ def _ruler(rng: np.random.Generator) -> Image.Image:
     return ruler
 
 
-_KINDS = (
-    _bar_code,
-    _page_of_text,
-    _noise_field,
-    _test_card,
-    _chessboard,
-    _spectrum,
-    _square_code,
-    _blank_wall,
-    _line_chart,
-    _ruler,
-)
-STRANGERS = {kind.__name__.lstrip("_"): kind for kind in _KINDS}
+STRANGERS = {
+    "bar_code": _bar_code,
+    "page_of_text": _page_of_text,
+    "noise_field": _noise_field,
+    "test_card": _test_card,
+    "chessboard": _chessboard,
+    "spectrum": _spectrum,
+    "square_code": _square_code,
+    "blank_wall": _blank_wall,
+    "line_chart": _line_chart,
+    "ruler": _ruler,
+}

@@ -13,25 +13,31 @@ from typing import Any
 import numpy as np
 
 from stages.demo.painter.easel import FINISHES, Easel, Finish, Tint
-from stages.demo.painter.outlines import arc, ellipse, mirrored, path, rectangle, ribbon, smoothed
+from stages.demo.painter.outlines import arc, blob, ellipse, mirrored, path, rectangle, ribbon, smoothed
 
 
 @dataclass(frozen=True)
 class Part:
-    """One area of a stencil, in the stencil's unit; `lit` parts on the right are moved to the side of the light."""
+    """One area of a stencil, in the stencil's unit; `lit` parts on the right are moved to the side of the light, and
+    parts `stray` from their place, by this standard deviation."""
 
     outline: np.ndarray
     tint: str
     finish: Finish
     chance: float
+    stray: float
     lit: bool
 
 
 def _outlines(kind: str, text: str) -> Iterator[np.ndarray]:
-    """The outlines of a row; `balls` is the kind with several."""
+    """The outlines of a row; `balls` and `lumps` have several."""
     first, _, rest = text.partition(" ")
     if kind == "balls":
         yield from (ellipse(x, y, float(first), float(first)) for x, y in path(rest))
+    elif kind == "lumps":
+        height, *points = rest.split(maxsplit=1)
+        for number, (x, y) in enumerate(path(*points)):
+            yield blob(np.random.default_rng(number), x, y, float(first), float(height))
     elif kind == "line":
         yield ribbon(path(rest), [*map(float, first.split("/"))])
     elif kind == "bow":
@@ -48,9 +54,12 @@ def _parts(row: str) -> Iterator[Part]:
     name, *words = look.split()
     changes: dict[str, Any] = dict(word.split("=") for word in words if "=" in word)
     chance, gradient = float(changes.pop("chance", 1)), changes.pop("gradient", FINISHES[name].gradient)
+    stray = float(changes.pop("stray", 0))
     changes = {key: None if value == "none" else float(value) for key, value in changes.items()}
     finish = replace(FINISHES[name], gradient=gradient, **changes)
-    return (Part(outline, tint, finish, chance, "lit" in words) for outline in _outlines(*shape.split(maxsplit=1)))
+    return (
+        Part(outline, tint, finish, chance, stray, "lit" in words) for outline in _outlines(*shape.split(maxsplit=1))
+    )
 
 
 def _read(text: str) -> dict[str, tuple[str, list[Part]]]:
@@ -75,5 +84,6 @@ def draw(
     colours, stretched = {name: easel.tint(tint) for name, tint in tints.items()}, size * np.array([*scale])
     for part in parts:
         if part.chance == 1 or easel.rng.random() < part.chance:
-            outline = part.outline * stretched * (easel.lit_side if part.lit else 1, 1) + (x, y)
+            outline = part.outline + (easel.rng.normal(0, part.stray, 2) if part.stray else 0.0)
+            outline = outline * (np.abs(stretched) * (easel.lit_side, 1) if part.lit else stretched) + (x, y)
             easel.add(outline, easel.tint(part.tint, **colours), part.finish, soft=part.finish.soft * size)

@@ -21,9 +21,6 @@ SITTER = {
     "iris": "iris",
     "lips": "skin red:.35-.75",
     "shadow": "skin first:.15 black:.4",
-    "trim": "light accent:.05-.8",
-    "hat": "accent",
-    "band": "accent",
 }
 # What stands behind, at least and less than how many, and what stands in front.
 STILL_LIFES = {

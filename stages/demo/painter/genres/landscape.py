@@ -13,17 +13,7 @@ from stages.demo.painter.stencils import draw
 
 Layer = Callable[[Easel, float], None]
 
-# Crowns in tree heights, dark lumps first: count, spread, middle, half width, half height, towards the light, tint.
-CROWNS = {
-    "round": (
-        (4, 0.13, 0.66, 0.18, 0.16, 0.0, "leaf black:.38"),
-        (4, 0.13, 0.66, 0.15, 0.14, 0.07, "leaf white:.06"),
-        (3, 0.12, 0.66, 0.12, 0.11, 0.13, "leaf white:.24"),
-    ),
-    "poplar": ((1, 0.0, 0.55, 0.085, 0.46, 0.0, "leaf"), (4, 0.05, 0.6, 0.05, 0.12, 0.03, "leaf white:.1")),
-    "birch": ((9, 0.1, 0.76, 0.09, 0.11, 0.0, "leaf white:0-.35"),),
-    "pine": (),  # a stencil
-}
+TREES = ("round", "round", "poplar", "birch", "pine")
 
 
 def landscape(easel: Easel) -> None:
@@ -49,18 +39,9 @@ def add_sky(easel: Easel, bottom: float) -> None:
     for x, y in rng.random((rng.integers(8, 30) if night else 0, 2)) * (wide, bottom * 0.8):
         easel.add(ellipse(x, y, 0.004, 0.004, points=6), "light", "small")
     for x, y in rng.random((rng.integers(0, 3 if night else 6), 2)) * (wide, bottom * 0.75):
-        _add_cloud(easel, x, y, rng.uniform(0.06, 0.17))
-
-
-def _add_cloud(easel: Easel, x: float, y: float, size: float) -> None:
-    """A heap of rounded lumps with a flat, shaded base."""
-    white = easel.tint("light dark:.6" if easel.mood.night else "light horizon:.15-.5")
-    grey = easel.tint("white zenith:.5", white=white)
-    easel.add(ellipse(x, y, size * 1.5, size * 0.22), grey, "flat", opacity=0.8)
-    for offset in easel.rng.normal(0, 0.6, easel.rng.integers(3, 7)):
-        lump = size * easel.rng.uniform(0.3, 0.55) * (1.2 - 0.4 * abs(offset))
-        outline = blob(easel.rng, x + offset * size, y - lump * 0.45, lump * 1.3, lump * 0.75, bumps=0.1)
-        easel.add(np.minimum(outline, (np.inf, y + size * 0.1)), white, "flat", to=grey, angle=None, opacity=0.92)
+        white = easel.tint("light dark:.6" if night else "light horizon:.15-.5")
+        wide_cloud, flat = rng.uniform((0.7, 0.7), 1.3)
+        draw(easel, "cloud", x, y, rng.uniform(0.06, 0.17), scale=(rng.choice([-1, 1]) * wide_cloud, flat), own=white)
 
 
 def add_water(easel: Easel, top: float) -> None:
@@ -92,21 +73,11 @@ def scattered(stencil: str, *, count: tuple[int, int], reach: tuple[float, float
 
 
 def add_tree(easel: Easel, x: float, base: float, height: float, *, haze: float = 0.0, kind: str = "") -> None:
-    """A tree that stands at (x, base): round, poplar, pine or birch, drawn when not given, behind `haze` (0 to 1)."""
-    rng = easel.rng
-    kind, air = kind or rng.choice(["round", *CROWNS]), f"horizon:{haze:.2f}"
-    leaf, thick = easel.tint(f"foliage black:.12 {air}"), 0.03 if kind == "birch" else 0.045
-    trunk = ribbon(np.array([(0, 0), (0, -0.35), (rng.normal(0, 0.04), -0.8)]), [thick * 1.5, thick, thick * 0.3])
-    bark = f"light dark:.12 {air}" if kind == "birch" else f"dark soil:.35 {air}"
-    easel.add(trunk * height + (x, base), bark, "solid", angle=1.5, detail=0.6)
-    lit = np.array([np.cos(easel.mood.light), np.sin(easel.mood.light)])
-    for count, spread, middle, wide, tall, step, tint in CROWNS[kind]:
-        for dx, dy in rng.normal(0, spread, (count, 2)) + lit * step + (0, -middle):
-            radius = height * rng.uniform(0.75, 1.15)
-            lump = blob(rng, x + dx * height, base + dy * height, wide * radius, tall * radius)
-            easel.add(lump, easel.tint(tint, leaf=leaf), "solid", angle=rng.uniform(0, 3), shade=0.16, detail=0.55)
-    if kind == "pine":
-        draw(easel, "pine", x, base, height, scale=(rng.uniform(0.8, 1.2), 1), leaf=leaf)
+    """A tree that stands at (x, base): one of `TREES`, drawn when not given, behind `haze` (0 to 1)."""
+    kind, air = kind or easel.rng.choice(TREES), f"horizon:{haze:.2f}"
+    own = {"leaf": f"foliage black:.12 {air}", "bark": f"dark soil:.35 {air}", "pale": f"light dark:.12 {air}"}
+    scale = easel.rng.choice([-1, 1]) * easel.rng.uniform(0.8, 1.2), 1
+    draw(easel, kind, x, base, height, scale=scale, **own)
 
 
 def _hills(easel: Easel, horizon: float) -> None:
@@ -168,7 +139,7 @@ def _trees(easel: Easel, horizon: float, kind: str = "", most: int = 4) -> None:
 
 def _grove(easel: Easel, horizon: float) -> None:
     """Many trees of one kind."""
-    _trees(easel, horizon, easel.rng.choice([*CROWNS]), 14)
+    _trees(easel, horizon, easel.rng.choice(TREES), 14)
 
 
 sails = scattered("sail", count=(1, 5), reach=(0.05, 0.6), size=(0.06, 0.26))
