@@ -5,6 +5,7 @@ on its side; or a near duplicate, which shows the same picture with other bytes 
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -27,29 +28,23 @@ FAST_PNG = 2
 
 def save_encoded(rng: np.random.Generator, image: Image.Image, path: Path, encoding: str) -> None:
     """Save an RGB image in one of `ENCODINGS`."""
-    if ENCODINGS[encoding][0] == ".png":
-        _as_png_mode(image, encoding).save(path, "PNG", compress_level=FAST_PNG)
-        return
-    options: dict[str, object] = {"quality": int(rng.integers(84, 94))}
-    if encoding == "grey_jpeg":
-        image = image.convert("L")
-    elif encoding == "cmyk_jpeg":
-        image = image.convert("CMYK")
-    elif encoding == "sideways_jpeg":
-        exif = Image.Exif()
-        exif[EXIF_ORIENTATION] = ROTATE_CLOCKWISE_TO_VIEW
-        image, options["exif"] = image.transpose(Image.Transpose.ROTATE_90), exif
-    image.save(path, "JPEG", **options)
-
-
-def _as_png_mode(image: Image.Image, encoding: str) -> Image.Image:
-    if encoding == "palette_png":
-        return image.quantize(96, method=Image.Quantize.FASTOCTREE)
-    if encoding == "alpha_png":  # transparent towards the edges, as a cut-out on a web page
-        x, y = (np.minimum(np.arange(n), np.arange(n)[::-1]) for n in image.size)
-        alpha = np.clip(np.minimum(x, y[:, None]) * 20, 0, 255).astype(np.uint8)
-        image.putalpha(Image.fromarray(alpha))
-    return image
+    options: dict[str, Any] = {"quality": int(rng.integers(84, 94)), "compress_level": FAST_PNG}
+    match encoding:
+        case "grey_jpeg":
+            image = image.convert("L")
+        case "cmyk_jpeg":
+            image = image.convert("CMYK")
+        case "palette_png":
+            image = image.quantize(96, method=Image.Quantize.FASTOCTREE)
+        case "alpha_png":  # transparent towards the edges, as a cut-out on a web page
+            x, y = (np.minimum(np.arange(n), np.arange(n)[::-1]) for n in image.size)
+            alpha = np.clip(np.minimum(x, y[:, None]) * 20, 0, 255).astype(np.uint8)
+            image.putalpha(Image.fromarray(alpha))
+        case "sideways_jpeg":
+            options["exif"] = Image.Exif()
+            options["exif"][EXIF_ORIENTATION] = ROTATE_CLOCKWISE_TO_VIEW
+            image = image.transpose(Image.Transpose.ROTATE_90)
+    image.save(path, **options)
 
 
 def save_near_duplicate(rng: np.random.Generator, original: Path, copy: Path, how: str) -> None:

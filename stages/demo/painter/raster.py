@@ -52,7 +52,10 @@ def _lay(shape: Shape, raster: Raster, scale: np.ndarray, light: float) -> None:
     patch += (shape.light + (shape.dark - shape.light) * tone - patch) * (mask * finish.opacity)[..., None]
     if not blur and finish.opacity > 0.4:
         inside = mask > 0.5
-        raster.angle[box][inside] = finish.angle if finish.angle is not None else _contour(points, x, y)[inside]
+        # A brush without a direction goes around the shape.
+        x_centre, y_centre = points.mean(axis=0).tolist()
+        around = np.arctan2(y - y_centre, x - x_centre)[inside] + np.float32(math.pi / 2)
+        raster.angle[box][inside] = around if finish.angle is None else finish.angle
         raster.detail[box][inside] = finish.detail
 
 
@@ -76,8 +79,3 @@ def _tone(shape: Shape, points: np.ndarray, x: np.ndarray, y: np.ndarray, light:
     reach = points @ (across, down)
     start, length = float(reach.min()), max(float(np.ptp(reach)), 1e-3)
     return np.clip(x * (across / length) + (y * down - start) / length, 0, 1)
-
-
-def _contour(points: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    x_centre, y_centre = points.mean(axis=0).tolist()
-    return np.arctan2(y - y_centre, x - x_centre) + np.float32(math.pi / 2)

@@ -44,10 +44,9 @@ def _bars(easel: Easel) -> None:
         second, axis = first.copy(), int(np.argmax(first[1] - first[0]))
         first[1, axis] = second[0, axis] = first[0, axis] + np.ptp(first[:, axis]) * rng.uniform(0.25, 0.75)
         panes += [first, second]
-    tilt, bar, wide = rng.choice([0, 0, rng.normal(0, 0.12)]), easel.tint("dark accent:.1"), rng.uniform(0.008, 0.025)
-    turn = np.array([(np.cos(tilt), np.sin(tilt)), (-np.sin(tilt), np.cos(tilt))]) * (1 + abs(tilt))
+    bar, wide = easel.tint("dark accent:.1"), rng.uniform(0.008, 0.025)
     for pane in panes:
-        outline = (rectangle(*pane.ravel()) - (easel.aspect / 2, 0.5)) @ turn + (easel.aspect / 2, 0.5)
+        outline = rectangle(*pane.ravel())
         easel.add(outline, "accent" if rng.random() < 0.6 else "paper light:.5", "flat", angle=rng.choice([0.0, 1.5]))
         for start, end in pairwise([*outline, outline[0]]):
             easel.add(ribbon(np.array([start, end]), wide), bar, "flat", detail=0.4)

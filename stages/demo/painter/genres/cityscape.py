@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from stages.demo.painter.easel import Easel
-from stages.demo.painter.genres.landscape import add_sky, add_tree, add_water, sails, scattered
+from stages.demo.painter.genres.landscape import add_sky, add_water, sails, scattered
 from stages.demo.painter.outlines import ellipse, rectangle
 from stages.demo.painter.stencils import draw
 
@@ -22,18 +22,6 @@ def cityscape(easel: Easel) -> None:
     base = easel.rng.uniform(low, high)
     for layer in layers:
         layer(easel, base)
-
-
-def _skyline(easel: Easel, base: float) -> None:
-    """Far blocks, domes and steeples: one flat tone in the haze."""
-    rng, left = easel.rng, -0.05
-    while left < easel.aspect:
-        wide, top = rng.uniform(0.04, 0.13), base - rng.uniform(0.08, 0.28)
-        tone = easel.tint("horizon zenith:.5 dark:.17-.27")
-        easel.add(rectangle(left, top, left + wide, base), tone, "flat", angle=1.5)
-        if rng.random() < 0.5:
-            draw(easel, rng.choice(["dome", "steeple"]), left + wide / 2, top, wide, own=tone)
-        left += wide * rng.uniform(0.7, 1.1)
 
 
 def _row(easel: Easel, base: float) -> None:
@@ -117,13 +105,8 @@ def _add_receding_front(easel: Easel, vanish: np.ndarray, edge: float, near: flo
             easel.add(pane, "pane", "upright", detail=0.75)
 
 
-def _avenue(easel: Easel, base: float) -> None:
-    """A row of trees before the fronts."""
-    count = int(easel.rng.integers(3, 6))
-    for x in easel.aspect * (np.arange(count) + easel.rng.uniform(0.3, 0.7, count)) / count:
-        add_tree(easel, x, base + 0.06, easel.rng.uniform(0.36, 0.5), kind="round")
-
-
+_skyline = scattered("far_block", count=(14, 28), reach=(0, 0), size=(0.08, 0.26))
+_avenue = scattered("round", count=(3, 7), reach=(0.2, 0.3), size=(0.36, 0.5), leaf="foliage black:.12", bark="dark")
 _gleams = scattered("gleam", count=(3, 9), reach=(0.1, 1), size=(0.02, 0.2))
 _lamps = scattered("lamp", count=(0, 3), reach=(0.15, 0.15), size=(0.25, 0.33))
 _people = scattered("person", count=(2, 10), reach=(0.12, 0.98), size=(0.06, 0.16))

@@ -8,7 +8,7 @@ import numpy as np
 from stages.demo.painter.easel import Easel
 from stages.demo.painter.genres.landscape import COMPOSITIONS as LANDSCAPES
 from stages.demo.painter.genres.landscape import lay_layers
-from stages.demo.painter.outlines import blob, ellipse, rectangle, ribbon
+from stages.demo.painter.outlines import ellipse, rectangle
 from stages.demo.painter.stencils import draw
 
 PORTRAITS = {kind: kind for kind in ("plain", "hat", "beard", "curtain", "view", "outdoors")}
@@ -77,12 +77,8 @@ def _add_wall(easel: Easel, bottom: float) -> None:
     """A wall with a pool of light, mostly with a dado, a panel or a hanging."""
     rng, wide = easel.rng, easel.aspect + 0.1
     easel.add(rectangle(-0.1, -0.1, wide, bottom), "wall dark:0-.3", "solid", angle=rng.uniform(0, 3), detail=0.05)
-    left, right = np.sort(rng.uniform(0, 1, 2)) * wide
-    panels = (-0.1, rng.uniform(0.55, 0.8), wide), (left, -0.1, wide), (-0.1, -0.1, right), (left, 0.1, right)
-    tints = "accent black:.3", "wall accent:.5", "wall dark:.6", "accent wall:.4"
-    if (chosen := rng.integers(5)) < len(panels):
-        x, top, end = panels[chosen]
-        easel.add(rectangle(x, top, end, bottom), tints[chosen], "upright", detail=0.1)
+    panel = rng.choice(["dado", "niche", "hanging", "door_frame", "bare"])
+    draw(easel, panel, rng.uniform(-0.2, 0.2) * wide, 0, 1, scale=(wide, bottom))
     easel.add(ellipse(rng.uniform(0.2, 0.8) * wide, 0.4, 0.35, 0.3), "wall white:.4", "glow", soft=0.1)
 
 
@@ -109,20 +105,6 @@ def _set_out(easel: Easel, names: str, y: float, count: int, scale: float) -> No
         name, x, foot = rng.choice(names.split()), easel.aspect * (0.14 + 0.72 * place), y + rng.normal(0, 0.02)
         wide, tall, grow = rng.uniform((0.85, 0.88, 0.85), 1.15)
         if name == "vase":
-            _add_bouquet(easel, x, foot - 0.8 * size * grow * tall, size * grow)
+            draw(easel, "bouquet", x, foot - 0.8 * size * grow * tall, size * grow, scale=(rng.choice([-1, 1]), 1))
         draw(easel, "shadow", x, foot, size * grow)
         draw(easel, name, x, foot, size * grow, scale=(rng.choice([-1, 1]) * wide, tall))
-
-
-def _add_bouquet(easel: Easel, x: float, y: float, size: float) -> None:
-    """Flowers on stems with leaves, out of the neck of a vase at (x, y)."""
-    rng, petals = easel.rng, [easel.tint("accent") for _ in range(3)]
-    heads = np.stack([rng.normal(0, 0.3, 11), -rng.uniform(0.1, 0.85, 11)], axis=1) * size + (x, y)
-    for head in heads:
-        stem, leaf = np.array([(x, y + 0.1 * size), (x, y) + (head - (x, y)) * (0.4, 0.5), head]), "foliage black:.15"
-        easel.add(ribbon(stem, 0.025 * size), leaf, "small", angle=1.5)
-        easel.add(blob(rng, 0, 0, 0.16 * size, 0.07 * size) + (stem[1] + head) / 2, leaf, "solid", detail=0.5)
-    for head in heads:
-        radius, petal = size * rng.uniform(0.08, 0.15), petals[rng.integers(3)]
-        easel.add(blob(rng, *head, radius, radius, bumps=0.3), petal, "sphere", shade=0.35, detail=0.7)
-        easel.add(ellipse(*head, radius * 0.3, radius * 0.3), "second", "small", angle=None)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stages.demo.painter.easel import Easel
+from stages.demo.painter.easel import Easel, Tint
 from stages.demo.painter.outlines import blob, down_to, ellipse, rectangle, ribbon, ridge
 from stages.demo.painter.stencils import draw
 
@@ -56,7 +56,9 @@ def add_water(easel: Easel, top: float) -> None:
         easel.add(ripple, "light horizon:.3" if bright else "water black:.2", "flat", detail=0.5, opacity=0.75)
 
 
-def scattered(stencil: str, *, count: tuple[int, int], reach: tuple[float, float], size: tuple[float, float]) -> Layer:
+def scattered(
+    stencil: str, *, count: tuple[int, int], reach: tuple[float, float], size: tuple[float, float], **own: Tint
+) -> Layer:
     """Layer of things here and there: at least and less than how many; where and how large the far and near ones are.
 
     `reach` counts from 0, where the ground begins, to 1 at the lower edge.
@@ -67,12 +69,12 @@ def scattered(stencil: str, *, count: tuple[int, int], reach: tuple[float, float
         for depth in np.sort(rng.random(rng.integers(*count))):
             x, y = rng.uniform(0.05, 0.95) * easel.aspect, top + (1 - top) * np.interp(depth, (0, 1), reach)
             stretch = rng.choice([-1, 1]) * rng.uniform(0.8, 1.2)
-            draw(easel, stencil, x, y, float(np.interp(depth, (0, 1), size)), scale=(stretch, 1))
+            draw(easel, stencil, x, y, float(np.interp(depth, (0, 1), size)), scale=(stretch, 1), **own)
 
     return layer
 
 
-def add_tree(easel: Easel, x: float, base: float, height: float, *, haze: float = 0.0, kind: str = "") -> None:
+def _add_tree(easel: Easel, x: float, base: float, height: float, *, haze: float = 0.0, kind: str = "") -> None:
     """A tree that stands at (x, base): one of `TREES`, drawn when not given, behind `haze` (0 to 1)."""
     kind, air = kind or easel.rng.choice(TREES), f"horizon:{haze:.2f}"
     own = {"leaf": f"foliage black:.12 {air}", "bark": f"dark soil:.35 {air}", "pale": f"light dark:.12 {air}"}
@@ -104,7 +106,7 @@ def _fields(easel: Easel, horizon: float) -> None:
         field = down_to(np.maximum(line, (-9, horizon + 0.005)), 1.1)
         easel.add(field, f"land horizon:{air:.2f}", shade=0.15, angle=rng.normal(0, 0.3), detail=0.2 + 0.3 * near)
         for x, y in line[rng.integers(8, 82, rng.integers(0, 5) if wooded else 0)]:
-            add_tree(easel, x, y + 0.02, 0.05 + 0.13 * near * rng.uniform(0.6, 1), haze=0.5 * (1 - near))
+            _add_tree(easel, x, y + 0.02, 0.05 + 0.13 * near * rng.uniform(0.6, 1), haze=0.5 * (1 - near))
 
 
 def _path(easel: Easel, horizon: float) -> None:
@@ -122,9 +124,7 @@ def _shore(easel: Easel, horizon: float) -> None:
     easel.add(down_to(shore - (0, 0.012), 1.1), "water white:.7", "flat")
     easel.add(down_to(shore, 1.1), "soil light:.3" if sandy else "leaf", shade=0.15, angle=0.1)
     for place in np.clip(rng.normal(rng.integers(10, 80), 12, 0 if sandy else 14), 0, 89).astype(int):
-        lean, tall = rng.normal(0, 0.03), rng.uniform(0.08, 0.16)
-        reed = ribbon(np.array([(0, 0.03), (lean * 0.3, -0.05), (lean, -tall)]), [0.008, 0.006, 0.001])
-        easel.add(reed + shore[place], "grass black:0-.35", "small", angle=1.5)
+        draw(easel, "reed", *shore[place], rng.uniform(0.08, 0.18), scale=(rng.normal(0, 1), 1))
 
 
 def _trees(easel: Easel, horizon: float, kind: str = "", most: int = 4) -> None:
@@ -134,7 +134,7 @@ def _trees(easel: Easel, horizon: float, kind: str = "", most: int = 4) -> None:
         x, base = easel.aspect * (rng.beta(0.6, 0.6) * 1.04 - 0.02), horizon + 0.08 + (0.94 - horizon) * depth
         shadow = blob(rng, x - 0.05 * easel.lit_side, base, 0.1 * depth + 0.03, 0.012)
         easel.add(shadow, "grass black:.5", "glow", soft=0.008)
-        add_tree(easel, x, base, 0.2 + 0.5 * depth * rng.uniform(0.6, 1.1), haze=0.3 * (1 - depth), kind=kind)
+        _add_tree(easel, x, base, 0.2 + 0.5 * depth * rng.uniform(0.6, 1.1), haze=0.3 * (1 - depth), kind=kind)
 
 
 def _grove(easel: Easel, horizon: float) -> None:
