@@ -5,9 +5,7 @@ All decisions that concern more than one picture are made here, so that pictures
 """
 
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -67,14 +65,14 @@ def plan_collection(rng: np.random.Generator, settings: DemoSettings) -> list[Pl
     paintings = [_painting(rng, truth, next(numbers)) for truth in _true_labels(rng, settings.images)]
     order = rng.permutation(settings.images)
     # Every fifth exact duplicate has another label than its original.
-    same_bytes = _cycle(["same_bytes_other_style_label", *["same_bytes"] * 4], exact)
+    same_bytes = np.resize(["same_bytes_other_style_label", *["same_bytes"] * 4], exact).tolist()
     kinds = [("exact_duplicate", how) for how in same_bytes]
-    kinds += [("near_duplicate", how) for how in _cycle(NEAR_DUPLICATES, near)]
+    kinds += [("near_duplicate", how) for how in np.resize([*NEAR_DUPLICATES], near).tolist()]
     originals = [paintings[i] for i in order[: exact + near]]
     copies = [_copy(rng, one, *kind, next(numbers)) for one, kind in zip(originals, kinds, strict=True)]
     _mislabel(rng, paintings, np.sort(order[exact + near :]), settings.wrong_labels)
-    misfits = [("broken", how, BREAKS[how].suffix) for how in _cycle(BREAKS, settings.broken)]
-    misfits += [("stranger", what, ".jpg") for what in _cycle(STRANGERS, settings.strangers)]
+    misfits = [("broken", how, BREAKS[how].suffix) for how in np.resize([*BREAKS], settings.broken).tolist()]
+    misfits += [("stranger", what, ".jpg") for what in np.resize([*STRANGERS], settings.strangers).tolist()]
     return [*paintings, *(_misfit(rng, *misfit, next(numbers)) for misfit in misfits), *copies]
 
 
@@ -91,10 +89,6 @@ def answer_key(plan: list[PlannedFile]) -> list[dict[str, str]]:
         found = {"fault": "wrong_label", "detail": "another class"}
         rows += [row | found | {"attribute": name, "truth": right} for name, right in wrong.items()]
     return rows
-
-
-def _cycle(names: Iterable[str], count: int) -> list[str]:
-    return list(islice(cycle(names), count))
 
 
 def _choice(rng: np.random.Generator, weights: dict[str, float]) -> str:

@@ -26,18 +26,10 @@ ROLES = "zenith horizon leaf grass soil water wall accent accent accent accent a
 
 @dataclass(frozen=True, kw_only=True)
 class Artist:
-    """One painter: preferences and habits.
+    """One painter: preferences, as artists.toml explains them, and the habits of the hand.
 
     Attributes
     ----------
-    share
-        Of the collection.
-    styles, genres
-        Weights of those that the artist prefers.
-    favourite
-        The composition chosen most often, by genre.
-    palettes
-        One is drawn for each picture.
     light
         Where the light comes from, degrees: 0 right, -90 above, 180 left.
     horizon

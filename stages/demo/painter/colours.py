@@ -11,12 +11,12 @@ LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 def bytes_of(colour: np.ndarray) -> np.ndarray:
     """Float colours as uint8."""
-    return (np.clip(colour, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return np.asarray(np.clip(colour, 0, 1) * 255 + 0.5, np.uint8)
 
 
 def mix(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
     """Blend two colours; `share` is the part of the second, 0 to 1."""
-    return (first + (second - first) * share).astype(np.float32)
+    return np.asarray(first + (second - first) * share, np.float32)
 
 
 def jittered(rng: np.random.Generator, colour: np.ndarray, amount: float) -> np.ndarray:
@@ -27,13 +27,13 @@ def jittered(rng: np.random.Generator, colour: np.ndarray, amount: float) -> np.
 
 def luminance(colour: np.ndarray) -> np.ndarray:
     """Lightness of colours, shape `(..., 3)` to `(...)`."""
-    return colour @ LUMINANCE
+    return np.asarray(colour @ LUMINANCE)
 
 
 def saturated(colour: np.ndarray, factor: float) -> np.ndarray:
     """Move colours away from (factor > 1) or towards (< 1) grey of the same lightness."""
     grey = luminance(colour)[..., None]
-    return np.clip(grey + (colour - grey) * factor, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(grey + (colour - grey) * factor, 0, 1), np.float32)
 
 
 def with_contrast(colour: np.ndarray, contrast: float, saturation: float = 1.0) -> np.ndarray:

@@ -70,7 +70,7 @@ class Shape:
     @property
     def colour(self) -> np.ndarray:
         """The one colour that stands for the whole shape."""
-        return (self.light + self.dark) / 2
+        return mix(self.light, self.dark, 0.5)
 
 
 @dataclass

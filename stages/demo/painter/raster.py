@@ -74,7 +74,7 @@ def _tone(shape: Shape, points: np.ndarray, x: np.ndarray, y: np.ndarray, light:
         half = np.maximum(np.ptp(points, axis=0) / 2, 1e-3)
         focus = points.mean(axis=0) + half * 0.45 * (math.cos(light), math.sin(light))
         (x_focus, y_focus), (x_half, y_half) = focus.tolist(), half.tolist()
-        return np.minimum((((x - x_focus) / x_half) ** 2 + ((y - y_focus) / y_half) ** 2) / 1.9, 1)
+        return np.asarray(np.minimum((((x - x_focus) / x_half) ** 2 + ((y - y_focus) / y_half) ** 2) / 1.9, 1))
     across, down = math.cos(shape.direction), math.sin(shape.direction)
     reach = points @ (across, down)
     start, length = float(reach.min()), max(float(np.ptp(reach)), 1e-3)

@@ -35,15 +35,17 @@ def _outlines(kind: str, text: str) -> Iterator[np.ndarray]:
     if kind == "balls":
         yield from (ellipse(x, y, float(first), float(first)) for x, y in path(rest))
     elif kind == "lumps":
-        height, *points = rest.split(maxsplit=1)
-        for number, (x, y) in enumerate(path(*points)):
+        height, _, middles = rest.partition(" ")
+        for number, (x, y) in enumerate(path(middles)):
             yield blob(np.random.default_rng(number), x, y, float(first), float(height))
     elif kind == "line":
         yield ribbon(path(rest), [*map(float, first.split("/"))])
     elif kind == "bow":
         yield ribbon(arc(*map(float, rest.split())), [float(first)])
-    elif kind in ("ellipse", "rect"):
-        yield {"ellipse": ellipse, "rect": rectangle}[kind](*map(float, text.split()))
+    elif kind == "ellipse":
+        yield ellipse(*map(float, text.split()))
+    elif kind == "rect":
+        yield rectangle(*map(float, text.split()))
     else:
         points = mirrored(path(text)) if kind in ("mirror", "bulge") else path(text)
         yield smoothed(points) if kind in ("curve", "bulge") else points

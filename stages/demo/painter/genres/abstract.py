@@ -11,8 +11,6 @@ from stages.demo.painter.easel import Easel
 from stages.demo.painter.outlines import arc, blob, down_to, ellipse, rectangle, ribbon, ridge
 from stages.demo.painter.stencils import draw
 
-SIGNS = ("triangle", "bow", "disc", "beam", "fence")
-
 
 def abstract(easel: Easel) -> None:
     """Compose an abstract picture."""
@@ -75,7 +73,8 @@ def _signs(easel: Easel) -> None:
     slope = rng.choice([-1, 1]) * rng.uniform(0.3, 0.9)
     for along in rng.uniform(-0.5, 0.5, rng.integers(9, 20)):
         x, y = easel.aspect * (0.5 + along) + rng.normal(0, 0.08), 0.5 + slope * along + rng.normal(0, 0.16)
-        scale, sign = rng.choice([-1, 1], 2) * rng.uniform(0.6, 1.4, 2), rng.choice(SIGNS)
+        scale = rng.choice([-1, 1], 2) * rng.uniform(0.6, 1.4, 2)
+        sign = rng.choice(["triangle", "bow", "disc", "beam", "fence"])
         draw(easel, sign, x, y, rng.gamma(3, 0.035), scale=scale)
 
 

@@ -12,8 +12,6 @@ from stages.demo.painter.genres.landscape import add_sky, add_water, sails, scat
 from stages.demo.painter.outlines import ellipse, rectangle
 from stages.demo.painter.stencils import draw
 
-ROOFS = ("gable", "mansard", "steps", "flat")
-
 
 def cityscape(easel: Easel) -> None:
     """Compose a cityscape."""
@@ -48,7 +46,7 @@ def _add_front(easel: Easel, left: float, right: float, top: float, base: float)
     """One house front: roof, wall, cornice, rows of windows, a door or a shop."""
     rng, wide = easel.rng, right - left
     wall, own = easel.tint("front light:0-.35"), easel.tint("accent")
-    draw(easel, rng.choice(ROOFS), left, top, wide, scale=(1, rng.uniform(0.6, 1.1)))
+    draw(easel, rng.choice(["gable", "mansard", "steps", "flat"]), left, top, wide, scale=(1, rng.uniform(0.6, 1.1)))
     easel.add(rectangle(left, top, right, base), wall, "solid", shade=0.1, angle=1.5)
     easel.add(rectangle(left, top, right, top + wide * 0.05), easel.tint("own white:.25", own=wall), detail=0.4)
     columns, storey = int(rng.integers(2, 5)), rng.uniform(0.085, 0.12)
@@ -93,7 +91,8 @@ def _add_receding_front(easel: Easel, vanish: np.ndarray, edge: float, near: flo
 
     def slanted(first: float, second: float, top: float, base: float) -> np.ndarray:
         """Every length shrinks towards the vanishing point."""
-        return vanish + (rectangle(edge, top, edge, base) - vanish) * np.array([first, second, second, first])[:, None]
+        depth = np.array([first, second, second, first])[:, None]
+        return np.asarray(vanish + (rectangle(edge, top, edge, base) - vanish) * depth)
 
     top, rows = easel.rng.uniform(-0.15, 0.2), int(easel.rng.integers(4, 6))
     shaded = (edge > vanish[0]) == (easel.lit_side > 0)

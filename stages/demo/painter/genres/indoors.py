@@ -12,7 +12,6 @@ from stages.demo.painter.outlines import ellipse, rectangle
 from stages.demo.painter.stencils import draw
 
 PORTRAITS = {kind: kind for kind in ("plain", "hat", "beard", "curtain", "view", "outdoors")}
-COLLARS = ("lapels", "scarf", "beads", "roll_neck", "bare")
 # Colours of a sitter, mixed in turn: a later one may use an earlier one.
 SITTER = {
     "skin": "skin light:0-.15",
@@ -48,7 +47,7 @@ def portrait(easel: Easel) -> None:
     loose = kind != "beard" and rng.random() < 0.6
     place("loose_hair" if loose else "tied_hair", broad, rng.uniform(0.85, 1.2) if loose else 1.0)
     place("bust", rng.uniform(0.8, 1.12))
-    place(rng.choice(COLLARS))
+    place(rng.choice(["lapels", "scarf", "beads", "roll_neck", "bare"]))
     place("head", broad)
     # Features move sideways as the head turns.
     narrow, opening = broad * (1 - 0.15 * abs(turn)), rng.uniform(0.8, 1.25)

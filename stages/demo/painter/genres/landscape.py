@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stages.demo.painter.easel import Easel, Tint
-from stages.demo.painter.outlines import blob, down_to, ellipse, rectangle, ribbon, ridge
+from stages.demo.painter.easel import Easel
+from stages.demo.painter.outlines import blob, down_to, ellipse, rectangle, ridge
 from stages.demo.painter.stencils import draw
 
 Layer = Callable[[Easel, float], None]
@@ -38,10 +38,7 @@ def add_sky(easel: Easel, bottom: float) -> None:
         draw(easel, "sun", x, bottom * rng.uniform(0.2, 0.8), rng.uniform(0.025, 0.06))
     for x, y in rng.random((rng.integers(8, 30) if night else 0, 2)) * (wide, bottom * 0.8):
         easel.add(ellipse(x, y, 0.004, 0.004, points=6), "light", "small")
-    for x, y in rng.random((rng.integers(0, 3 if night else 6), 2)) * (wide, bottom * 0.75):
-        white = easel.tint("light dark:.6" if night else "light horizon:.15-.5")
-        wide_cloud, flat = rng.uniform((0.7, 0.7), 1.3)
-        draw(easel, "cloud", x, y, rng.uniform(0.06, 0.17), scale=(rng.choice([-1, 1]) * wide_cloud, flat), own=white)
+    _clouds(easel, 0.0)
 
 
 def add_water(easel: Easel, top: float) -> None:
@@ -57,7 +54,7 @@ def add_water(easel: Easel, top: float) -> None:
 
 
 def scattered(
-    stencil: str, *, count: tuple[int, int], reach: tuple[float, float], size: tuple[float, float], **own: Tint
+    stencil: str, *, count: tuple[int, int], reach: tuple[float, float], size: tuple[float, float], **own: str
 ) -> Layer:
     """Layer of things here and there: at least and less than how many; where and how large the far and near ones are.
 
@@ -109,22 +106,14 @@ def _fields(easel: Easel, horizon: float) -> None:
             _add_tree(easel, x, y + 0.02, 0.05 + 0.13 * near * rng.uniform(0.6, 1), haze=0.5 * (1 - near))
 
 
-def _path(easel: Easel, horizon: float) -> None:
-    down, rng = np.linspace(0, 1, 16), easel.rng
-    start, end = rng.uniform(0.3, 0.7, 2) * easel.aspect
-    x = start + (end - start) * down + 0.12 * np.sin(down * rng.uniform(3, 6) + rng.uniform(0, 6)) * down**0.5
-    line = np.stack([x, horizon + 0.02 + (1.08 - horizon) * down**1.5], axis=1)
-    easel.add(ribbon(line, 0.01 + 0.2 * down**1.6), "soil light:.45", angle=0.2, detail=0.35)
-
-
 def _shore(easel: Easel, horizon: float) -> None:
     """The near shore: sand behind a line of foam, or a bank with reeds."""
     rng, sandy = easel.rng, easel.rng.random() < 0.5
     shore = ridge(rng, easel.aspect, rng.uniform(0.84, 0.95), 0.045, waves=1)
     easel.add(down_to(shore - (0, 0.012), 1.1), "water white:.7", "flat")
     easel.add(down_to(shore, 1.1), "soil light:.3" if sandy else "leaf", shade=0.15, angle=0.1)
-    for place in np.clip(rng.normal(rng.integers(10, 80), 12, 0 if sandy else 14), 0, 89).astype(int):
-        draw(easel, "reed", *shore[place], rng.uniform(0.08, 0.18), scale=(rng.normal(0, 1), 1))
+    for x, y in shore[np.clip(rng.normal(rng.integers(10, 80), 12, 0 if sandy else 14), 0, 89).astype(int)]:
+        draw(easel, "reed", x, y, rng.uniform(0.08, 0.18), scale=(rng.normal(0, 1), 1))
 
 
 def _trees(easel: Easel, horizon: float, kind: str = "", most: int = 4) -> None:
@@ -145,6 +134,8 @@ def _grove(easel: Easel, horizon: float) -> None:
 sails = scattered("sail", count=(1, 5), reach=(0.05, 0.6), size=(0.06, 0.26))
 _peaks = scattered("peak", count=(2, 5), reach=(0.2, 0.2), size=(0.42, 0.32))
 _cottage = scattered("cottage", count=(0, 2), reach=(0.15, 0.4), size=(0.07, 0.13))
+_path = scattered("path", count=(1, 2), reach=(0.02, 0.02), size=(0.5, 0.5))
+_clouds = scattered("cloud", count=(0, 5), reach=(0.02, 0.42), size=(0.06, 0.16))
 _flowers = scattered("flower", count=(20, 60), reach=(0.15, 1.1), size=(0.006, 0.022))
 
 COMPOSITIONS: dict[str, tuple[Layer, ...]] = {

@@ -16,8 +16,6 @@ DAB = np.array([(-1.0, -0.7, 0.5, 1.0, 0.8, -0.6), (0.1, 0.85, 0.95, 0.1, -0.8, 
 DOT = arc(0, 0, 1, 0, 5.24, points=6).T
 # Layers of dabs: distance, pixels, and the least detail for which they are laid.
 DAB_LAYERS = ((26, 0.0), (15, 0.0), (9.5, 0.38), (6.5, 0.75))
-# Share of dots that take the complementary tint.
-COMPLEMENT_SHARE = 0.03
 
 
 def dabs(easel: Easel, size: tuple[int, int]) -> Image.Image:
@@ -45,10 +43,7 @@ def dots(easel: Easel, size: tuple[int, int]) -> Image.Image:
         # The picture's colour is split into purer ones that lie next to each other.
         split = rng.normal(0, 0.085, colour.shape)
         tone = rng.normal(0, 0.04, (len(colour), 1)) + split - split.mean(axis=1, keepdims=True)
-        colour = with_contrast(colour + tone, easel.mood.artist.contrast, 1.2)
-        opposite = rng.random(len(colour)) < COMPLEMENT_SHARE
-        colour[opposite] = colour[opposite] * 0.6 + (1 - colour[opposite][:, ::-1]) * 0.4
-        _lay(image, outlines, colour)
+        _lay(image, outlines, with_contrast(colour + tone, easel.mood.artist.contrast, 1.2))
     return image
 
 
