@@ -326,9 +326,10 @@ def _write_pages(write: Callable[..., Path], params: Params, **targets: object) 
 
 def _answer_key(params: Params) -> Path | None:
     """The list of planted faults, in the folder of the label table, if there is one."""
-    labels = params.dataset.labels
-    key = Path(labels).with_name("answer_key.csv") if labels is not None else None
-    return key if key is not None and key.is_file() else None
+    if params.dataset.source not in ("csv", "parquet") or params.dataset.labels is None:
+        return None
+    key = Path(params.dataset.labels).with_name("answer_key.csv")
+    return key if key.is_file() else None
 
 
 @click.command()

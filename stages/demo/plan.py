@@ -4,21 +4,28 @@ In: the settings. Out: every file with its true and its listed labels, and the a
 All decisions that concern more than one picture are made here, so that pictures can be painted in any order.
 """
 
+import unicodedata
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
-from stages.demo.encode import ENCODINGS
+from stages.demo.encode import ENCODINGS, NEAR_DUPLICATES
 from stages.demo.faults.broken import BREAKS
-from stages.demo.faults.duplicates import NEAR_DUPLICATES
 from stages.demo.faults.strangers import STRANGERS
 from stages.demo.painter.artists import ARTISTS, GENRES, OTHERWISE, STYLES, Artist
 from stages.demo.settings import DemoSettings
-from stages.demo.titles import artist_slug, title_slug
 
 CLASSES = {"style": STYLES, "genre": GENRES, "artist": tuple(artist.name for artist in ARTISTS)}
 # Share of paintings whose label is left out, as in collections that were labelled by many hands.
 UNLABELLED = {"genre": 0.1, "artist": 0.15}
+# The words of invented titles; a few carry accents, as names in real collections do.
+FIRST = """morning evening quiet red the-last small winter august blue old two forgotten golden northern study-of-a
+memory-of-a silent crème été grå late first hidden pale"""
+SECOND = """harbour garden letter window song orchard visitor table river mirror lantern market hour dialogue fjäll café
+stillness threshold festival rêverie crossing harvest tide noon"""
+# One title in four has no third part.
+THIRD = "- - - in-spring at-dusk with-pears no-2 after-rain in-blue på-ön for-inès seen-twice"
 
 
 @dataclass(frozen=True)
@@ -51,57 +58,37 @@ class PlannedFile:
 
 def plan_collection(rng: np.random.Generator, settings: DemoSettings) -> list[PlannedFile]:
     """Plan every file; the place in the list is the index that seeds its picture."""
-    total = (
-        settings.images + settings.broken + settings.strangers + settings.exact_duplicates + settings.near_duplicates
-    )
+    exact, near = settings.exact_duplicates, settings.near_duplicates
+    total = settings.images + settings.broken + settings.strangers + exact + near
     # Numbers are dealt out at random: neither order nor gaps tell what was planted.
-    numbers = iter(rng.permutation(total) + 1)
+    numbers = iter((rng.permutation(total) + 1).tolist())
     paintings = [_painting(rng, truth, next(numbers)) for truth in _true_labels(rng, settings.images)]
     order = rng.permutation(settings.images)
-    exact, near = settings.exact_duplicates, settings.near_duplicates
-    copies = [
-        *_exact_duplicates(rng, [paintings[i] for i in order[:exact]], numbers),
-        *_near_duplicates(rng, [paintings[i] for i in order[exact : exact + near]], numbers),
-    ]
+    # Every fifth exact duplicate has another label than its original.
+    same_bytes = np.resize(["same_bytes_other_style_label", *["same_bytes"] * 4], exact).tolist()
+    kinds = [("exact_duplicate", how) for how in same_bytes]
+    kinds += [("near_duplicate", how) for how in np.resize([*NEAR_DUPLICATES], near).tolist()]
+    originals = [paintings[i] for i in order[: exact + near]]
+    copies = [_copy(rng, one, *kind, next(numbers)) for one, kind in zip(originals, kinds, strict=True)]
     _mislabel(rng, paintings, np.sort(order[exact + near :]), settings.wrong_labels)
-    broken = [
-        _misfit(rng, "broken", kind, BREAKS[kind].suffix, next(numbers)) for kind in _cycle(BREAKS, settings.broken)
-    ]
-    strangers = [
-        _misfit(rng, "stranger", kind, ".jpg", next(numbers)) for kind in _cycle(STRANGERS, settings.strangers)
-    ]
-    return [*paintings, *broken, *strangers, *copies]
+    misfits = [("broken", how, BREAKS[how].suffix) for how in np.resize([*BREAKS], settings.broken).tolist()]
+    misfits += [("stranger", what, ".jpg") for what in np.resize([*STRANGERS], settings.strangers).tolist()]
+    return [*paintings, *(_misfit(rng, *misfit, next(numbers)) for misfit in misfits), *copies]
 
 
 def answer_key(plan: list[PlannedFile]) -> list[dict[str, str]]:
     """Rows of `answer_key.csv`: what was planted where, and what a good pipeline should find."""
     rows = []
     for file in plan:
-        row = {"image": file.image, "fault": file.kind, "attribute": "", "truth": "", "detail": file.detail}
+        row = {"image": file.image, "fault": file.kind, "attribute": "", "truth": file.original, "detail": file.detail}
         if file.kind == "broken":
             rows.append(row | {"truth": BREAKS[file.detail].reason})
-        elif file.kind == "stranger":
+        elif file.kind != "painting":
             rows.append(row)
-        elif file.kind in ("exact_duplicate", "near_duplicate"):
-            rows.append(row | {"truth": file.original})
-        else:
-            rows += [
-                {
-                    "image": file.image,
-                    "fault": "wrong_label",
-                    "attribute": attribute,
-                    "truth": right,
-                    "detail": "another class",
-                }
-                for attribute, right in file.truth.items()
-                if file.labels[attribute] not in ("", right)
-            ]
+        wrong = {name: right for name, right in file.truth.items() if file.labels[name] not in ("", right)}
+        found = {"fault": "wrong_label", "detail": "another class"}
+        rows += [row | found | {"attribute": name, "truth": right} for name, right in wrong.items()]
     return rows
-
-
-def _cycle(kinds: dict[str, object], count: int) -> list[str]:
-    names = list(kinds)
-    return [names[i % len(names)] for i in range(count)]
 
 
 def _choice(rng: np.random.Generator, weights: dict[str, float]) -> str:
@@ -110,7 +97,7 @@ def _choice(rng: np.random.Generator, weights: dict[str, float]) -> str:
 
 
 def _true_labels(rng: np.random.Generator, count: int) -> list[dict[str, str]]:
-    """Style, genre and artist of every painting; the first eight see to it that every class occurs."""
+    """Style, genre and artist of every painting; among the first eight, every class occurs."""
     shares = np.array([artist.share for artist in ARTISTS])
     artists = np.searchsorted(np.cumsum(shares / shares.sum()), (np.arange(count) + 0.5) / count)
     artists = np.minimum(rng.permutation(artists), len(ARTISTS) - 1)
@@ -129,7 +116,10 @@ def _labels_by(rng: np.random.Generator, artist: Artist) -> dict[str, str]:
 
 
 def _path(rng: np.random.Generator, artist: str, number: int, suffix: str) -> str:
-    return f"{artist_slug(artist)}/{title_slug(rng)}-{number:03d}{suffix}"
+    """A folder per artist and an invented title, in Unicode NFC; nothing in it tells whether the file is sound."""
+    words = (pool[rng.integers(len(pool))] for pool in (pool.split() for pool in (FIRST, SECOND, THIRD)))
+    title, folder = "-".join(word for word in words if word != "-"), artist.lower().replace(" ", "-")
+    return unicodedata.normalize("NFC", f"{folder}/{title}-{number:03d}{suffix}")
 
 
 def _painting(rng: np.random.Generator, truth: dict[str, str], number: int) -> PlannedFile:
@@ -145,35 +135,18 @@ def _misfit(rng: np.random.Generator, kind: str, detail: str, suffix: str, numbe
     return PlannedFile(_path(rng, labels["artist"], number, suffix), kind, detail, labels)
 
 
-def _exact_duplicates(rng: np.random.Generator, originals: list[PlannedFile], numbers: object) -> list[PlannedFile]:
-    """Copies under another name; every fifth contradicts its original about the style."""
-    copies = []
-    for i, original in enumerate(originals):
-        suffix = original.image[original.image.rindex(".") :]
-        labels, detail = original.labels, "same_bytes"
-        if i % 5 == 0:
-            labels, detail = labels | {"style": _another(rng, "style", labels["style"])}, "same_bytes_other_style_label"
-        image = _path(rng, original.truth["artist"], next(numbers), suffix)
-        copies.append(PlannedFile(image, "exact_duplicate", detail, labels, original=original.image))
-    return copies
-
-
-def _near_duplicates(rng: np.random.Generator, originals: list[PlannedFile], numbers: object) -> list[PlannedFile]:
-    return [
-        PlannedFile(
-            _path(rng, original.truth["artist"], next(numbers), ".jpg"),
-            "near_duplicate",
-            how,
-            original.labels,
-            original=original.image,
-        )
-        for original, how in zip(originals, _cycle(NEAR_DUPLICATES, len(originals)), strict=True)
-    ]
+def _copy(rng: np.random.Generator, original: PlannedFile, kind: str, how: str, number: int) -> PlannedFile:
+    """A duplicate under another name; it may contradict its original about the style."""
+    suffix = Path(original.image).suffix if kind == "exact_duplicate" else ".jpg"
+    labels = original.labels
+    if how == "same_bytes_other_style_label":
+        labels = labels | {"style": _another(rng, "style", labels["style"])}
+    image = _path(rng, original.truth["artist"], number, suffix)
+    return PlannedFile(image, kind, how, labels, original=original.image)
 
 
 def _another(rng: np.random.Generator, attribute: str, label: str) -> str:
-    others = [name for name in CLASSES[attribute] if name != label]
-    return others[rng.integers(len(others))]
+    return str(rng.choice([name for name in CLASSES[attribute] if name != label]))
 
 
 def _mislabel(rng: np.random.Generator, paintings: list[PlannedFile], candidates: np.ndarray, count: int) -> None:

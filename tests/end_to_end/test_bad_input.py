@@ -51,6 +51,12 @@ def test_a_label_table_without_rows(pipeline: Run, project: Path) -> None:
     assert digest_of(project / "data" / "manifest.csv") == before
 
 
+def test_the_demo_is_named_with_the_command_that_paints_it(pipeline: Run, project: Path) -> None:
+    shutil.rmtree(project / "data" / "demo")
+    assert "paint the demo collection with `pipeline paint-demo` first" in error_line(pipeline("ingest"))
+    assert "'csv' or 'parquet'" in error_line(pipeline("ingest", "--set", "dataset.source=demo"), code=2)
+
+
 def test_an_image_that_vanished_is_left_out_and_the_exit_code_says_so(pipeline: Run, project: Path) -> None:
     splits = pd.read_csv(project / "data" / "splits.csv", keep_default_na=False).drop_duplicates("sha256", keep=False)
     (project / "data" / "demo" / "images" / splits["image"].iloc[0]).unlink()

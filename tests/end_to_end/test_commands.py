@@ -14,7 +14,7 @@ from tests.end_to_end.conftest import SMALL, command, edit_params
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = [
-    "ingest", "clean", "split", "prepare-backbone", "extract-features", "train-head", "tune", "evaluate",
+    "paint-demo", "ingest", "clean", "split", "prepare-backbone", "extract-features", "train-head", "tune", "evaluate",
     "find-outliers", "report", "review", "predict", "cache",
 ]  # fmt: skip
 
@@ -98,7 +98,7 @@ def test_a_csv_collection_in_an_empty_folder_is_a_new_project(tmp_path: Path) ->
             "dataset.columns": {"style": "Art Style"},
         },
     )
-    for name in COMMANDS[:5]:
+    for name in COMMANDS[1:6]:
         command("pipeline", name, cwd=project)
     for name in ("train-head", "evaluate", "find-outliers"):
         command("pipeline", name, "--target", "style", cwd=project)

@@ -61,6 +61,25 @@ def test_planted_faults_are_found(built: Path) -> None:
     assert groups.duplicated(keep=False).sum() == 2 * len(copies)  # and nothing else was grouped
 
 
+def test_the_report_counts_the_planted_faults_from_the_key_next_to_the_labels(built: Path) -> None:
+    found = pd.read_csv(built / "reports" / "selfcheck.csv").set_index("fault")
+    assert found.loc["broken", "planted"] == found.loc["broken", "found"] == 12
+    assert "Planted faults" in (built / "reports" / "index.html").read_text(encoding="utf-8")
+
+
+def test_another_collection_is_two_lines_and_paints_no_demo(project: Path) -> None:
+    (project / "data" / "demo").rename(project / "museum")
+    text = (project / "params.yaml").read_text(encoding="utf-8")
+    assert (text.count("data/demo/images"), text.count("data/demo/labels.csv")) == (1, 1)
+    (project / "params.yaml").write_text(text.replace("data/demo/", "museum/"), encoding="utf-8")
+    ran = command("dvc", "repro", "ingest", cwd=project).stdout
+    assert "Running stage 'ingest'" in ran
+    assert "paint-demo" not in ran
+    assert not (project / "data" / "demo").exists()
+    (project / "museum" / "labels.csv").write_text("image,style\n")
+    assert "ingest" in changed_stages(project)
+
+
 def test_a_second_repro_has_nothing_to_do(built: Path) -> None:
     assert "up to date" in command("dvc", "repro", cwd=built).stdout
 

@@ -6,7 +6,6 @@ clean stage should give (`stages.core.images.files.Reason`).
 
 import io
 import struct
-import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ BOMB_SIDE_PX = 20_000
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 WEB_PAGE = b"<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n"
 PDF_START = b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\nendobj\n"
+EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
+Paint = Callable[[], Image.Image]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Break:
 
     reason: str
     suffix: str
-    contents: Callable[[np.random.Generator, Callable[[], Image.Image]], bytes] | None
+    contents: Callable[[np.random.Generator, Paint], bytes] | None
 
 
 def _encoded(image: Image.Image, kind: str) -> bytes:
@@ -38,87 +39,50 @@ def _encoded(image: Image.Image, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def _empty(rng: np.random.Generator, paint: Callable[[], Image.Image]) -> bytes:
-    return b""
-
-
-def _jpeg_cut_short(rng: np.random.Generator, paint: Callable[[], Image.Image]) -> bytes:
-    encoded = _encoded(paint(), "JPEG")
+def _cut_short(rng: np.random.Generator, encoded: bytes) -> bytes:
     return encoded[: int(len(encoded) * rng.uniform(0.4, 0.8))]
 
 
-def _png_cut_short(rng: np.random.Generator, paint: Callable[[], Image.Image]) -> bytes:
-    encoded = _encoded(paint(), "PNG")
-    return encoded[: int(len(encoded) * rng.uniform(0.4, 0.8))]
-
-
-def _web_page(rng: np.random.Generator, paint: Callable[[], Image.Image]) -> bytes:
-    return WEB_PAGE
-
-
-def _random_bytes(rng: np.random.Generator, paint: Callable[[], Image.Image]) -> bytes:
-    # The leading zeros belong to no image format, whatever the seed.
-    return b"\x00\x00\x00\x00" + rng.bytes(int(rng.integers(2_000, 20_000)))
-
-
-def _bomb(rng: np.random.Generator, paint: Callable[[], Image.Image]) -> bytes:
+def _bomb(rng: np.random.Generator, paint: Paint) -> bytes:
     """A PNG of a few kilobytes that unpacks to 400 million pixels; its rows are compressed one by one."""
-    row, packer, packed = bytes(1 + BOMB_SIDE_PX // 8), zlib.compressobj(6), []
-    for _ in range(BOMB_SIDE_PX):
-        packed.append(packer.compress(row))
-    header = struct.pack(">IIBBBBB", BOMB_SIDE_PX, BOMB_SIDE_PX, 1, 0, 0, 0, 0)
-    data = b"".join(packed) + packer.flush()
-    return PNG_SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+    row, packer = bytes(1 + BOMB_SIDE_PX // 8), zlib.compressobj(6)
+    data = b"".join(packer.compress(row) for _ in range(BOMB_SIDE_PX)) + packer.flush()
+    return _png(BOMB_SIDE_PX, BOMB_SIDE_PX, bits=1, colour_type=0, data=data)
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def _thumbnail(rng: np.random.Generator, paint: Callable[[], Image.Image]) -> bytes:
-    return _encoded(paint().resize((16, 12)), "JPEG")
-
-
-def _png_damaged(rng: np.random.Generator, paint: Callable[[], Image.Image]) -> bytes:
+def _png_damaged(rng: np.random.Generator, paint: Paint) -> bytes:
     """A PNG whose compressed pixels are invalid from the middle on: block type 3 does not exist in DEFLATE."""
-    pixels = np.asarray(paint().resize((160, 120)))
-    rows = b"".join(b"\x00" + row.tobytes() for row in pixels)
-    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8, 2, 0, 0, 0)
-    packer = zlib.compressobj(6)
-    sound = packer.compress(rows[: len(rows) // 2]) + packer.flush(zlib.Z_FULL_FLUSH)
-    data = sound + b"\x07" * 2_000
-    return PNG_SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+    pixels, packer = np.asarray(paint().resize((160, 120))), zlib.compressobj(6)
+    rows = b"".join(b"\x00" + row.tobytes() for row in pixels[:60])
+    data = packer.compress(rows) + packer.flush(zlib.Z_FULL_FLUSH) + b"\x07" * 2_000
+    return _png(160, 120, bits=8, colour_type=2, data=data)
 
 
-def _pdf(rng: np.random.Generator, paint: Callable[[], Image.Image]) -> bytes:
-    return PDF_START
+def _png(width: int, height: int, *, bits: int, colour_type: int, data: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
+    return PNG_SIGNATURE + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
 
 
-def _jpeg_header_only(rng: np.random.Generator, paint: Callable[[], Image.Image]) -> bytes:
+def _header_only(rng: np.random.Generator, paint: Paint) -> bytes:
     encoded = _encoded(paint(), "JPEG")
     return encoded[: encoded.index(b"\xff\xda") + 14]
 
 
-def _zip_archive(rng: np.random.Generator, paint: Callable[[], Image.Image]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(
-            zipfile.ZipInfo("readme.txt", (2020, 1, 1, 0, 0, 0)), "The pictures are in the other archive.\n"
-        )
-    return buffer.getvalue()
-
-
 BREAKS = {
-    "empty_file": Break("empty", ".jpg", _empty),
-    "jpeg_cut_short": Break("truncated", ".jpg", _jpeg_cut_short),
-    "png_cut_short": Break("truncated", ".png", _png_cut_short),
-    "web_page_named_jpg": Break("not_an_image", ".jpg", _web_page),
-    "random_bytes_named_jpg": Break("not_an_image", ".jpg", _random_bytes),
+    "empty_file": Break("empty", ".jpg", lambda rng, paint: b""),
+    "jpeg_cut_short": Break("truncated", ".jpg", lambda rng, paint: _cut_short(rng, _encoded(paint(), "JPEG"))),
+    "png_cut_short": Break("truncated", ".png", lambda rng, paint: _cut_short(rng, _encoded(paint(), "PNG"))),
+    "web_page_named_jpg": Break("not_an_image", ".jpg", lambda rng, paint: WEB_PAGE),
+    # The leading zeros belong to no image format, whatever the seed.
+    "random_bytes_named_jpg": Break("not_an_image", ".jpg", lambda rng, paint: bytes(4) + rng.bytes(9_000)),
     "decompression_bomb": Break("too_large", ".png", _bomb),
     "file_missing": Break("missing", ".jpg", None),
-    "thumbnail": Break("too_small", ".jpg", _thumbnail),
+    "thumbnail": Break("too_small", ".jpg", lambda rng, paint: _encoded(paint().resize((16, 12)), "JPEG")),
     "png_with_damaged_data": Break("decode_error", ".png", _png_damaged),
-    "pdf_named_png": Break("not_an_image", ".png", _pdf),
-    "jpeg_header_only": Break("truncated", ".jpg", _jpeg_header_only),
-    "zip_archive_named_jpg": Break("not_an_image", ".jpg", _zip_archive),
+    "pdf_named_png": Break("not_an_image", ".png", lambda rng, paint: PDF_START),
+    "jpeg_header_only": Break("truncated", ".jpg", _header_only),
+    "zip_archive_named_jpg": Break("not_an_image", ".jpg", lambda rng, paint: EMPTY_ZIP),
 }

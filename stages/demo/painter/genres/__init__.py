@@ -1,5 +1,1 @@
-"""What a picture shows: one module per genre, each composing a scene from an artist's palette and habits.
-
-In: a random generator, a mood, the width of the picture. Out: a `Scene`.
-How it is painted is left to the styles.
-"""
+"""What a picture shows: a module per genre composes it on an easel."""

@@ -1,195 +1,120 @@
-"""Cityscapes: house fronts, streets in perspective, skylines over water.
+"""Cityscapes: house fronts, streets in perspective, towns on a slope or a quay.
 
-In: a mood and the picture's shape. Out: a scene.
+In: an easel. Out: the town on it, as layers from far to near.
 """
 
 from itertools import pairwise
 
 import numpy as np
 
-from stages.demo.painter.artists import Mood
-from stages.demo.painter.colours import darker, jittered, lighter, mix
-from stages.demo.painter.genres.houses import add_front, add_receding_house, add_row
-from stages.demo.painter.genres.things import add_cloud, add_sail, add_sky, add_tree
-from stages.demo.painter.scene import Scene
-from stages.demo.painter.shapes import ellipse, rectangle, ribbon, smoothed
-
-COMPOSITIONS = ("street", "fronts", "waterfront", "boulevard", "rooftops")
-ASPECTS = (0.72, 1.7)
+from stages.demo.painter.easel import Easel
+from stages.demo.painter.genres.landscape import add_sky, add_water, sails, scattered
+from stages.demo.painter.outlines import ellipse, rectangle
+from stages.demo.painter.stencils import draw
 
 
-def cityscape(rng: np.random.Generator, mood: Mood, aspect: float) -> Scene:
+def cityscape(easel: Easel) -> None:
     """Compose a cityscape."""
-    scene = Scene(aspect, mood.light_rad)
-    add_sky(rng, scene, mood, 0.75)
-    COMPOSE[mood.composition(rng, "cityscape", COMPOSITIONS)](rng, scene, mood)
-    return scene
+    add_sky(easel, 0.75)
+    (low, high), layers = easel.choose("cityscape", COMPOSITIONS)
+    base = easel.rng.uniform(low, high)
+    for layer in layers:
+        layer(easel, base)
 
 
-def _add_skyline(rng: np.random.Generator, scene: Scene, mood: Mood, base: float, height: float) -> None:
-    """Far blocks, a dome, a steeple: one flat tone in the haze."""
-    haze = mix(mix(mood.sky[1], mood.sky[0], 0.5), mood.dark, 0.45 if mood.night else 0.22)
-    left = -0.05
-    while left < scene.aspect:
-        wide, tall = rng.uniform(0.04, 0.13), height * rng.uniform(0.3, 1.0)
-        tone = jittered(rng, haze, 0.02)
-        scene.add(rectangle(left, base - tall, left + wide, base), tone, shade=0.06, angle=1.5, detail=0.3)
-        if rng.random() < 0.25:
-            scene.add(
-                ellipse(left + wide / 2, base - tall, wide * 0.4, wide * 0.5), tone, shade=0.08, angle=None, detail=0.4
-            )
-        elif rng.random() < 0.3:
-            tip = np.array(
-                [
-                    (left + wide * 0.3, base - tall),
-                    (left + wide * 0.5, base - tall * 1.6),
-                    (left + wide * 0.7, base - tall),
-                ]
-            )
-            scene.add(tip, tone, shade=0.06, angle=1.5, detail=0.4)
-        left += wide * rng.uniform(0.7, 1.1)
+def _row(easel: Easel, base: float) -> None:
+    """House fronts along a street."""
+    _add_row(easel, base, 1.0, (base - 0.2) * 2 / 3)
 
 
-def _add_people(rng: np.random.Generator, scene: Scene, mood: Mood, top: float, bottom: float, count: int) -> None:
-    for depth in np.sort(rng.random(count)):
-        x, y, tall = rng.uniform(0.1, 0.9) * scene.aspect, top + (bottom - top) * depth, 0.05 + 0.09 * depth
-        coat = mix(mood.accent(rng), mood.dark, rng.uniform(0.2, 0.8))
-        scene.add(ellipse(x + tall * 0.2, y, tall * 0.35, tall * 0.06), mood.dark, shade=0, opacity=0.4, soft=0.004)
-        scene.add(
-            smoothed(
-                [
-                    (x - tall * 0.1, y - tall * 0.8),
-                    (x + tall * 0.1, y - tall * 0.8),
-                    (x + tall * 0.17, y),
-                    (x - tall * 0.17, y),
-                ],
-                1,
-            ),
-            coat,
-            shade=0.15,
-            angle=1.5,
-            detail=0.9,
-        )
-        scene.add(
-            ellipse(x, y - tall * 0.88, tall * 0.08, tall * 0.1, points=12),
-            mix(mood.light, mood.accents[0], 0.3),
-            shade=0.15,
-            detail=1.0,
-        )
+def _rooftops(easel: Easel, top: float) -> None:
+    """A town on a slope: row above row, the near ones larger."""
+    for level in np.linspace(top + 0.05, 1.15, int(easel.rng.integers(4, 6))):
+        _add_row(easel, level + 0.1, 0.4 + 0.35 * level, 0.2)
 
 
-def _add_lamp(scene: Scene, mood: Mood, x: float, base: float, tall: float) -> None:
-    scene.add(ribbon([(x, base), (x, base - tall)], tall * 0.035), mood.dark, shade=0.05, angle=1.5, detail=0.8)
-    if mood.night:
-        scene.add(ellipse(x, base - tall, tall * 0.5, tall * 0.5), mood.light, shade=0, opacity=0.5, soft=tall * 0.16)
-    scene.add(ellipse(x, base - tall, tall * 0.055, tall * 0.07, points=14), mood.light, shade=0.05, detail=0.9)
+def _add_row(easel: Easel, base: float, scale: float, height: float) -> None:
+    """Fronts side by side, of at least this height."""
+    rng, left = easel.rng, -easel.rng.uniform(0, 0.15)
+    while left < easel.aspect:
+        right = left + rng.uniform(0.16, 0.32) * scale
+        _add_front(easel, left, right, base - height * rng.uniform(1, 1.5), base)
+        left = right
 
 
-def _add_street(rng: np.random.Generator, scene: Scene, mood: Mood, top: float) -> None:
-    stone = mix(mix(mood.land[2], mood.wall, 0.5), mood.dark, 0.55 if mood.night else 0.12)
-    scene.add(rectangle(-0.1, top, scene.aspect + 0.1, 1.1), stone, to=darker(stone, 0.25), angle=0.0, detail=0.2)
-    for depth in rng.uniform(0.1, 1, rng.integers(3, 9)):
-        streak = ellipse(rng.uniform(0, 1) * scene.aspect, top + (1 - top) * depth, 0.2 * depth, 0.006, points=14)
-        scene.add(streak, lighter(stone, 0.3), shade=0.05, detail=0.3, opacity=0.6)
+def _add_front(easel: Easel, left: float, right: float, top: float, base: float) -> None:
+    """One house front: roof, wall, cornice, rows of windows, a door or a shop."""
+    rng, wide = easel.rng, right - left
+    wall, own = easel.tint("front light:0-.35"), easel.tint("accent")
+    draw(easel, rng.choice(["gable", "mansard", "steps", "flat"]), left, top, wide, scale=(1, rng.uniform(0.6, 1.1)))
+    easel.add(rectangle(left, top, right, base), wall, "solid", shade=0.1, angle=1.5)
+    easel.add(rectangle(left, top, right, top + wide * 0.05), easel.tint("own white:.25", own=wall), detail=0.4)
+    columns, storey = int(rng.integers(2, 5)), rng.uniform(0.085, 0.12)
+    windows = ["window", "shutters"] if rng.random() < 0.4 else ["window"]
+    size = wide / columns * rng.uniform(0.4, 0.55), storey * rng.uniform(0.5, 0.62)
+    for y in np.arange(top + storey * 0.65, base - storey * 1.1, storey):
+        for x in left + wide * (np.arange(columns) + 0.5) / columns:
+            for stencil in windows:
+                draw(easel, stencil, x, y, 1, scale=size, wall=wall, own=own)
+    draw(easel, "shop" if rng.random() < 0.45 else "door", left, base, 1, scale=(wide, 1), own=own)
 
 
-def _fronts(rng: np.random.Generator, scene: Scene, mood: Mood) -> None:
-    base = rng.uniform(0.78, 0.88)
-    add_row(rng, scene, mood, base, 0.2, 0.45)
-    _add_street(rng, scene, mood, base)
-    _add_people(rng, scene, mood, base + 0.02, 1.0, int(rng.integers(2, 8)))
-    for x in rng.uniform(0.1, 0.9, rng.integers(0, 3)) * scene.aspect:
-        _add_lamp(scene, mood, x, base + 0.05, rng.uniform(0.25, 0.33))
+def _pavement(easel: Easel, top: float) -> None:
+    easel.add(rectangle(-0.1, top, easel.aspect + 0.1, 1.1), "soil wall:.5", to="soil wall:.3 black:.35", detail=0.2)
+    _gleams(easel, top)
 
 
-def _waterfront(rng: np.random.Generator, scene: Scene, mood: Mood) -> None:
-    """Houses along a quay and their broken reflection."""
-    quay = rng.uniform(0.58, 0.68)
-    _add_skyline(rng, scene, mood, quay, 0.3)
-    add_row(rng, scene, mood, quay, 0.24, 0.44)
-    surface = mix(mood.water, mood.dark, 0.55 if mood.night else 0.0)
-    scene.add(
-        rectangle(-0.1, quay, scene.aspect + 0.1, 1.1),
-        mix(surface, mood.sky[1], 0.2),
-        to=darker(surface, 0.3),
-        detail=0.2,
-    )
-    scene.add(
-        rectangle(-0.1, quay - 0.005, scene.aspect + 0.1, quay + 0.03),
-        mix(mood.land[2], mood.dark, 0.4),
-        shade=0.1,
-        detail=0.4,
-    )
-    fronts = [
-        shape for shape in scene.shapes if np.ptp(shape.outline[:, 1]) > 0.12 and np.ptp(shape.outline[:, 0]) < 0.35
-    ]
+def _canal(easel: Easel, quay: float) -> None:
+    """Water below a quay, with the broken reflection of the fronts."""
+    rng = easel.rng
+    fronts = [s for s in easel.shapes if np.ptp(s.outline[:, 1]) > 0.12 and np.ptp(s.outline[:, 0]) < 0.35]
+    add_water(easel, quay)
+    easel.add(rectangle(-0.1, quay - 0.005, easel.aspect + 0.1, quay + 0.03), "soil dark:.4", detail=0.4)
     for depth in np.sort(rng.random(46)):
-        source = fronts[rng.integers(len(fronts))] if fronts and rng.random() < 0.75 else None
-        x = source.outline[:, 0].mean() if source else rng.uniform(0, scene.aspect)
-        colour = mix(source.colour, surface, 0.35) if source else mix(mood.light, surface, 0.4)
-        y = quay + 0.05 + (0.95 - quay) * depth
-        scene.add(
-            ellipse(x + rng.normal(0, 0.03), y, 0.03 + 0.08 * rng.random(), 0.004 + 0.007 * depth, points=14),
-            colour,
-            shade=0.04,
-            detail=0.5,
-            opacity=0.8,
-        )
-    for _ in range(rng.integers(0, 3)):
-        add_sail(rng, scene, mood, rng.uniform(0.1, 0.9) * scene.aspect, rng.uniform(quay + 0.1, 0.92), 0.16)
+        front = fronts[rng.integers(len(fronts))]
+        x, y = front.outline[:, 0].mean() + rng.normal(0, 0.03), quay + 0.05 + (0.95 - quay) * depth
+        ripple = ellipse(x, y, 0.03 + 0.08 * rng.random(), 0.004 + 0.007 * depth)
+        easel.add(ripple, easel.tint("own water:.35", own=front.colour), "flat", detail=0.5, opacity=0.8)
 
 
-def _street(rng: np.random.Generator, scene: Scene, mood: Mood) -> None:
-    """A street that runs to a vanishing point between two rows of houses."""
-    vanish = np.array([scene.aspect * rng.uniform(0.38, 0.62), rng.uniform(0.58, 0.68)])
-    _add_skyline(rng, scene, mood, vanish[1] + 0.01, 0.22)
-    _add_street(rng, scene, mood, vanish[1])
-    for side in (-1, 1):
-        start = np.array([-0.02 if side < 0 else scene.aspect + 0.02, 0.0])
-        cuts = np.concatenate([[1.0], np.cumprod(rng.uniform(0.62, 0.78, 5))])
-        houses = list(pairwise(cuts))[::-1]
-        for near, far in houses:
-            add_receding_house(rng, scene, mood, vanish, start[0], near, far, rng.uniform(-0.15, 0.2))
-    _add_people(rng, scene, mood, vanish[1] + 0.06, 0.98, int(rng.integers(2, 7)))
-    _add_lamp(scene, mood, vanish[0] + rng.choice([-0.2, 0.2]) * scene.aspect, vanish[1] + 0.2, 0.3)
+def _receding_rows(easel: Easel, horizon: float) -> None:
+    """Two rows of houses along a street that runs to a vanishing point."""
+    vanish = np.array([easel.aspect * easel.rng.uniform(0.38, 0.62), horizon])
+    for edge in (-0.02, easel.aspect + 0.02):
+        depths = np.cumprod([1.0, *easel.rng.uniform(0.62, 0.78, 5)])[::-1]
+        for far, near in pairwise(depths):
+            _add_receding_front(easel, vanish, edge, near, far)
 
 
-def _boulevard(rng: np.random.Generator, scene: Scene, mood: Mood) -> None:
-    """House fronts behind a row of trees, people on the promenade."""
-    base = rng.uniform(0.7, 0.78)
-    add_row(rng, scene, mood, base, 0.22, 0.36)
-    _add_street(rng, scene, mood, base)
-    count = int(rng.integers(3, 6))
-    for i in range(count):
-        add_tree(
-            rng,
-            scene,
-            mood,
-            scene.aspect * (i + rng.uniform(0.3, 0.7)) / count,
-            base + 0.06,
-            rng.uniform(0.36, 0.5),
-            kind="round",
-        )
-    _add_people(rng, scene, mood, base + 0.06, 1.0, int(rng.integers(5, 13)))
+def _add_receding_front(easel: Easel, vanish: np.ndarray, edge: float, near: float, far: float) -> None:
+    """A front seen at a slant, between two depths; at depth 1 it would stand at x = `edge`."""
+
+    def slanted(first: float, second: float, top: float, base: float) -> np.ndarray:
+        """Every length shrinks towards the vanishing point."""
+        depth = np.array([first, second, second, first])[:, None]
+        return np.asarray(vanish + (rectangle(edge, top, edge, base) - vanish) * depth)
+
+    top, rows = easel.rng.uniform(-0.15, 0.2), int(easel.rng.integers(4, 6))
+    shaded = (edge > vanish[0]) == (easel.lit_side > 0)
+    easel.add(slanted(near, far, top - 0.1, top), "accent dark:.4", "plain", angle=1.0)
+    easel.add(slanted(near, far, top, 1.05), f"front light:0-.35 black:{0.3 if shaded else 0}", "upright")
+    for first in near + (far - near) * np.array([0.08, 0.42, 0.75]):
+        for high in top + (1.05 - top) * (np.arange(rows) + 0.25) / rows:
+            pane = slanted(first, first + (far - near) * 0.16, high, high + 0.5 * (1.05 - top) / rows)
+            easel.add(pane, "pane", "upright", detail=0.75)
 
 
-def _rooftops(rng: np.random.Generator, scene: Scene, mood: Mood) -> None:
-    """A town on a slope: gables above gables."""
-    _add_skyline(rng, scene, mood, 0.5, 0.28)
-    for level in np.linspace(0.55, 1.15, int(rng.integers(4, 6))):
-        left, scale = -rng.uniform(0, 0.15), 0.6 + 0.5 * level
-        while left < scene.aspect:
-            right = left + rng.uniform(0.1, 0.22) * scale
-            add_front(rng, scene, mood, left, right, level - rng.uniform(0.12, 0.2) * scale, level + 0.1)
-            left = right + rng.uniform(-0.02, 0.04)
-    if rng.random() < 0.4:
-        add_cloud(rng, scene, mood, rng.uniform(0, scene.aspect), 0.12, 0.12)
+_skyline = scattered("far_block", count=(14, 28), reach=(0, 0), size=(0.08, 0.26))
+_avenue = scattered("round", count=(3, 7), reach=(0.2, 0.3), size=(0.36, 0.5), leaf="foliage black:.12", bark="dark")
+_gleams = scattered("gleam", count=(3, 9), reach=(0.1, 1), size=(0.02, 0.2))
+_lamps = scattered("lamp", count=(0, 3), reach=(0.15, 0.15), size=(0.25, 0.33))
+_people = scattered("person", count=(2, 10), reach=(0.12, 0.98), size=(0.06, 0.16))
 
-
-COMPOSE = {
-    "street": _street,
-    "fronts": _fronts,
-    "waterfront": _waterfront,
-    "boulevard": _boulevard,
-    "rooftops": _rooftops,
+# Where the houses stand, least and largest y, and the layers.
+COMPOSITIONS = {
+    "street": ((0.58, 0.68), (_skyline, _pavement, _receding_rows, _lamps, _people)),
+    "fronts": ((0.76, 0.88), (_row, _pavement, _lamps, _people)),
+    "waterfront": ((0.58, 0.68), (_skyline, _row, _canal, sails)),
+    "boulevard": ((0.7, 0.78), (_row, _pavement, _avenue, _lamps, _people)),
+    "rooftops": ((0.45, 0.55), (_skyline, _rooftops)),
 }

@@ -1,252 +1,149 @@
-"""Landscapes: sky, hills, water, trees, now and then a house or a sail.
+"""Landscapes, and what a town shows of nature too: sky, hills, water, trees, now and then a cottage or a sail.
 
-In: a mood and the picture's shape. Out: a scene.
+In: an easel. Out: the landscape on it, as layers from far to near.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 
-from stages.demo.painter.artists import Mood
-from stages.demo.painter.colours import darker, jittered, lighter, mix
-from stages.demo.painter.genres.things import add_house, add_sail, add_sky, add_tree
-from stages.demo.painter.scene import Scene
-from stages.demo.painter.shapes import blob, down_to, ellipse, rectangle, ribbon, ridge
+from stages.demo.painter.easel import Easel
+from stages.demo.painter.outlines import blob, down_to, ellipse, rectangle, ridge
+from stages.demo.painter.stencils import draw
 
-COMPOSITIONS = ("meadow", "sea", "lake", "mountains", "hills", "grove")
-ASPECTS = (0.8, 2.0)
+Layer = Callable[[Easel, float], None]
+
+TREES = ("round", "round", "poplar", "birch", "pine")
 
 
-def landscape(rng: np.random.Generator, mood: Mood, aspect: float) -> Scene:
+def landscape(easel: Easel) -> None:
     """Compose a landscape."""
-    scene = Scene(aspect, mood.light_rad)
-    horizon = mood.horizon
-    add_sky(rng, scene, mood, horizon + 0.02)
-    kind = mood.composition(rng, "landscape", COMPOSITIONS)
-    COMPOSE[kind](rng, scene, mood, horizon)
-    return scene
+    lay_layers(easel, easel.choose("landscape", COMPOSITIONS), easel.mood.horizon)
 
 
-def _meadow(rng: np.random.Generator, scene: Scene, mood: Mood, horizon: float) -> None:
-    _add_hills(rng, scene, mood, horizon, count=rng.integers(1, 3), height=0.04)
-    _add_ground(rng, scene, mood, horizon)
-    _add_path(rng, scene, mood, horizon)
-    _add_far_trees(rng, scene, mood, horizon + 0.03)
-    if rng.random() < 0.5:
-        add_house(rng, scene, mood, rng.uniform(0.2, 0.8) * scene.aspect, horizon + 0.08, rng.uniform(0.07, 0.12))
-    _add_flowers(rng, scene, mood, horizon)
-    _add_near_trees(rng, scene, mood, horizon, count=rng.integers(1, 4))
+def lay_layers(easel: Easel, layers: tuple[Layer, ...], horizon: float) -> None:
+    """Lay a sky and then the layers, far to near."""
+    add_sky(easel, horizon + 0.02)
+    for layer in layers:
+        layer(easel, horizon)
 
 
-def _sea(rng: np.random.Generator, scene: Scene, mood: Mood, horizon: float) -> None:
-    if rng.random() < 0.6:
-        _add_hills(rng, scene, mood, horizon, count=1, height=0.05)
-    _add_water(rng, scene, mood, horizon, 1.05)
-    for _ in range(rng.integers(1, 5)):
-        depth = rng.random() ** 1.5
-        add_sail(
-            rng, scene, mood, rng.uniform(0.1, 0.9) * scene.aspect, horizon + 0.02 + 0.25 * depth, 0.06 + 0.2 * depth
-        )
-    if rng.random() < 0.7:
-        shore = ridge(rng, scene.aspect, rng.uniform(0.88, 0.95), 0.04, waves=1)
-        scene.add(down_to(shore - (0, 0.012), 1.1), lighter(mood.water, 0.7), shade=0.02, detail=0.3)
-        scene.add(down_to(shore, 1.1), mix(mood.land[2], mood.light, 0.3), shade=0.12, angle=0.1, detail=0.2)
+def add_sky(easel: Easel, bottom: float) -> None:
+    """A sky down to `bottom`: gradient, sun or moon, stars, clouds."""
+    rng, night, wide = easel.rng, easel.mood.night, easel.aspect
+    sky = rectangle(-0.1, -0.1, wide + 0.1, bottom)
+    easel.add(sky, "zenith", to="horizon", angle=rng.normal(0, 0.3), detail=0.1)
+    if night or rng.random() < 0.65:
+        x = wide * np.clip(0.5 + 0.42 * np.cos(easel.mood.light) + rng.normal(0, 0.05), 0.08, 0.92)
+        draw(easel, "sun", x, bottom * rng.uniform(0.2, 0.8), rng.uniform(0.025, 0.06))
+    for x, y in rng.random((rng.integers(8, 30) if night else 0, 2)) * (wide, bottom * 0.8):
+        easel.add(ellipse(x, y, 0.004, 0.004, points=6), "light", "small")
+    _clouds(easel, 0.0)
 
 
-def _lake(rng: np.random.Generator, scene: Scene, mood: Mood, horizon: float) -> None:
-    _add_hills(rng, scene, mood, horizon, count=rng.integers(2, 4), height=0.07)
-    _add_far_trees(rng, scene, mood, horizon + 0.01)
-    shore = rng.uniform(0.82, 0.95)
-    _add_water(rng, scene, mood, horizon + 0.015, shore + 0.1)
-    bank = ridge(rng, scene.aspect, shore, 0.05, waves=1)
-    scene.add(down_to(bank, 1.1), mood.land[0], shade=0.2, angle=0.15, detail=0.35)
-    _add_reeds(rng, scene, mood, bank)
-    _add_near_trees(rng, scene, mood, horizon + 0.15, count=rng.integers(1, 3))
-
-
-def _mountains(rng: np.random.Generator, scene: Scene, mood: Mood, horizon: float) -> None:
-    _add_peaks(rng, scene, mood, horizon)
-    _add_hills(rng, scene, mood, horizon + 0.05, count=2, height=0.06)
-    if rng.random() < 0.5:
-        _add_water(rng, scene, mood, horizon + 0.12, 1.05)
-        scene.add(down_to(ridge(rng, scene.aspect, 0.92, 0.05, waves=1), 1.1), mood.land[1], shade=0.2, detail=0.3)
-    else:
-        _add_ground(rng, scene, mood, horizon + 0.1)
-    _add_near_trees(rng, scene, mood, horizon + 0.15, count=rng.integers(2, 6), kinds=("pine", "pine", "round"))
-
-
-def _hills(rng: np.random.Generator, scene: Scene, mood: Mood, horizon: float) -> None:
-    count = rng.integers(4, 7)
-    for i in range(count):
-        near = (i + 1) / count
-        level = horizon + (1.0 - horizon) * near**1.3 * 0.85 - 0.04
-        colour = mix(mood.sky[1], jittered(rng, mood.land[rng.integers(3)], 0.05), 0.35 + 0.65 * near)
-        line = ridge(rng, scene.aspect, level, 0.04 + 0.05 * near, waves=1.2, rough=0.25)
-        scene.add(down_to(line, 1.1), colour, shade=0.16, angle=rng.normal(0, 0.35), detail=0.2 + 0.2 * near)
-        for _ in range(rng.integers(0, 5)):
-            x, y = line[rng.integers(8, 82)]
-            add_tree(rng, scene, mood, x, y + 0.02, 0.05 + 0.13 * near * rng.uniform(0.6, 1), haze=0.5 * (1 - near))
-    if rng.random() < 0.4:
-        add_house(rng, scene, mood, rng.uniform(0.2, 0.8) * scene.aspect, 0.8, rng.uniform(0.08, 0.14))
-
-
-def _grove(rng: np.random.Generator, scene: Scene, mood: Mood, horizon: float) -> None:
-    _add_far_trees(rng, scene, mood, horizon + 0.02, height=0.12)
-    _add_ground(rng, scene, mood, horizon)
-    _add_path(rng, scene, mood, horizon)
-    kind = ("birch", "poplar", "round", "pine")[rng.integers(4)]
-    for depth in np.sort(rng.random(rng.integers(7, 13))):
-        x = rng.uniform(-0.02, 1.02) * scene.aspect
-        add_tree(
-            rng, scene, mood, x, horizon + 0.05 + 0.42 * depth, 0.3 + 0.5 * depth, haze=0.35 * (1 - depth), kind=kind
-        )
-
-
-COMPOSE = {"meadow": _meadow, "sea": _sea, "lake": _lake, "mountains": _mountains, "hills": _hills, "grove": _grove}
-
-
-def _add_hills(
-    rng: np.random.Generator, scene: Scene, mood: Mood, horizon: float, *, count: int, height: float
-) -> None:
-    """Ridges behind one another; air makes the far ones pale and blue."""
-    for i in range(count):
-        near = (i + 1) / (count + 1)
-        line = ridge(rng, scene.aspect, horizon - height * (1.3 - 1.2 * near), height, waves=1.6, rough=0.35)
-        colour = mix(mix(mood.sky[0], mood.sky[1], 0.4), mood.land[1], 0.25 + 0.5 * near)
-        scene.add(down_to(line, horizon + 0.1), colour, shade=0.08, angle=0.1, detail=0.15)
-
-
-def _add_peaks(rng: np.random.Generator, scene: Scene, mood: Mood, horizon: float) -> None:
-    """Crags with snow on top and a shaded flank."""
-    for i in range(rng.integers(2, 5)):
-        near = 0.3 + 0.2 * i
-        x, reach = rng.uniform(0.05, 0.95) * scene.aspect, rng.uniform(0.3, 0.6)
-        top = horizon - rng.uniform(0.2, 0.38) * (1.1 - 0.15 * i)
-        side = np.linspace(0, 1, 9)[1:]
-        rise = np.abs(rng.normal(0, 0.018, (2, 8)))
-        left = np.stack([x - reach * side, top + (horizon + 0.1 - top) * side**0.85 + rise[0]], axis=1)
-        right = np.stack([x + reach * side, top + (horizon + 0.1 - top) * side**0.9 + rise[1]], axis=1)
-        body = np.concatenate([left[::-1], [(x, top)], right])
-        colour = mix(mood.sky[0], mix(mood.land[1], mood.dark, 0.3), near)
-        scene.add(body, colour, shade=0.14, angle=1.0, detail=0.3)
-        lit = left if np.cos(scene.light) > 0 else right
-        spine = np.stack([x + rng.normal(0, 0.02, 5), np.linspace(top + 0.03, horizon + 0.1, 5)], axis=1)
-        scene.add(
-            np.concatenate([[(x, top)], lit, spine[::-1]]), darker(colour, 0.35), shade=0.06, angle=-1.0, detail=0.3
-        )
-        cap = np.concatenate(
-            [left[2::-1], [(x, top)], right[:3], [(x + reach * 0.12, top + 0.07), (x - reach * 0.06, top + 0.05)]]
-        )
-        scene.add(
-            cap, mix(mood.light, mood.sky[0], 0.1), shade=0.05, gradient=scene.light + np.pi, angle=1.0, detail=0.4
-        )
-
-
-def _add_ground(rng: np.random.Generator, scene: Scene, mood: Mood, horizon: float) -> None:
-    """Fields that lie one before another, lighter where they are far."""
-    scene.add(
-        rectangle(-0.1, horizon, scene.aspect + 0.1, 1.1),
-        mix(mood.land[0], mood.sky[1], 0.25),
-        to=mood.land[1],
-        detail=0.2,
-    )
-    edges = horizon + (1 - horizon) * np.sort(rng.random(rng.integers(2, 5))) ** 1.4
-    for edge in edges:
-        colour = jittered(rng, mood.land[rng.integers(3)], 0.05)
-        near = (edge - horizon) / (1 - horizon)
-        line = ridge(rng, scene.aspect, edge, 0.015 + 0.03 * near, waves=0.8, rough=0.2)
-        line[:, 1] += rng.normal(0, 0.06) * (line[:, 0] / scene.aspect - 0.5)
-        scene.add(
-            down_to(np.maximum(line, (-9, horizon + 0.005)), 1.1),
-            colour,
-            shade=0.15,
-            angle=rng.normal(0, 0.3),
-            detail=0.2 + 0.3 * near,
-        )
-
-
-def _add_water(rng: np.random.Generator, scene: Scene, mood: Mood, top: float, bottom: float) -> None:
+def add_water(easel: Easel, top: float) -> None:
     """Water reflects the sky, and the brighter sky near the light; ripples widen towards the viewer."""
-    surface = mix(mood.water, mood.sky[1], 0.45)
-    scene.add(
-        rectangle(-0.1, top, scene.aspect + 0.1, bottom), surface, to=darker(mood.water, 0.25), angle=0.0, detail=0.2
-    )
-    glint = scene.aspect * (0.5 + 0.4 * np.cos(scene.light))
+    rng, wide = easel.rng, easel.aspect
+    easel.add(rectangle(-0.1, top, wide + 0.1, 1.1), "water horizon:.4", to="water black:.25", detail=0.2)
     for depth in np.sort(rng.random(rng.integers(18, 34))):
-        y = top + (bottom - top) * depth**1.3
-        bright = rng.random() < 0.55
-        x = rng.normal(glint, 0.05 + 0.1 * depth) if bright else rng.uniform(0, scene.aspect)
-        colour = mix(mood.light, mood.sky[1], 0.3) if bright else darker(mood.water, 0.2)
-        scene.add(
-            ellipse(x, y, 0.03 + 0.14 * depth * rng.random(), 0.003 + 0.008 * depth, points=14),
-            colour,
-            shade=0.02,
-            detail=0.5,
-            opacity=0.75,
-        )
+        bright, y = rng.random() < 0.55, top + (1.1 - top) * depth**1.3
+        glint = rng.normal(0.5 + 0.4 * np.cos(easel.mood.light), 0.05 + 0.1 * depth)
+        x = wide * (glint if bright else rng.random())
+        ripple = ellipse(x, y, 0.03 + 0.14 * depth * rng.random(), 0.003 + 0.008 * depth)
+        easel.add(ripple, "light horizon:.3" if bright else "water black:.2", "flat", detail=0.5, opacity=0.75)
 
 
-def _add_path(rng: np.random.Generator, scene: Scene, mood: Mood, horizon: float) -> None:
-    down = np.linspace(0, 1, 16)
-    start, end = rng.uniform(0.3, 0.7, 2) * scene.aspect
-    x = start + (end - start) * down + 0.12 * np.sin(down * rng.uniform(3, 6) + rng.uniform(0, 6)) * down**0.5
-    path = np.stack([x, horizon + 0.02 + (1.08 - horizon) * down**1.5], axis=1)
-    scene.add(
-        ribbon(path, 0.01 + 0.2 * down**1.6), mix(mood.land[2], mood.light, 0.45), shade=0.1, angle=0.2, detail=0.35
-    )
+def scattered(
+    stencil: str, *, count: tuple[int, int], reach: tuple[float, float], size: tuple[float, float], **own: str
+) -> Layer:
+    """Layer of things here and there: at least and less than how many; where and how large the far and near ones are.
+
+    `reach` counts from 0, where the ground begins, to 1 at the lower edge.
+    """
+
+    def layer(easel: Easel, top: float) -> None:
+        rng = easel.rng
+        for depth in np.sort(rng.random(rng.integers(*count))):
+            x, y = rng.uniform(0.05, 0.95) * easel.aspect, top + (1 - top) * np.interp(depth, (0, 1), reach)
+            stretch = rng.choice([-1, 1]) * rng.uniform(0.8, 1.2)
+            draw(easel, stencil, x, y, float(np.interp(depth, (0, 1), size)), scale=(stretch, 1), **own)
+
+    return layer
 
 
-def _add_far_trees(rng: np.random.Generator, scene: Scene, mood: Mood, level: float, *, height: float = 0.05) -> None:
-    colour = mix(mood.sky[0], darker(mood.land[1], 0.2), 0.7)
-    line = ridge(rng, scene.aspect, level - height * 0.7, height * 0.5, waves=6, rough=0.7)
-    scene.add(down_to(line, level + 0.01), colour, shade=0.12, angle=1.4, detail=0.45)
+def _add_tree(easel: Easel, x: float, base: float, height: float, *, haze: float = 0.0, kind: str = "") -> None:
+    """A tree that stands at (x, base): one of `TREES`, drawn when not given, behind `haze` (0 to 1)."""
+    kind, air = kind or easel.rng.choice(TREES), f"horizon:{haze:.2f}"
+    own = {"leaf": f"foliage black:.12 {air}", "bark": f"dark soil:.35 {air}", "pale": f"light dark:.12 {air}"}
+    scale = easel.rng.choice([-1, 1]) * easel.rng.uniform(0.8, 1.2), 1
+    draw(easel, kind, x, base, height, scale=scale, **own)
 
 
-def _add_flowers(rng: np.random.Generator, scene: Scene, mood: Mood, horizon: float) -> None:
-    colours = [mood.accent(rng) for _ in range(3)]
-    middle = rng.uniform(0.2, 0.8) * scene.aspect
-    for depth in np.sort(rng.random(rng.integers(15, 60))):
-        x, y = rng.normal(middle, 0.3 * scene.aspect), horizon + 0.08 + (1 - horizon) * depth
-        size = 0.004 + 0.012 * depth
-        scene.add(
-            ellipse(x, y, size, size * 0.8, points=9), colours[rng.integers(3)], shade=0.05, angle=1.3, detail=0.9
-        )
+def _hills(easel: Easel, horizon: float) -> None:
+    """Ridges behind one another; air makes the far ones pale and blue."""
+    count, height = easel.rng.integers(1, 4), easel.rng.uniform(0.04, 0.07)
+    for near in (np.arange(count) + 1) / (count + 1):
+        line = ridge(easel.rng, easel.aspect, horizon - height * (1.3 - 1.2 * near), height, waves=1.6, rough=0.35)
+        easel.add(down_to(line, horizon + 0.1), f"zenith horizon:.4 grass:{0.25 + 0.5 * near:.2f}", "flat", angle=0.1)
 
 
-def _add_reeds(rng: np.random.Generator, scene: Scene, mood: Mood, bank: np.ndarray) -> None:
-    middle = rng.integers(10, 80)
-    for _ in range(rng.integers(6, 22)):
-        x, y = bank[np.clip(int(rng.normal(middle, 12)), 0, 89)]
-        lean = rng.normal(0, 0.03)
-        path = [(x, y + 0.03), (x + lean * 0.3, y - 0.05), (x + lean, y - rng.uniform(0.08, 0.16))]
-        scene.add(
-            ribbon(path, [0.008, 0.006, 0.001]),
-            darker(mood.land[1], rng.uniform(0, 0.35)),
-            shade=0.05,
-            angle=1.5,
-            detail=0.8,
-        )
+def _far_trees(easel: Easel, horizon: float) -> None:
+    height = easel.rng.uniform(0.04, 0.1)
+    line = ridge(easel.rng, easel.aspect, horizon + 0.02 - height * 0.7, height * 0.5, waves=6, rough=0.7)
+    easel.add(down_to(line, horizon + 0.04), "grass black:.2 zenith:.3", angle=1.4, detail=0.45)
 
 
-def _add_near_trees(
-    rng: np.random.Generator,
-    scene: Scene,
-    mood: Mood,
-    horizon: float,
-    *,
-    count: int,
-    kinds: tuple[str, ...] | None = None,
-) -> None:
+def _fields(easel: Easel, horizon: float) -> None:
+    """Rolling fields that lie one before another, pale where they are far, some with trees on their crests."""
+    rng, count, wooded = easel.rng, easel.rng.integers(3, 7), easel.rng.random() < 0.5
+    easel.add(rectangle(-0.1, horizon, easel.aspect + 0.1, 1.1), "leaf horizon:.25", to="grass", detail=0.2)
+    for near in (np.arange(count) + rng.random()) / count:
+        height, level = 0.02 + 0.06 * near * rng.random(), horizon + (0.98 - horizon) * near**1.3
+        line, air = ridge(rng, easel.aspect, level, height, waves=1, rough=0.2), 0.6 * (1 - near)
+        field = down_to(np.maximum(line, (-9, horizon + 0.005)), 1.1)
+        easel.add(field, f"land horizon:{air:.2f}", shade=0.15, angle=rng.normal(0, 0.3), detail=0.2 + 0.3 * near)
+        for x, y in line[rng.integers(8, 82, rng.integers(0, 5) if wooded else 0)]:
+            _add_tree(easel, x, y + 0.02, 0.05 + 0.13 * near * rng.uniform(0.6, 1), haze=0.5 * (1 - near))
+
+
+def _shore(easel: Easel, horizon: float) -> None:
+    """The near shore: sand behind a line of foam, or a bank with reeds."""
+    rng, sandy = easel.rng, easel.rng.random() < 0.5
+    shore = ridge(rng, easel.aspect, rng.uniform(0.84, 0.95), 0.045, waves=1)
+    easel.add(down_to(shore - (0, 0.012), 1.1), "water white:.7", "flat")
+    easel.add(down_to(shore, 1.1), "soil light:.3" if sandy else "leaf", shade=0.15, angle=0.1)
+    for x, y in shore[np.clip(rng.normal(rng.integers(10, 80), 12, 0 if sandy else 14), 0, 89).astype(int)]:
+        draw(easel, "reed", x, y, rng.uniform(0.08, 0.18), scale=(rng.normal(0, 1), 1))
+
+
+def _trees(easel: Easel, horizon: float, kind: str = "", most: int = 4) -> None:
     """Trees stand to the sides more often than in the middle, where the view is."""
-    kind = None if kinds is None else kinds[rng.integers(len(kinds))]
-    for depth in np.sort(rng.uniform(0.15, 1, count)):
-        x = scene.aspect * (rng.beta(0.6, 0.6) * 1.04 - 0.02)
-        base = horizon + (1.02 - horizon) * depth
-        add_tree(
-            rng, scene, mood, x, base, 0.2 + 0.5 * depth * rng.uniform(0.6, 1.1), haze=0.3 * (1 - depth), kind=kind
-        )
-        scene.add(
-            blob(rng, x + 0.04, base, 0.1 * depth + 0.03, 0.012),
-            darker(mood.land[1], 0.45),
-            shade=0,
-            opacity=0.45,
-            soft=0.008,
-        )
+    rng = easel.rng
+    for depth in np.sort(rng.uniform(0.15, 1, rng.integers(most // 2 - 1, most))):
+        x, base = easel.aspect * (rng.beta(0.6, 0.6) * 1.04 - 0.02), horizon + 0.08 + (0.94 - horizon) * depth
+        shadow = blob(rng, x - 0.05 * easel.lit_side, base, 0.1 * depth + 0.03, 0.012)
+        easel.add(shadow, "grass black:.5", "glow", soft=0.008)
+        _add_tree(easel, x, base, 0.2 + 0.5 * depth * rng.uniform(0.6, 1.1), haze=0.3 * (1 - depth), kind=kind)
+
+
+def _grove(easel: Easel, horizon: float) -> None:
+    """Many trees of one kind."""
+    _trees(easel, horizon, easel.rng.choice(TREES), 14)
+
+
+sails = scattered("sail", count=(1, 5), reach=(0.05, 0.6), size=(0.06, 0.26))
+_peaks = scattered("peak", count=(2, 5), reach=(0.2, 0.2), size=(0.42, 0.32))
+_cottage = scattered("cottage", count=(0, 2), reach=(0.15, 0.4), size=(0.07, 0.13))
+_path = scattered("path", count=(1, 2), reach=(0.02, 0.02), size=(0.5, 0.5))
+_clouds = scattered("cloud", count=(0, 5), reach=(0.02, 0.42), size=(0.06, 0.16))
+_flowers = scattered("flower", count=(20, 60), reach=(0.15, 1.1), size=(0.006, 0.022))
+
+COMPOSITIONS: dict[str, tuple[Layer, ...]] = {
+    "meadow": (_hills, _fields, _path, _far_trees, _cottage, _flowers, _trees),
+    "sea": (_hills, add_water, sails, _shore),
+    "lake": (_hills, _far_trees, add_water, _shore, _trees),
+    "mountains": (_peaks, _hills, _fields, _trees, _trees),
+    "fjord": (_peaks, _far_trees, add_water, _shore, _trees),
+    "hills": (_fields, _cottage),
+    "grove": (_far_trees, _fields, _path, _grove),
+}
