@@ -1,10 +1,10 @@
-"""How fast the feature cache reads, writes and opens, beside what else one could do with the same features.
+"""Measure how fast the feature cache reads, writes and opens, compared with other stores of the same features.
 
     uv run --group benchmarks python benchmarks/feature_cache.py
 
-All contenders hold the same float16 features on the same disk and answer the same shuffled batches, in turns within
-one run, after a warm-up. A figure is the median of the rounds; a ratio is the median of the rounds' own ratios. What is
-read is compared with what was written, once for every contender.
+All contenders hold the same float16 features on the same disk and read the same shuffled batches, in turns after a
+warm-up. A figure is the median of the rounds; a ratio is the median of the rounds' ratios. The script compares what
+each contender reads with what was written, once.
 """
 
 import argparse
@@ -122,7 +122,7 @@ def chunked(features: np.ndarray, path: Path, **options: str) -> Path:
 
 
 def through_h5py(path: Path) -> Read:
-    """The kindest way to read many rows: one call per batch, ascending, put back into order."""
+    """Read many rows in the fastest way of h5py: one call per batch, ascending, then reordered."""
     dataset = h5py.File(path, "r")["features"]
 
     def read(rows: np.ndarray) -> np.ndarray:
@@ -135,13 +135,13 @@ def through_h5py(path: Path) -> Read:
 
 
 def h5py_row_by_row(features: np.ndarray, folder: Path) -> Read:
-    """What a Dataset whose `__getitem__` reads one row of one-row chunks comes to."""
+    """Read as a Dataset does whose `__getitem__` reads one row of one-row chunks."""
     dataset = h5py.File(folder / "row-chunks.h5", "r")["features"]
     return lambda rows: np.stack([dataset[row] for row in rows])
 
 
 def h5py_opened_for_each_row(features: np.ndarray, folder: Path) -> Read:
-    """What most scripts do, since an open file does not survive a DataLoader's fork: open it in `__getitem__`."""
+    """Open the file in `__getitem__`, as most scripts do because an open file does not survive a fork."""
 
     def read_row(row: int) -> np.ndarray:
         with h5py.File(folder / "row-chunks.h5", "r") as file:
@@ -211,7 +211,7 @@ def tofile_and_fsync(features: np.ndarray, path: Path) -> None:
 
 
 def append_all(features: np.ndarray, keys: np.ndarray, root: Path) -> FeatureStore:
-    """As extraction does: batch by batch, every shard flushed to the disk before it gets its name."""
+    """Write as extraction does: batch by batch, every shard flushed before it gets its name."""
     store = FeatureStore(root, {"benchmark": True}, features.shape[1:])
     with store.writer() as writer:
         for start in range(0, len(keys), BATCH):
@@ -237,7 +237,7 @@ print(len(cache), time.perf_counter() - started, peak_kibibytes() - before)
 
 
 def measure_opening(count: int, folder: Path, rounds: int) -> None:
-    """Print how long a new process takes to open a cache of many keys and find one, and the memory it takes."""
+    """Print time and memory that a new process needs to open a cache of many keys and find one."""
     path = published(np.zeros((count, 1, 1, 8), np.float16), folder)
     answers = [opened(path) for _ in range(rounds)]
     seconds, kibibytes = (statistics.median(answer[part] for answer in answers) for part in (1, 2))
@@ -254,7 +254,7 @@ def opened(path: Path) -> tuple[int, float, int]:
 
 
 def keys_of(count: int) -> np.ndarray:
-    """Ascending, so that row i of the published file is row i of the features."""
+    """Ascending keys, so that row i of the published file is row i of the features."""
     return np.array(sorted(hashlib.sha256(str(number).encode()).hexdigest() for number in range(count)), "S64")
 
 

@@ -1,8 +1,8 @@
-"""The default recipe on real features: LSTM heads beside the tuned logistic regression, and what each part is worth.
+"""Compare the default recipe with tuned logistic regression on real features, and measure what each part is worth.
 
 In: an HDF5 file (`features` (n, tokens, channels), `sha256`, `image`) and a CSV of labels by `image`. Out: a table, and
-with `--ablation` one of variants; `--save` keeps every run as CSV, and goes on with what it has. Features pass through
-the cache and the split stage. Everything is chosen on val; test is only scored.
+with `--ablation` one of variants; `--save` keeps every run as CSV and skips the runs that it already has. Features pass
+through the cache and the split stage. Every choice is made on val; test is only scored.
 
     python benchmarks/recipe.py FEATURES.h5 LABELS.csv --splits 0 1 2 --n-jobs 2
     python benchmarks/recipe.py FEATURES.h5 LABELS.csv --ablation --seeds 3 --n-jobs 2
@@ -101,7 +101,7 @@ def main() -> None:
 def make_project(
     root: Path, features: Path, labels: Path, *, targets: list[str], min_images: int, random_state: int
 ) -> Path:
-    """Bring the features into a cache and the labels into a split; exact duplicates are one group.
+    """Write the features to a cache and the labels to a split; exact duplicates are one group.
 
     Returns
     -------
@@ -139,7 +139,7 @@ def make_project(
 def runs_of(
     data: LabelledFeatures, variants: list[str], seeds: list[int], done: Collection[tuple[str, int]], n_jobs: int
 ) -> Iterator[dict[str, object]]:
-    """Score the baselines, then each variant's heads, on val and test; not what is `done`, by variant and seed."""
+    """Score the baselines, then each variant's heads, on val and test; skip the variants and seeds in `done`."""
     train, val = data.rows("train"), data.rows("val")
     strengths = EvaluateSettings().logistic_regression_C
     all_tokens, one_token = data.features[np.arange(len(data.table))], np.concatenate(list(data.pooled_views()))
@@ -162,7 +162,7 @@ def runs_of(
 def score_heads(
     data: LabelledFeatures, features: np.ndarray, name: str, seed: int, n_jobs: int
 ) -> list[dict[str, object]]:
-    """Train a variant's head, and score it and, where a linear path was averaged in afterwards, its LSTM alone."""
+    """Train and score a variant's head, and its LSTM alone if a linear path was averaged in afterwards."""
     import torch  # here, because what carries this function to the workers would take torch.classes along, and cannot
 
     torch.set_num_threads(threads_each(n_jobs))
@@ -190,7 +190,7 @@ def score_heads(
 def scores(
     data: LabelledFeatures, name: str, probabilities: np.ndarray, seed: int = 0, epoch: int = 0
 ) -> dict[str, object]:
-    """One run's row of the table: scores on val and test."""
+    """The scores of one run on val and test."""
     run: dict[str, object] = {"variant": name, "seed": seed, "epoch": epoch}
     for split in ("val", "test"):
         rows = data.rows(split)
@@ -200,7 +200,7 @@ def scores(
 
 
 def print_run(run: dict[str, object]) -> None:
-    """One line per run, as it ends."""
+    """Print one line when a run ends."""
     print(
         f"split {run['split']} {run['target']:<8}{run['variant']:<40} seed {run['seed']}: "
         f"val {run['val_accuracy']:.3f} / {run['val_f1_macro']:.3f}, "

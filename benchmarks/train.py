@@ -1,10 +1,10 @@
-"""How fast heads train: our loop beside its own step on one batch in memory, and beside the usual loop over HDF5.
+"""Measure how fast heads train, compared with the same step on one resident batch and with the usual HDF5 loop.
 
     python benchmarks/train.py                  # all parts; --only loop | usual | minute
 
-Synthetic float16 features of WikiArt's size go through the cache's public writer: 48,866 train images, 27 classes of
-uneven size, pooled (1 token) and as a 3 x 3 grid (9 tokens) of 2,048 channels. Contenders take turns within one run
-after a warm-up; a figure is the median of the rounds, a ratio the median of the rounds' own ratios.
+The cache's public writer stores synthetic float16 features of WikiArt's size: 48,866 train images, 27 classes of uneven
+size, pooled (1 token) and as a 3 x 3 grid (9 tokens) of 2,048 channels. Contenders run in turns after a warm-up; a
+figure is the median of the rounds, a ratio the median of the rounds' ratios.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def synthetic(root: Path, images: int, tokens: int) -> LabelledFeatures:
-    """Features like a ReLU network's, written by the cache's writer; a third as many val images as train ones."""
+    """Write features like a ReLU network's to the cache; there are a third as many val images as train images."""
     rng = np.random.default_rng(0)
     count = images + images // 3 + CLASSES
     shares = 1 / np.arange(1, CLASSES + 1)  # the largest class 27 times the smallest, as WikiArt's styles nearly are
@@ -91,7 +91,7 @@ def synthetic(root: Path, images: int, tokens: int) -> LabelledFeatures:
 
 
 def beside_one_batch(data: LabelledFeatures, options: argparse.Namespace) -> None:
-    """Images per second of an epoch of `fit_head` and of the same model's step, again and again on one batch."""
+    """Images per second of an epoch of `fit_head`, and of the same model's step repeated on one batch."""
     device = choose_device()
     for placement in ("ram", "stream"):
         placed = place(data.features, device, placement)
@@ -107,7 +107,7 @@ def beside_one_batch(data: LabelledFeatures, options: argparse.Namespace) -> Non
 
 
 def ours(features: FeatureArray, data: LabelledFeatures, train: np.ndarray, settings: TrainSettings) -> float:
-    """Images per second of one epoch, scores and all."""
+    """Images per second of one epoch, scoring included."""
     fit = fit_head(
         features, data.labels, train=train, val=None, classes=CLASSES, head_settings=LSTM, settings=settings,
         device=choose_device(),
@@ -118,9 +118,9 @@ def ours(features: FeatureArray, data: LabelledFeatures, train: np.ndarray, sett
 def one_batch(
     features: FeatureArray, data: LabelledFeatures, train: np.ndarray, settings: TrainSettings, *, plain: bool = False
 ) -> float:
-    """Images per second of forward, loss, backward, clipping and AdamW on a batch that is in memory; no score is kept.
+    """Images per second of forward, loss, backward, clipping and AdamW on one resident batch, without scores.
 
-    Mix-up and the average of weights are part of our step by default; `plain` leaves them out: the bare model.
+    Mix-up and the moving average of the weights are part of our step by default; `plain` omits them.
     """
     device = choose_device()
     torch.manual_seed(0)
@@ -147,7 +147,7 @@ def one_batch(
 
 
 class UsualDataset(Dataset):
-    """What one finds in most repositories: the file is opened for each item, which is then made float32."""
+    """The Dataset of most repositories: it opens the file for each item and converts it to float32."""
 
     def __init__(self, path: Path, rows: np.ndarray, labels: np.ndarray) -> None:
         self.path, self.rows, self.labels = path, rows, labels
@@ -176,7 +176,7 @@ def usual(path: Path, rows: np.ndarray, labels: np.ndarray, batch_size: int, wor
 
 
 def beside_the_usual_loop(data: LabelledFeatures, options: argparse.Namespace) -> None:
-    """Our loop beside the usual one without and with two workers, which runs in a process of its own."""
+    """Compare our loop with the usual one, without and with two workers, in a separate process."""
     train, cached = data.rows("train"), data.features
     few = np.random.default_rng(0).permutation(train)[: min(len(train), 9_000)]
     from_file = cached._cache.path, cached._rows[few], data.labels[few]
@@ -199,7 +199,7 @@ def beside_the_usual_loop(data: LabelledFeatures, options: argparse.Namespace) -
 
 
 def compare(title: str, contenders: dict[str, Callable[[], float]], rounds: int) -> None:
-    """Measure in turns and print the medians and the first one's ratio to each other."""
+    """Measure in turns, and print the medians and the ratio of the first contender to each other one."""
     found: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds + 1):
         for name, measure in contenders.items():
@@ -218,7 +218,7 @@ def compare(title: str, contenders: dict[str, Callable[[], float]], rounds: int)
 
 
 def to_early_stop(data: LabelledFeatures) -> None:
-    """Train a pooled head for 27 classes to early stop, all included, with the default settings and with `MINUTE`."""
+    """Time training a pooled head for 27 classes to early stopping, with the default settings and with `MINUTE`."""
     val = data.rows("val")
     for name, changes in (("the default settings", {}), (", ".join(f"{k}={v}" for k, v in MINUTE.items()), MINUTE)):
         started, settings = time.perf_counter(), TrainSettings(**changes)

@@ -43,6 +43,14 @@ def commands() -> dict[str, click.Command]:
 
 
 @cache
+def all_options() -> set[str]:
+    """The options of all commands together."""
+    groups = [command for command in commands().values() if isinstance(command, click.Group)]
+    each = [*commands().values(), *(command for group in groups for command in group.commands.values())]
+    return {option for command in each for parameter in command.params for option in parameter.opts}
+
+
+@cache
 def settings() -> dict:
     return YAML(typ="safe", pure=True).load(REPOSITORY / "params.yaml")
 
@@ -97,6 +105,13 @@ def settings_named_in(page: Path) -> set[str]:
                 found.add(key)
             found.update(re.findall(r"(?:--set|-S) ([a-z][\w.]*)=", line))
     return found
+
+
+@pages
+def test_options_that_are_named_alone_exist(page: Path) -> None:
+    spans = [span for block in blocks(page) if block.kind != "code" for span in code(block)]
+    named = {span.split()[0] for span in spans if re.match(r"--[a-z]", span)}
+    assert named - all_options() == set()
 
 
 @pages
