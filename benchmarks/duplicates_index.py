@@ -1,7 +1,7 @@
-"""Measure time and memory of grouping after decoding, on synthetic hashes of a collection of any size.
+"""Measure the time and memory of grouping duplicates after decoding, on synthetic hashes of a collection of any size.
 
-The hashes cluster as those of real pictures do: each is one of a few thousand compositions with a quarter of its bits
-flipped. One in fifty is a copy of another with a few bits flipped; one in ten has bars.
+The hashes are clustered as those of real pictures are. Each is one of a few thousand compositions with a quarter of its
+bits flipped. One in fifty is a copy of another with a few bits flipped; one in ten has bars.
 
     python benchmarks/duplicates_index.py 81446 1000000
 """
@@ -23,7 +23,7 @@ AT_ONCE = 20_000
 
 
 def flips(rng: np.random.Generator, shape: tuple[int, ...], share: float) -> np.ndarray:
-    """Words with about `share` of the bits set (1/16 or 1/4, by and-ing random words)."""
+    """Random words in which about `share` of the bits are set; `share` is a power of 1/2."""
     words = rng.integers(0, 2**64, shape, dtype=np.uint64)
     for _ in range(round(-np.log2(share)) - 1):
         words &= rng.integers(0, 2**64, shape, dtype=np.uint64)
@@ -31,7 +31,7 @@ def flips(rng: np.random.Generator, shape: tuple[int, ...], share: float) -> np.
 
 
 def synthetic_hashes(count: int, seed: int = 0) -> PictureHashes:
-    """Hashes of `count` images, and a second hash without bars for a tenth of them."""
+    """Hashes of `count` images; a tenth of them have a second view without bars."""
     rng = np.random.default_rng(seed)
     words_per_crop = WORDS_PER_VIEW // len(CROPS)
     compositions = rng.integers(0, 2**64, (COMPOSITIONS, 1, words_per_crop), dtype=np.uint64)

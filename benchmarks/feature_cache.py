@@ -1,10 +1,10 @@
-"""Measure how fast the feature cache reads, writes and opens, compared with other stores of the same features.
+"""How fast the feature cache reads, writes and opens, compared with other ways to keep the same features.
 
     uv run --group benchmarks python benchmarks/feature_cache.py
 
-All contenders hold the same float16 features on the same disk and read the same shuffled batches, in turns after a
-warm-up. A figure is the median of the rounds; a ratio is the median of the rounds' ratios. The script compares what
-each contender reads with what was written, once.
+All contenders hold the same float16 features on the same disk and read the same shuffled batches, in turns within one
+run, after a warm-up. A figure is the median of the rounds; a ratio is the median of the ratios in each round. What each
+contender reads is compared once with what was written.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def compare_reading(name: str, features: np.ndarray, folder: Path, rounds: int, 
     """Print rows per second of every contender, and each one's ratio to the raw map in the same round."""
     contenders = {title: make(features, folder) for title, make in CONTENDERS.items()}
     rng = np.random.default_rng(1)
-    for title, read in contenders.items():  # the warm-up, and proof that all read the same
+    for title, read in contenders.items():  # the warm-up, and a check that all read the same
         rows = rng.permutation(len(features))[:BATCH]
         assert np.array_equal(read(rows), features[rows]), title
     speeds: dict[str, list[float]] = {title: [] for title in contenders}
@@ -122,7 +122,7 @@ def chunked(features: np.ndarray, path: Path, **options: str) -> Path:
 
 
 def through_h5py(path: Path) -> Read:
-    """Read many rows in the fastest way of h5py: one call per batch, ascending, then reordered."""
+    """The fastest single call for many rows: ascending, then put back into order."""
     dataset = h5py.File(path, "r")["features"]
 
     def read(rows: np.ndarray) -> np.ndarray:
@@ -141,7 +141,7 @@ def h5py_row_by_row(features: np.ndarray, folder: Path) -> Read:
 
 
 def h5py_opened_for_each_row(features: np.ndarray, folder: Path) -> Read:
-    """Open the file in `__getitem__`, as most scripts do because an open file does not survive a fork."""
+    """Open the file in `__getitem__`, as most scripts do, since an open file does not survive a DataLoader's fork."""
 
     def read_row(row: int) -> np.ndarray:
         with h5py.File(folder / "row-chunks.h5", "r") as file:
@@ -197,7 +197,7 @@ def compare_writing(name: str, features: np.ndarray, folder: Path, rounds: int) 
 
 
 def timed(call: Callable[..., object], *arguments: object) -> float:
-    os.sync()  # what others left to be written is not this contender's to wait for
+    os.sync()  # so that this contender does not wait for the writes of others
     started = time.perf_counter()
     call(*arguments)
     return time.perf_counter() - started
@@ -211,7 +211,7 @@ def tofile_and_fsync(features: np.ndarray, path: Path) -> None:
 
 
 def append_all(features: np.ndarray, keys: np.ndarray, root: Path) -> FeatureStore:
-    """Write as extraction does: batch by batch, every shard flushed before it gets its name."""
+    """As extraction does: batch by batch, every shard flushed to the disk before it gets its name."""
     store = FeatureStore(root, {"benchmark": True}, features.shape[1:])
     with store.writer() as writer:
         for start in range(0, len(keys), BATCH):
@@ -237,7 +237,7 @@ print(len(cache), time.perf_counter() - started, peak_kibibytes() - before)
 
 
 def measure_opening(count: int, folder: Path, rounds: int) -> None:
-    """Print time and memory that a new process needs to open a cache of many keys and find one."""
+    """Print how long a new process takes to open a cache of many keys and find one, and its memory."""
     path = published(np.zeros((count, 1, 1, 8), np.float16), folder)
     answers = [opened(path) for _ in range(rounds)]
     seconds, kibibytes = (statistics.median(answer[part] for answer in answers) for part in (1, 2))
@@ -250,11 +250,11 @@ def opened(path: Path) -> tuple[int, float, int]:
     return int(count), float(seconds), int(kibibytes)
 
 
-# What all share
+# Shared by all parts
 
 
 def keys_of(count: int) -> np.ndarray:
-    """Ascending keys, so that row i of the published file is row i of the features."""
+    """Ascending, so that row i of the published file is row i of the features."""
     return np.array(sorted(hashlib.sha256(str(number).encode()).hexdigest() for number in range(count)), "S64")
 
 

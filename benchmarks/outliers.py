@@ -1,8 +1,8 @@
-"""Measure time and memory of find-outliers at a collection's size, part by part.
+"""Measure the time of each part of find-outliers, and its peak memory, at several collection sizes.
 
-In: nothing; images, labels and pooled features are synthetic. Out: a table of wall seconds and milliseconds per image
-of each part, and the peak memory of the process and its children together. The script times the pipeline's own
-`find_outliers`, each size in a separate process.
+In: nothing; images, labels and pooled features are synthetic, at the sizes asked for. Out: a table of wall seconds and
+milliseconds per image of each part, and the peak memory of the process and its children together. The code timed is the
+pipeline's `find_outliers`, in a separate process per size.
 
     python benchmarks/outliers.py --images 10000 81446 100000
 """
@@ -59,7 +59,7 @@ PARTS = {
 
 
 def main() -> None:
-    """Measure each size in a separate process; the collections are made before any clock runs."""
+    """Measure each size in a process of its own; the collections are made before any clock runs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, nargs="+", default=[10_000, 81_446, 100_000])
     parser.add_argument("--epochs", type=int, default=10, help="that the target's head took (default 10)")
@@ -92,7 +92,7 @@ def main() -> None:
 
 
 def look(root: Path, n_jobs: int) -> None:
-    """Measure the image properties, as an earlier target's run does."""
+    """Measure how the pictures look, as the run for an earlier target has."""
     table = pd.read_csv(root / "splits.csv", dtype=str, keep_default_na=False)
     with parallel_backend(ParallelSettings(n_jobs=n_jobs)):
         measure_images(table, root / "images", max_pixels=10**8, kept=root / LOOKS)
@@ -129,13 +129,13 @@ def line(root: Path, name: str, seconds: float) -> None:
 
 
 def count_of(root: Path) -> int:
-    """Read the number of images from the name of a collection's folder."""
+    """The number of images is the first part of a collection's folder."""
     return int(root.name.partition("-")[0])
 
 
 @contextmanager
 def timed_parts(seconds: dict[str, float]) -> Iterator[None]:
-    """Sum the time of all calls of each part."""
+    """Add up what every call of a part takes."""
     before = {part: getattr(run, part) for part in PARTS}
 
     def timed(part: str) -> Callable:
@@ -159,7 +159,7 @@ def timed_parts(seconds: dict[str, float]) -> Iterator[None]:
 
 @contextmanager
 def peak_memory(every_s: float = 0.2) -> Iterator[list[int]]:
-    """Peak bytes of this process and its children, shared pages counted once (PSS), sampled."""
+    """Bytes of this process and its children, shared pages counted once (PSS), sampled."""
     found, ended, own = [0], threading.Event(), psutil.Process()
 
     def watch() -> None:
@@ -182,7 +182,7 @@ def peak_memory(every_s: float = 0.2) -> Iterator[list[int]]:
 
 
 def make_collection(root: Path, count: int, side: int, epochs: int) -> None:
-    """Write the other stages' files for `count` synthetic images."""
+    """Write what the other stages would have written of `count` images."""
     rng = np.random.default_rng(0)
     images = [f"painter-{i % 997:03}/a-painting-with-a-title-{i:06}.jpg" for i in range(count)]
     keys = write_pictures(root / "images", images, side, rng)
@@ -205,7 +205,7 @@ def make_collection(root: Path, count: int, side: int, epochs: int) -> None:
 
 
 def write_pictures(root: Path, images: list[str], side: int, rng: np.random.Generator) -> list[str]:
-    """Write JPEG files of distinct bytes, since each file is measured by its SHA-256; return the digest per image."""
+    """Make the JPEGs, each of other bytes, as every file is looked at by its SHA-256; these, per image."""
     made = []
     for _ in range(PICTURES):
         coarse = rng.integers(0, 256, (side // 10, side // 8, 3), dtype=np.uint8)
@@ -223,7 +223,7 @@ def write_pictures(root: Path, images: list[str], side: int, rng: np.random.Gene
 
 
 def make_features(root: Path, images: list[str], keys: list[str], labels: np.ndarray, rng: np.random.Generator) -> None:
-    """Publish features like a ReLU network's through the real cache; classes differ in a few dimensions and overlap."""
+    """Publish features as a ReLU network's, through the real cache: classes differ in a few dimensions, and overlap."""
     centres = SPREAD * rng.standard_normal((CLASSES[TARGET], LATENT)).astype(np.float32)
     mixing = rng.standard_normal((LATENT, CHANNELS)).astype(np.float32) / np.sqrt(LATENT)
     store = FeatureStore(root / "store", {"arch": "made up", "tokens": 1}, (VIEWS, 1, CHANNELS))
@@ -241,7 +241,7 @@ def make_features(root: Path, images: list[str], keys: list[str], labels: np.nda
 
 
 def make_head(root: Path, epochs: int) -> None:
-    """Write an untrained head; find-outliers reads its settings and number of epochs only."""
+    """A head that has learned nothing: of it, find-outliers reads the settings and the number of epochs."""
     data = load_labelled_features(TARGET, features=root / "features", splits=root / "splits.csv")
     head = LSTMHead(channels=CHANNELS, classes=len(data.classes), **HeadSettings().model_dump())
     card = {

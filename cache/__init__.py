@@ -1,4 +1,4 @@
-"""A cache of image features: paid for once, never stale, read at memory speed.
+"""A cache of image features: each is computed once, checked by checksums and read through a memory map.
 
 In a notebook:
 
@@ -6,19 +6,23 @@ In a notebook:
     cache = FeatureCache("data/features")            # len(cache), cache.images, cache.description
     features = cache.get(cache.keys[:256])           # (256, views, tokens, channels) float16, any keys in any order
     centre = cache.features[:, 0]                    # every image's centre view, a memory map: nothing is read yet
-    cache.check()                                    # read all of it and compare with the checksums
+    cache.check()                                    # read all rows and compare them with their checksums
 
-Extraction appends to a `FeatureStore` and calls `publish`; `list_stores`, `find_damage`, `repair`, `find_garbage` and
-`free` look after the stores. `h5py.File("data/features/features.h5")` needs none of this.
+Extraction appends to a `FeatureStore` and calls `publish`. `list_stores`, `verify_stores`, `repair_stores`,
+`find_garbage` and `free` maintain the stores. `h5py.File("data/features/features.h5")` needs none of this.
 """
 
 from cache.dataset import FeatureDataset
-from cache.errors import CacheError, DamagedFileError, ensure_room
+from cache.errors import CacheError, DamagedFileError, MissingRowsError, ensure_room
 from cache.fingerprint import FORMAT_VERSION, fingerprint
-from cache.published import publish
+from cache.garbage import find_garbage, free
+from cache.publishing import publish, read_published_fingerprint
 from cache.reader import FeatureCache
+from cache.sharing import share_with_published
 from cache.store import FeatureStore
-from cache.upkeep import find_damage, find_garbage, free, keep_only, list_stores, repair, share_with_published
+from cache.store_summary import list_stores
+from cache.trim import keep_only
+from cache.verify import count_rows, find_damage, repair, repair_stores, verify_stores
 from cache.writer import ShardWriter
 
 __all__ = [
@@ -28,7 +32,9 @@ __all__ = [
     "FeatureCache",
     "FeatureDataset",
     "FeatureStore",
+    "MissingRowsError",
     "ShardWriter",
+    "count_rows",
     "ensure_room",
     "find_damage",
     "find_garbage",
@@ -37,6 +43,9 @@ __all__ = [
     "keep_only",
     "list_stores",
     "publish",
+    "read_published_fingerprint",
     "repair",
+    "repair_stores",
     "share_with_published",
+    "verify_stores",
 ]

@@ -1,7 +1,7 @@
-"""Write a file so that a reader sees the old one or the new one, never a half.
+"""Write a file so that a reader sees the old one or the new one, never half of it.
 
-In: a destination path. Out: a temporary path beside it, renamed over the destination once it is complete and on disk.
-What the file holds is left to the caller.
+In: a destination path. Out: a temporary path in the same folder, renamed to the destination once it is complete and on
+disk. What the file holds is left to the caller.
 """
 
 import contextlib
@@ -10,22 +10,27 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from cache.errors import explained
+from cache.errors import as_cache_error
 
 TEMPORARY_SUFFIX = ".partial"
 
 
 @contextlib.contextmanager
 def atomic_path(destination: Path | str) -> Iterator[Path]:
-    """Yield a temporary path that takes `destination`'s place when the block ends without an error.
+    """Yield a temporary path that replaces `destination` when the block ends without an error.
 
-    The order is what a power cut demands: the file's data reach the disk, then the rename, then the folder's entry.
-    If the block raises, the temporary file is removed and the destination is as it was.
+    The order survives a power cut: flush the file, rename it, flush its folder. If the block raises, the temporary
+    file is removed and the destination stays as it was.
 
     Parameters
     ----------
     destination
-        The file to be written. Its folder is created if there is none.
+        The file to write. Its folder is created if it does not exist.
+
+    Yields
+    ------
+    Path
+        Where to write, in the destination's folder.
 
     Raises
     ------
@@ -40,6 +45,13 @@ def atomic_path(destination: Path | str) -> Iterator[Path]:
     ...     _ = temporary.write_text("finished")
     >>> destination.read_text()
     'finished'
+
+    After an error the old content is still there:
+
+    >>> with contextlib.suppress(ZeroDivisionError), atomic_path(destination) as temporary:
+    ...     _ = temporary.write_text("half"), 1 / 0
+    >>> destination.read_text(), len(list(destination.parent.iterdir()))
+    ('finished', 1)
     """
     destination = Path(destination)
     make_folder(destination.parent)
@@ -52,14 +64,14 @@ def atomic_path(destination: Path | str) -> Iterator[Path]:
 
 
 def move_into_place(temporary: Path, destination: Path) -> None:
-    """Give a complete file its name, in the order that a power cut demands."""
+    """Flush a complete file, rename it to `destination`, flush the folder: the order that survives a power cut."""
     flush_to_disk(temporary)
     os.replace(temporary, destination)
     flush_to_disk(destination.parent)
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder, and those above it, if there is none: on the disk, or a power cut takes all that is in it."""
+    """Create a folder and its missing parents, and flush their entries, so that a power cut cannot remove them."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in missing:
@@ -67,14 +79,26 @@ def make_folder(folder: Path) -> None:
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Remove what killed writers left; only for whoever holds the lock."""
-    with explained(folder):
+    """Remove the temporary files of killed writers. The caller must hold the folder's lock.
+
+    Raises
+    ------
+    CacheError
+        If a file cannot be removed.
+    """
+    with as_cache_error(folder):
         for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
             path.unlink(missing_ok=True)
 
 
 def write_text(destination: Path | str, text: str) -> None:
-    """Write `text` as UTF-8, atomically, with line ends as they are in `text`."""
+    """Write `text` as UTF-8, atomically. Line ends are written as they are in `text`.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written to or the disk is full.
+    """
     with atomic_path(destination) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 

@@ -1,7 +1,7 @@
-"""Cached features as a map-style dataset, for a `torch.utils.data.DataLoader` or anything else that indexes.
+"""Cached features as a map-style dataset, for a `torch.utils.data.DataLoader` or any other program that indexes.
 
-In: an open cache, keys, labels. Out: pairs of features and label. PyTorch asks a dataset for methods, not for a base
-class, so it is not imported here; its default collation turns the arrays into tensors.
+In: an open cache, keys, labels. Out: pairs of features and label. PyTorch needs a dataset's methods, not a base class,
+so it is not imported here. Turning arrays into tensors is left to its default collation.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from cache.reader import FeatureCache
 
 
 class FeatureDataset:
-    """One item per key: (features, label), or the features alone if there are no labels.
+    """One item per key: (features, label), or the features alone without labels.
 
     Parameters
     ----------
@@ -26,12 +26,27 @@ class FeatureDataset:
     labels
         n labels, or None.
     view
-        Which view to give, features of shape (tokens, channels); None for all, (views, tokens, channels).
+        The view to return, shape (tokens, channels); None for all views, shape (views, tokens, channels). float16.
 
     Raises
     ------
     CacheError
-        If a key is not in the cache, there is no such view, or the labels are not n.
+        If a key is not in the cache, the view does not exist, or the number of labels is not n.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from cache import FeatureStore, publish
+    >>> folder, keys = tempfile.mkdtemp(), ["0" * 64, "f" * 64]
+    >>> store = FeatureStore(folder, {"arch": "resnet101"}, shape=(2, 1, 3))
+    >>> with store.writer() as writer:
+    ...     writer.append(keys, np.arange(12, dtype=np.float16).reshape(2, 2, 1, 3))
+    >>> cache = FeatureCache(publish(store, keys, ["a.jpg", "b.jpg"], folder))
+    >>> dataset = FeatureDataset(cache, keys, labels=["portrait", "landscape"], view=0)
+    >>> dataset[1]
+    (array([[6., 7., 8.]], dtype=float16), 'landscape')
+    >>> len(dataset.__getitems__([0, 1, 0]))
+    3
     """
 
     def __init__(
@@ -53,7 +68,7 @@ class FeatureDataset:
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
-        """A whole batch at once: one gather instead of one per item (`DataLoader` prefers it)."""
+        """Read a whole batch in one call, which `DataLoader` prefers to one call per item."""
         features = self._cache.take(self._rows[np.asarray(indices, np.int64)])
         if self._view is not None:
             features = features[:, self._view]

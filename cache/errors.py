@@ -1,6 +1,6 @@
-"""What goes wrong, said to a person in one line: what is wrong, which file (and row), what to do.
+"""Errors of the cache: each message says in one line what is wrong, in which file and row, and what to do.
 
-In: the system's errors. Out: `CacheError`. The command line prints the line; a program can catch the class.
+In: errors of the operating system. Out: `CacheError` and its subclasses. Which command to run is left to the caller.
 """
 
 import contextlib
@@ -16,11 +16,15 @@ _VANISHED = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENOTCONN, errno.EN
 
 
 class CacheError(Exception):
-    """Something a person can put right; the message is one line."""
+    """An error that a person can correct. The message is one line."""
+
+
+class MissingRowsError(CacheError):
+    """Rows that were asked for are not in the file or store, or the file does not exist. Computing them helps."""
 
 
 class DamagedFileError(CacheError):
-    """A file whose content cannot be trusted: cut short, changed, or no feature file at all.
+    """A file whose content cannot be trusted: cut short, changed, or not a feature file.
 
     Attributes
     ----------
@@ -28,10 +32,15 @@ class DamagedFileError(CacheError):
         The file.
     reason
         What is wrong with it, without its name.
+
+    Examples
+    --------
+    >>> print(DamagedFileError(Path("shard-0.h5"), "row 3 does not match its checksum"))
+    shard-0.h5 is damaged: row 3 does not match its checksum; compute its rows again
     """
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} is damaged: {reason}; run pipeline extract-features again")
+        super().__init__(f"{path} is damaged: {reason}; compute its rows again")
         self.path = path
         self.reason = reason
 
@@ -40,7 +49,7 @@ class DamagedFileError(CacheError):
 
 
 @contextlib.contextmanager
-def explained(path: Path, needed_bytes: int = 0) -> Iterator[None]:
+def as_cache_error(path: Path, needed_bytes: int = 0) -> Iterator[None]:
     """Turn an `OSError` of the block into a `CacheError` about `path`.
 
     Parameters
@@ -48,85 +57,101 @@ def explained(path: Path, needed_bytes: int = 0) -> Iterator[None]:
     path
         The file that the block reads or writes.
     needed_bytes
-        How much the block wants to write, for the message about a full disk.
+        How many bytes the block writes, for the message about a full disk.
 
     Raises
     ------
     CacheError
         In place of any `OSError`.
+
+    Examples
+    --------
+    >>> with as_cache_error(Path("gone.h5")):  # doctest: +ELLIPSIS
+    ...     raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+    Traceback (most recent call last):
+    ...
+    cache.errors.CacheError: gone.h5 or its folder is gone: ...
     """
     try:
         yield
     except OSError as error:
-        raise CacheError(explain(error, path, needed_bytes)) from error
+        raise CacheError(describe_os_error(error, path, needed_bytes)) from error
 
 
-def explain(error: OSError, path: Path, needed_bytes: int = 0) -> str:
-    """Say in one line what `error` means for `path`, and what to do."""
+def describe_os_error(error: OSError, path: Path, needed_bytes: int = 0) -> str:
+    """Describe in one line what `error` means for `path`, and what to do.
+
+    >>> describe_os_error(OSError(errno.EIO, "Input/output error"), Path("shard-0.h5"))
+    'shard-0.h5: Input/output error; check the disk and try again'
+    """
     if error.errno in _FULL:
         return (
-            f"the disk is full: {path} needs {in_mib(needed_bytes)}, {_free_space(path)} is free; "
-            "make room and run the command again, what is finished is kept"
+            f"the disk is full: {path} needs {format_mib(needed_bytes)}, {_format_free_space(path)} is free; "
+            "make room and try again, finished work is kept"
         )
     if error.errno == errno.EFBIG:
         return (
-            f"the file is larger than this process may write: {path} needs {in_mib(needed_bytes)}, "
-            f"the limit is {_file_size_limit()}; raise it (ulimit -f) and run the command again"
+            f"the file is larger than this process may write: {path} needs {format_mib(needed_bytes)}, "
+            f"the limit is {_format_file_size_limit()}; raise it (ulimit -f) and try again"
         )
     if error.errno in _FORBIDDEN:
         return f"no permission: {path}: {error.strerror}; change the folder's permissions or name another folder"
     if error.errno in _VANISHED:
-        return f"{path} or its folder is gone: {error.strerror}; is the disk still mounted? Then run the command again"
-    return f"{path}: {error.strerror or error}; check the disk and run the command again"
+        return f"{path} or its folder is gone: {error.strerror}; check that the disk is mounted and try again"
+    return f"{path}: {error.strerror or error}; check the disk and try again"
 
 
 def ensure_room(folder: Path | str, needed_bytes: int) -> None:
-    """Check before long work that the disk has room for what it will write.
+    """Check before long work that the disk has room for its output.
 
     Parameters
     ----------
     folder
-        Where the files will go; it need not exist yet.
+        Where the files will go. It may be missing.
     needed_bytes
-        An estimate of what will be written.
+        An estimate of how many bytes will be written.
 
     Raises
     ------
     CacheError
-        If there is too little room, naming both sizes; or if the folder cannot be looked at.
+        If there is too little room, naming both sizes; or if the folder cannot be read.
+
+    Examples
+    --------
+    >>> ensure_room("not/there/yet", needed_bytes=1)
     """
     existing = Path(folder).absolute()
-    with explained(existing):
+    with as_cache_error(existing):
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent
         free_bytes = shutil.disk_usage(existing).free
     if free_bytes < needed_bytes:
         raise CacheError(
-            f"too little room on the disk of {folder}: {in_mib(needed_bytes)} needed, {in_mib(free_bytes)} free; "
-            "make room or name another folder"
+            f"too little room on the disk of {folder}: {format_mib(needed_bytes)} needed, "
+            f"{format_mib(free_bytes)} free; make room or name another folder"
         )
 
 
-def in_mib(size_bytes: int) -> str:
-    """A size for people, in MiB with one decimal.
+def format_mib(size_bytes: int) -> str:
+    """Format a size in MiB with one decimal.
 
-    >>> in_mib(3 * 2**19)
+    >>> format_mib(3 * 2**19)
     '1.5 MiB'
     """
     return f"{size_bytes / MIB:,.1f} MiB"
 
 
-def _free_space(path: Path) -> str:
+def _format_free_space(path: Path) -> str:
     try:
-        return in_mib(shutil.disk_usage(path.parent).free)
+        return format_mib(shutil.disk_usage(path.parent).free)
     except OSError:
         return "an unknown amount"
 
 
-def _file_size_limit() -> str:
+def _format_file_size_limit() -> str:
     try:
         import resource  # Unix only
     except ImportError:
         return "unknown"
     limit_bytes = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-    return "that of the file system" if limit_bytes == resource.RLIM_INFINITY else in_mib(limit_bytes)
+    return "that of the file system" if limit_bytes == resource.RLIM_INFINITY else format_mib(limit_bytes)

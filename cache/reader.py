@@ -1,7 +1,7 @@
-"""The published cache as everything downstream reads it: by key, through a memory map.
+"""Read the published cache: by key, through a memory map.
 
-In: the folder or file that publishing wrote. Out: features as NumPy arrays. Any number of processes may read; each maps
-the same pages of the file. Nothing is written.
+In: the folder or file that publishing wrote. Out: features as NumPy arrays. Any number of processes may read; all of
+them map the same pages of the file. Writing is left to the store and to publishing.
 """
 
 import json
@@ -15,10 +15,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from cache.errors import CacheError, DamagedFileError, explained
-from cache.keys import KEY_DTYPE, Keys, find, key_array
-from cache.published import FEATURES_NAME
-from cache.shard import FEATURE_DTYPE, Shape, Tables, read_tables, row_checksum
+from cache.checksums import FEATURE_DTYPE, Shape, compute_row_checksum
+from cache.errors import CacheError, DamagedFileError, MissingRowsError, as_cache_error
+from cache.keys import KEY_DTYPE, Keys, as_key_array, find_keys
+from cache.layout import FEATURES_NAME
+from cache.tables import Tables, read_tables
 
 _log = logging.getLogger(__name__)
 
@@ -26,18 +27,22 @@ _log = logging.getLogger(__name__)
 class FeatureCache:
     """The features of a set of images.
 
-    Opening checks the tables (names, keys, checksums), not the features: `check` does. Can be pickled and survives a
-    fork, so that the workers of a `DataLoader` can use it.
+    Opening checks the tables (names, keys, checksums); `check` checks the features. A cache can be pickled and used
+    after a fork, so that the workers of a `DataLoader` can use it.
 
     Parameters
     ----------
     path
-        The folder `data/features`, or the file in it.
+        The folder that publishing wrote to, or the file `features.h5` in it.
 
     Raises
     ------
+    MissingRowsError
+        If the file does not exist.
+    DamagedFileError
+        If it is not a complete and unchanged feature file.
     CacheError
-        If there is no such file, or it is not one that publishing wrote, in full and unchanged.
+        If it cannot be read.
 
     Attributes
     ----------
@@ -52,28 +57,41 @@ class FeatureCache:
 
     Examples
     --------
-    >>> with FeatureCache("data/features") as cache:              # doctest: +SKIP
-    ...     features = cache.get(cache.keys[:256])                # (256, views, tokens, channels) float16
+    >>> import tempfile
+    >>> from cache import FeatureStore, publish
+    >>> folder, keys = tempfile.mkdtemp(), ["0" * 64, "f" * 64]
+    >>> store = FeatureStore(folder, {"arch": "resnet101"}, shape=(1, 1, 3))
+    >>> with store.writer() as writer:
+    ...     writer.append(keys, np.arange(6, dtype=np.float16).reshape(2, 1, 1, 3))
+    >>> _ = publish(store, keys, ["a.jpg", "b.jpg"], folder)
+    >>> with FeatureCache(folder) as cache:
+    ...     features = cache.get(["f" * 64, "0" * 64, "f" * 64])
+    ...     cache.images, cache.description, cache.check()
+    (['a.jpg', 'b.jpg'], {'arch': 'resnet101'}, 2)
+    >>> features.shape, features.dtype, features[:, 0, 0, 0].tolist()
+    ((3, 1, 1, 3), dtype('float16'), [3.0, 0.0, 3.0])
     """
 
     def __init__(self, path: Path | str) -> None:
         path = Path(path).absolute()
-        with explained(path):
+        with as_cache_error(path):
             self.path = path / FEATURES_NAME if path.is_dir() else path
             found = self.path.exists()
         if not found:
-            raise CacheError(f"there is no feature cache at {self.path}; run pipeline extract-features")
+            raise MissingRowsError(f"there is no feature cache at {self.path}; compute and publish its rows")
         tables = read_tables(self.path, mapped=True)
         self.shape: Shape = tables.shape
         self.fingerprint: str = tables.fingerprint
         self.description: dict[str, Any] = json.loads(tables.description)
         self._tables: Tables | None = tables
         self._images: list[str] | None = None
-        # A shard's rows stand in the order in which they came.
+        # A shard's rows are in the order in which they were appended.
         self._order = np.argsort(tables.keys) if tables.images is None else None
         self._unmapped: tuple[int, h5py.File] | None = None  # (process, its handle)
         if tables.features is None:
-            _log.warning("%s cannot be memory-mapped (%s): reading it through h5py", self.path, _why_not(tables))
+            _log.warning(
+                "%s cannot be memory-mapped (%s): reading it through h5py", self.path, _explain_unmapped(tables)
+            )
 
     def __enter__(self) -> "FeatureCache":
         return self
@@ -84,20 +102,23 @@ class FeatureCache:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file; arrays that `get` returned stay valid."""
+        """Close the file. Arrays that `get` returned stay valid."""
         self._tables = None
         if self._unmapped is not None:
             self._unmapped[1].close()
             self._unmapped = None
 
     def release(self) -> None:
-        """Give back the memory of what has been read: after one pass over everything, say. It can be read again."""
+        """Release the memory of pages that have been read, after a pass over all rows for example.
+
+        They can be read again.
+        """
         pages = getattr(self.features, "base", None)
         if isinstance(pages, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
             pages.madvise(mmap.MADV_DONTNEED)
 
     def __len__(self) -> int:
-        return len(self._opened().keys)
+        return len(self._require_open().keys)
 
     def __contains__(self, key: object) -> bool:
         if not isinstance(key, str | bytes) or len(key) != KEY_DTYPE.itemsize:
@@ -107,14 +128,20 @@ class FeatureCache:
 
     @property
     def keys(self) -> np.ndarray:
-        """Every key, shape (n,), dtype S64, read-only; strictly ascending (but not if the file is a shard)."""
-        return self._opened().keys.view(np.ndarray)
+        """All keys, shape (n,), dtype S64, read-only; strictly ascending, unless the file is a shard."""
+        return self._require_open().keys.view(np.ndarray)
 
     @property
     def images(self) -> list[str]:
-        """The images' paths relative to the image root, in the order of `keys`."""
+        """The images' paths relative to the image root, in the order of `keys`.
+
+        Raises
+        ------
+        CacheError
+            If the file is a shard, which holds no names.
+        """
         if self._images is None:
-            names = self._opened().images
+            names = self._require_open().images
             if names is None:
                 raise CacheError(f"{self.path} holds no image names: it is a shard of the store, not a published cache")
             self._images = [name.decode("utf-8") for name in names.view(np.ndarray).tolist()]
@@ -124,10 +151,10 @@ class FeatureCache:
     def features(self) -> np.memmap | h5py.Dataset:
         """All features, shape (n, views, tokens, channels), float16, read-only, in the order of `keys`.
 
-        A memory map; or the h5py dataset, if the file has been rewritten in a form that cannot be mapped.
+        A memory map; or an h5py dataset, if the file was rewritten in a form that cannot be mapped.
         """
-        tables = self._opened()
-        return self._through_h5py() if tables.features is None else tables.features
+        tables = self._require_open()
+        return self._open_h5py_dataset() if tables.features is None else tables.features
 
     def rows(self, keys: Keys) -> np.ndarray:
         """Find the rows of keys.
@@ -144,15 +171,17 @@ class FeatureCache:
 
         Raises
         ------
+        MissingRowsError
+            If a key is not in the cache, naming the first.
         CacheError
-            If one is not in the cache, naming it.
+            If a value is not a key.
         """
-        wanted = key_array(keys)
+        wanted = as_key_array(keys)
         rows = self._find(wanted)
         if (missing := np.flatnonzero(rows < 0)).size:
-            raise CacheError(
+            raise MissingRowsError(
                 f"{len(missing)} of {len(wanted)} keys are not in {self.path}, the first is "
-                f"{wanted[missing[0]].decode()}; run pipeline extract-features again"
+                f"{wanted[missing[0]].decode()}; compute and publish their rows"
             )
         return rows
 
@@ -167,17 +196,19 @@ class FeatureCache:
         Returns
         -------
         numpy.ndarray
-            Shape (m, views, tokens, channels), float16, in the order asked; the caller's own copy.
+            Shape (m, views, tokens, channels), float16, in the order of `keys`; a copy.
 
         Raises
         ------
+        MissingRowsError
+            If a key is not in the cache, naming the first.
         CacheError
-            If a key is not in the cache, naming it.
+            If a value is not a key, or the file cannot be read.
         """
         return self.take(self.rows(keys))
 
     def take(self, rows: np.ndarray, views: np.ndarray | int | None = None) -> np.ndarray:
-        """Read the features at row numbers: what `get` does once it knows where they are.
+        """Read the features at row numbers.
 
         Parameters
         ----------
@@ -189,20 +220,25 @@ class FeatureCache:
         Returns
         -------
         numpy.ndarray
-            Shape (m, views, tokens, channels), or (m, tokens, channels) if views are given; float16.
+            Shape (m, views, tokens, channels), or (m, tokens, channels) if views are given; float16; a copy.
+
+        Raises
+        ------
+        IndexError
+            If there is no such row or view.
         """
         features = self.features
         if isinstance(features, np.ndarray):
-            features = features.view(np.ndarray)
-            # An index array also for a single view: a copy, and of the pages of that view alone.
-            return features[rows] if views is None else features[rows, np.broadcast_to(views, len(rows))]
-        with explained(self.path):
+            array = features.view(np.ndarray)
+            # An index array even for a single view: this copies, and reads the pages of that view only.
+            return np.asarray(array[rows] if views is None else array[rows, np.broadcast_to(views, len(rows))])
+        with as_cache_error(self.path):
             if views is not None:
                 chosen = zip(rows.tolist(), np.broadcast_to(views, len(rows)).tolist(), strict=True)
-                parts = [features[row, view] for row, view in chosen]  # no more than is asked for
+                parts = [features[row, view] for row, view in chosen]
                 return np.array(parts, FEATURE_DTYPE).reshape(len(rows), *self.shape[1:])
-            ascending, back = np.unique(rows, return_inverse=True)  # h5py wants each row once, in ascending order
-            return features[ascending].astype(FEATURE_DTYPE, copy=False)[back]
+            ascending, back = np.unique(rows, return_inverse=True)  # h5py needs each row once, in ascending order
+            return np.asarray(features[ascending].astype(FEATURE_DTYPE, copy=False)[back])
 
     def check(self, rows: np.ndarray | None = None) -> int:
         """Read rows and compare each with its checksum.
@@ -215,54 +251,54 @@ class FeatureCache:
         Returns
         -------
         int
-            How many were checked.
+            The number of rows checked.
 
         Raises
         ------
-        CacheError
-            At the first row that has changed, naming file and row.
+        DamagedFileError
+            At the first row that does not match its checksum, naming file and row.
         """
-        tables = self._opened()
+        tables = self._require_open()
         chosen = range(len(self)) if rows is None else np.asarray(rows).tolist()
         features = self.features.view(np.ndarray) if isinstance(self.features, np.ndarray) else self.features
         for row in chosen:
             content = np.ascontiguousarray(features[row], FEATURE_DTYPE)
-            if row_checksum(tables.keys[row], content) != tables.checksums[row]:
+            if compute_row_checksum(tables.keys[row], content) != tables.checksums[row]:
                 raise DamagedFileError(self.path, f"row {row} does not match its checksum")
         return len(chosen)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "table_checksum": self._opened().table_checksum}
+        return {"path": self.path, "table_checksum": self._require_open().table_checksum}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         FeatureCache.__init__(self, state["path"])
-        self._refuse_another(state["table_checksum"])
+        self._require_same_file(state["table_checksum"])
 
     def _find(self, wanted: np.ndarray) -> np.ndarray:
-        """The row of each key, -1 for one that is not there."""
+        """Find the row of each key, -1 for a key that is not in the cache."""
         if self._order is None:
-            return find(self.keys, wanted)
-        places = find(self.keys[self._order], wanted)
+            return find_keys(self.keys, wanted)
+        places = find_keys(self.keys[self._order], wanted)
         return np.where(places < 0, -1, self._order[places])
 
-    def _opened(self) -> Tables:
+    def _require_open(self) -> Tables:
         if self._tables is None:
             raise CacheError(f"{self.path} has been closed; open it again")
         return self._tables
 
-    def _through_h5py(self) -> h5py.Dataset:
-        """The dataset, through a handle of this process's own: one from before a fork is not to be used."""
+    def _open_h5py_dataset(self) -> h5py.Dataset:
+        """Open the dataset in this process: a handle from before a fork must not be used."""
         if self._unmapped is None or self._unmapped[0] != os.getpid():
-            with explained(self.path):
+            with as_cache_error(self.path):
                 file = h5py.File(self.path, "r", locking=False)
             self._unmapped = os.getpid(), file
-            self._refuse_another(int(file.attrs["table_checksum"]))  # the name may be a newer file's by now
+            self._require_same_file(int(file.attrs["table_checksum"]))  # a newer file may have its name
         return self._unmapped[1]["features"]
 
-    def _refuse_another(self, table_checksum: int) -> None:
-        if self._opened().table_checksum != table_checksum:
-            raise CacheError(f"{self.path} was published anew while it was in use; run the command again")
+    def _require_same_file(self, table_checksum: int) -> None:
+        if self._require_open().table_checksum != table_checksum:
+            raise CacheError(f"{self.path} was published again while it was in use; open it again")
 
 
-def _why_not(tables: Tables) -> str:
-    return "not contiguous float16" if tables.offset is None else "this process may not take so much address space"
+def _explain_unmapped(tables: Tables) -> str:
+    return "not contiguous float16" if tables.offset is None else "the address space of this process is limited"

@@ -1,8 +1,8 @@
-"""A file that exists only as the list of what was written to it.
+"""A file-like object that records what is written to it, to be written to a real file later.
 
-HDF5 writes a feature file's few kilobytes of structure here, never to the disk: on a full disk HDF5 can fail while it
-closes a file, or take the interpreter with it. The log is then replayed with plain file calls, whose errors are clean,
-and the gap that HDF5 left for the features is filled row by row without ever being in memory.
+In: HDF5's writes, a few kilobytes of structure per feature file. Out: the same bytes in a real file, by plain file
+calls, whose errors are clean; HDF5 can crash the interpreter on a full disk. The features, for which HDF5 leaves a gap,
+are left to `cache.row_writer`.
 """
 
 import io
@@ -14,9 +14,19 @@ if TYPE_CHECKING:
 
 
 class WriteLog(io.RawIOBase):
-    """What h5py asks of a file-like object, for a file that is written once from an empty start.
+    """A file-like object with the methods that h5py calls, for a file that starts empty and is written once.
 
-    A gap that was never written costs no memory, however large it is.
+    Bytes that were never written read as zeros and cost no memory.
+
+    Examples
+    --------
+    >>> log = WriteLog()
+    >>> log.seek(3), log.write(b"end"), log.size
+    (3, 3, 6)
+    >>> with io.BytesIO() as file:
+    ...     log.replay(file)
+    ...     file.getvalue()
+    b'\\x00\\x00\\x00end'
     """
 
     def __init__(self) -> None:
@@ -39,7 +49,7 @@ class WriteLog(io.RawIOBase):
     def write(self, data: "Buffer") -> int:
         content = bytes(data)
         if not content:
-            return 0  # as in a real file, nothing written beyond the end does not move the end
+            return 0  # as in a real file, an empty write beyond the end does not move the end
         self._writes.append((self._position, content))
         self._position += len(content)
         self.size = max(self.size, self._position)
@@ -58,12 +68,12 @@ class WriteLog(io.RawIOBase):
 
     def truncate(self, size: int | None = None) -> int:
         self.size = self._position if size is None else size
-        # What is cut off stays cut off, should the file grow again.
+        # Bytes that are cut off stay cut off if the file grows again.
         self._writes = [(offset, content[: max(0, self.size - offset)]) for offset, content in self._writes]
         return self.size
 
     def replay(self, file: BinaryIO) -> None:
-        """Write to `file`, opened empty, what was written here; gaps read as zeros."""
+        """Write everything to `file`, from its start; bytes that were never written keep their value there."""
         for offset, content in self._writes:
             file.seek(offset)
             file.write(content)

@@ -1,14 +1,13 @@
-"""The `pipeline` command: the options all sub-commands share, and errors as one line with an exit code."""
+"""The `pipeline` command: its sub-commands, and errors as one line with an exit code."""
 
 import errno
-import functools
-import logging
 import signal
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from typing import NoReturn
 
 import click
+
+from pipeline import cache_commands, commands
 
 
 class PipelineGroup(click.Group):
@@ -30,16 +29,18 @@ class PipelineGroup(click.Group):
             _fail(_one_line(error))
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     click.echo(f"Error: {message}", err=True)
     sys.exit(1)
 
 
 def _one_line(error: Exception) -> str:
     """Say what went wrong to the person at the keyboard."""
-    from cache import CacheError
+    from cache import CacheError, DamagedFileError, MissingRowsError
     from stages.core.errors import StageError
 
+    if isinstance(error, DamagedFileError | MissingRowsError):
+        return f"{' '.join(str(error).split())}: run `pipeline extract-features`"
     if isinstance(error, StageError | CacheError):
         return " ".join(str(error).split())
     if isinstance(error, OSError) and error.errno in _ADVICE:
@@ -65,41 +66,6 @@ _ADVICE = {
 }
 
 
-def with_params(command: Callable) -> Callable:
-    """Give a command `--params`, `--set` and `--debug`; it is called with `params`, read and checked, first."""
-
-    @click.option(
-        "--params",
-        "params_file",
-        type=click.Path(path_type=Path, dir_okay=False),
-        default=Path("params.yaml"),
-        show_default=True,
-        help="Read the settings from this file.",
-    )
-    @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one setting; repeatable.")
-    @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
-    @functools.wraps(command)
-    def wrapped(params_file: Path, overrides: tuple[str, ...], debug: bool, **options: object) -> object:
-        from pipeline.params import ParamsError, load_params
-        from stages.core.parallel import parallel_backend
-
-        logging.basicConfig(format="%(message)s", level=logging.DEBUG if debug else logging.INFO, stream=sys.stderr)
-        _quieten_libraries()
-        try:
-            params = load_params(params_file, overrides)
-        except ParamsError as error:
-            raise click.UsageError(str(error)) from None
-        with parallel_backend(params.parallel):
-            return command(params, **options)
-
-    return wrapped
-
-
-def _quieten_libraries() -> None:
-    for name in ("PIL", "dvc", "dvclive", "filelock", "matplotlib", "urllib3", "h5py", "fsspec", "asyncio", "git"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
 @click.group(cls=PipelineGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="art-feature-pipeline")
 def cli() -> None:
@@ -110,12 +76,12 @@ def cli() -> None:
     """
 
 
+for command in (*commands.COMMANDS, cache_commands.cache):
+    cli.add_command(command)
+
+
 def main() -> None:
     """Run the command line."""
-    # They register themselves, in the order in which --help lists them.
-    from pipeline import commands  # noqa: F401, I001
-    from pipeline import cache_commands  # noqa: F401
-
     # Whoever stops a job politely (kill, a cluster's scheduler, a shutdown) means what Ctrl-C means.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli import cli, with_params
-from pipeline.paths import Paths
+from pipeline.options import with_params
+from pipeline.paths import PATHS
 
 if TYPE_CHECKING:
     from pipeline.params import Params
 
-PATHS = Paths()
 ALL = "all"
 target_option = click.option("--target", required=True, metavar="COLUMN", help="Label column to work on.")
 
@@ -35,7 +34,7 @@ def _not_zero(context: click.Context, option: click.Parameter, n_jobs: int | Non
     return n_jobs
 
 
-@cli.command()
+@click.command()
 @click.option("--allow-missing", is_flag=True, help="Take labels without files, as dataset.allow_missing does.")
 @with_params
 def ingest(params: Params, allow_missing: bool) -> None:
@@ -53,7 +52,7 @@ def ingest(params: Params, allow_missing: bool) -> None:
     click.echo(summary)
 
 
-@cli.command()
+@click.command()
 @click.option("--allow-missing", is_flag=True, help="Keep rows whose file is missing, as clean.allow_missing does.")
 @with_params
 def clean(params: Params, allow_missing: bool) -> None:
@@ -72,7 +71,7 @@ def clean(params: Params, allow_missing: bool) -> None:
     click.echo(summary)
 
 
-@cli.command()
+@click.command()
 @with_params
 def split(params: Params) -> None:
     """Divide the images into train, val and test."""
@@ -82,7 +81,7 @@ def split(params: Params) -> None:
     click.echo(summary)
 
 
-@cli.command("prepare-backbone")
+@click.command("prepare-backbone")
 @with_params
 def prepare_backbone(params: Params) -> None:
     """Fetch, make or fine-tune the weights of the network."""
@@ -101,7 +100,7 @@ def prepare_backbone(params: Params) -> None:
         click.echo(summary)
 
 
-@cli.command("extract-features")
+@click.command("extract-features")
 @click.option("--allow-failed", is_flag=True, help="Exit with 0 although some images could not be read.")
 @with_params
 def extract_features(params: Params, allow_failed: bool) -> None:
@@ -130,7 +129,7 @@ def extract_features(params: Params, allow_failed: bool) -> None:
         )
 
 
-@cli.command("train-head")
+@click.command("train-head")
 @click.option("--target", required=True, metavar="COLUMN", help="Label column to work on; `all`: those of `targets`.")
 @n_jobs_option("1")
 @with_params
@@ -155,7 +154,7 @@ def train_head(params: Params, target: str, n_jobs: int | None) -> None:
     )
 
 
-@cli.command()
+@click.command()
 @target_option
 @click.option("--trials", type=click.IntRange(min=1), help="Trainings in all, as tune.trials.")
 @n_jobs_option("parallel.n_jobs")
@@ -192,7 +191,7 @@ def tune(params: Params, target: str, trials: int | None, n_jobs: int | None, wr
         click.echo(f"{path} has the best settings already.")
 
 
-@cli.command()
+@click.command()
 @target_option
 @with_params
 def evaluate(params: Params, target: str) -> None:
@@ -210,7 +209,7 @@ def evaluate(params: Params, target: str) -> None:
     click.echo(summary)
 
 
-@cli.command("find-outliers")
+@click.command("find-outliers")
 @target_option
 @with_params
 def find_outliers(params: Params, target: str) -> None:
@@ -232,7 +231,7 @@ def find_outliers(params: Params, target: str) -> None:
     click.echo(summary)
 
 
-@cli.command()
+@click.command()
 @click.option("--page", "pages", multiple=True, metavar="COLUMN", help="Only this label column's page; repeatable.")
 @click.option("--index", "only", flag_value="index", help="Only the front page.")
 @click.option("--data", "only", flag_value="data", help="Only the page about the data.")
@@ -284,7 +283,7 @@ def _place_images(params: Params) -> str:
     )
 
 
-@cli.command()
+@click.command()
 @target_option
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; by default a free one.")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
@@ -311,7 +310,7 @@ def review(params: Params, target: str, port: int, no_browser: bool) -> None:
     click.echo(summary)
 
 
-@cli.command()
+@click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=click.Path(path_type=Path))
 @click.option("--target", "targets", multiple=True, metavar="COLUMN", help="Only this label column; repeatable.")
 @click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Labels to show per target.")
@@ -342,3 +341,20 @@ def _checked(target: str) -> str:
     if not TARGET_NAME.fullmatch(target):
         raise click.BadParameter(f"{target!r} must hold only letters, digits, _ and -", param_hint="--target")
     return target
+
+
+# In the order in which they run, which is the order of `pipeline --help`.
+COMMANDS: tuple[click.Command, ...] = (
+    ingest,
+    clean,
+    split,
+    prepare_backbone,
+    extract_features,
+    train_head,
+    tune,
+    evaluate,
+    find_outliers,
+    report,
+    review,
+    predict,
+)

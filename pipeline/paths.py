@@ -96,3 +96,6 @@ class Paths:
     def coordinates(self) -> Path:
         """Where each image lies on the map."""
         return self.reports / "coordinates.csv"
+
+
+PATHS = Paths()

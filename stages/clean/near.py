@@ -1,6 +1,6 @@
-"""Find the pairs of images whose perceptual hashes are close, without comparing all with all.
+"""Find the pairs of images whose perceptual hashes are close, without comparing all pairs.
 
-In: the hashes of `hashes.hash_picture`. Out: pairs of rows. What becomes a group is left to `duplicates`.
+In: the hashes of `hashes.hash_picture`. Out: pairs of images. Grouping them is left to `duplicates`.
 """
 
 import itertools
@@ -12,16 +12,16 @@ import numpy as np
 from stages.clean.hashes import COARSE_WORDS, CROPS, FINE_WORDS, WORDS_PER_VIEW
 
 COARSE_BITS = 64
-BANDS = (3, 4)  # into how many a hash may be cut
-# Candidate pairs that are compared at once: what bounds the memory, whatever the number of images.
+BANDS = (3, 4)  # the numbers of bands that a hash may be cut into
+# Candidate pairs compared at once. This bounds the memory, whatever the number of images.
 PAIRS_AT_ONCE = 1 << 22
-# A coarse hash shared by more views than this (blank pages, say) stands for all of them by so many.
+# If more views than this share a coarse hash (blank pages, for example), only this many of them are compared.
 LARGEST_BUCKET = 100
 
 
 @dataclass(frozen=True)
 class PictureHashes:
-    """Hashes of `v` views of `n` images; a view is a whole picture, or one without its bars.
+    """Hashes of `v` views of `n` images; a view is a whole picture, or the picture without its bars.
 
     Attributes
     ----------
@@ -39,23 +39,30 @@ class PictureHashes:
 
     @classmethod
     def from_words(cls, owner: np.ndarray, words: np.ndarray) -> "PictureHashes":
-        """Take apart the words of `hash_picture`, shape `(v, WORDS_PER_VIEW)`, uint64."""
+        """Split the words of `hash_picture`, shape `(v, WORDS_PER_VIEW)`, uint64."""
         crops = words.reshape(len(words), len(CROPS), WORDS_PER_VIEW // len(CROPS))
         fine = crops[:, :, COARSE_WORDS : COARSE_WORDS + FINE_WORDS]
         return cls(owner, np.ascontiguousarray(crops[:, :, 0]), np.ascontiguousarray(fine))
 
 
 def near_pairs(hashes: PictureHashes, *, max_bits: int, confirm_bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of images of which a whole view is close to a whole view or to a crop of the other.
+    """Find pairs of images in which a whole view of one is close to a whole view or to a crop of the other.
 
-    Hashes are cut into bands, of which one at least is nearly the same in two hashes that are close (multi-index
-    hashing, Norouzi, Punjani and Fleet, CVPR 2012), so each hash is looked up with every small change of every band.
-    Candidates count if they are within `max_bits`, and their fine hashes within `confirm_bits`.
+    Each coarse hash is cut into bands. If two hashes are close, at least one band is nearly the same in both, so
+    each hash is looked up with every small change of every band (multi-index hashing: Norouzi, Punjani and Fleet,
+    CVPR 2012). The search is exact, except that crowded coarse hashes are sampled (`LARGEST_BUCKET`).
+
+    Parameters
+    ----------
+    hashes
+        Hashes of all views.
+    max_bits, confirm_bits
+        Largest Hamming distances of two coarse hashes and of two fine hashes, in bits.
 
     Returns
     -------
     pair of arrays
-        Images `first < second`, int64; a pair may come more than once.
+        Images `first < second`, int64, both of shape `(pairs,)`; every pair once, in ascending order.
     """
     kept = [_confirmed(hashes, *candidates, confirm_bits) for candidates in _candidates(hashes, max_bits)]
     if not kept:
@@ -75,7 +82,7 @@ def _candidates(hashes: PictureHashes, max_bits: int) -> Iterator[tuple[np.ndarr
 
 
 def _distinct(values: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """Distinct values and, for each, where in a list of row numbers its rows begin (one more at the end)."""
+    """Distinct values, the row numbers sorted by value, and where each value's rows start (with the end appended)."""
     order = order[np.argsort(values[order], kind="stable")]
     distinct, starts = np.unique(values[order], return_index=True)
     return distinct, (order, np.append(starts, len(values)))
@@ -89,7 +96,7 @@ def _close_values(keys: np.ndarray, queries: np.ndarray, max_bits: int) -> Itera
         ordered_keys = keys[key_order]
         per_band = np.bincount(((ordered_keys >> np.uint64(low)) & mask).astype(np.int32), minlength=1 << (high - low))
         starts = np.concatenate([[0], np.cumsum(per_band)]).astype(np.int32)
-        query_order = np.argsort((queries >> np.uint64(low)) & mask, kind="stable")  # neighbours look up neighbours
+        query_order = np.argsort((queries >> np.uint64(low)) & mask, kind="stable")  # similar queries read near memory
         ordered_queries = queries[query_order]
         query_band = ((ordered_queries >> np.uint64(low)) & mask).astype(np.int32)
         for change in changes:
@@ -105,10 +112,10 @@ def _close_values(keys: np.ndarray, queries: np.ndarray, max_bits: int) -> Itera
 
 
 def _bands(count: int, max_bits: int) -> list[tuple[int, int, list[int]]]:
-    """First bit, end and changes to look up of each of `count` bands.
+    """First bit, end bit and the changes to look up, for each of `count` bands.
 
-    With `max_bits = count * most + rest`, two close hashes differ in at most `most` bits in one of the first `rest + 1`
-    bands, or in at most `most - 1` in one of the others: otherwise they would differ in more than `max_bits` in all.
+    Let `max_bits = count * most + rest`. Two close hashes differ in at most `most` bits in one of the first `rest + 1`
+    bands, or in at most `most - 1` bits in one of the others. Otherwise they would differ in more than `max_bits`.
     """
     edges = [COARSE_BITS * band // count for band in range(count + 1)]
     most, rest = divmod(max_bits, count)
@@ -119,12 +126,12 @@ def _bands(count: int, max_bits: int) -> list[tuple[int, int, list[int]]]:
 
 
 def _cost(bands: list[tuple[int, int, list[int]]], keys: int) -> float:
-    """Steps per query: a look-up per change, and a comparison with every key that it finds."""
+    """Steps per query: one look-up per change, and one comparison per key found."""
     return sum(len(changes) * (1 + keys / 2 ** (high - low)) for low, high, changes in bands)
 
 
 def _changes(bits: int, most: int) -> list[int]:
-    """Every number of `bits` bits with at most `most` of them set."""
+    """Every `bits`-bit number with at most `most` bits set."""
     return [
         sum(1 << bit for bit in chosen)
         for size in range(most + 1)
@@ -133,7 +140,7 @@ def _changes(bits: int, most: int) -> list[int]:
 
 
 def _in_blocks(first: np.ndarray, count: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Spell out ranges `first … first + count - 1`, each with its number, in blocks of bounded size."""
+    """List the members of the ranges `first … first + count - 1`, each with its range's number, in bounded blocks."""
     ends = np.cumsum(count, dtype=np.int64)
     start = 0
     while start < len(count):
@@ -149,7 +156,7 @@ def _in_blocks(first: np.ndarray, count: np.ndarray) -> Iterator[tuple[np.ndarra
 def _expand(
     key: np.ndarray, query: np.ndarray, members: tuple[np.ndarray, np.ndarray], crops: tuple[np.ndarray, np.ndarray]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Turn pairs of distinct values into pairs of a view and a crop that have them."""
+    """Turn pairs of distinct values into pairs of the views and crops that have these values."""
     views, view_starts = members
     rows, row_starts = crops
     view_count = np.minimum(np.diff(view_starts)[key], LARGEST_BUCKET)
@@ -162,7 +169,7 @@ def _expand(
 
 
 def _confirmed(hashes: PictureHashes, view: np.ndarray, crop: np.ndarray, confirm_bits: int) -> np.ndarray:
-    """The pairs of images, shape `(pairs, 2)`, whose fine hashes are close too."""
+    """Keep the pairs of images whose fine hashes are close too; shape `(pairs, 2)`."""
     crops = hashes.fine.reshape(-1, FINE_WORDS)
     bits = np.bitwise_count(hashes.fine[view, 0] ^ crops[crop]).sum(axis=1)
     first, second = hashes.owner[view], hashes.owner[crop // len(CROPS)]
@@ -171,7 +178,22 @@ def _confirmed(hashes: PictureHashes, view: np.ndarray, crop: np.ndarray, confir
 
 
 def fine_distance(hashes: PictureHashes, centre: int, images: np.ndarray) -> np.ndarray:
-    """Bits in which the fine hashes of `images` (ascending) and of the centre differ, at the best crops; `(m,)`."""
+    """Measure the Hamming distance of the fine hashes of each image and the centre, at the best pair of crops.
+
+    Parameters
+    ----------
+    hashes
+        Hashes of all views.
+    centre
+        An image.
+    images
+        Images, ascending, shape `(m,)`.
+
+    Returns
+    -------
+    ndarray
+        Bits, shape `(m,)`, int64; 256 for an image without hashes.
+    """
     mine = np.arange(*np.searchsorted(hashes.owner, [centre, centre + 1]))
     starts, stops = np.searchsorted(hashes.owner, images), np.searchsorted(hashes.owner, images, side="right")
     theirs = np.concatenate([np.arange(a, b) for a, b in zip(starts, stops, strict=True)])

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from cache.atomic import write_text
+from stages.core.pages import charts
 from stages.core.pages.render import render
 from stages.core.pages.thumbnails import make_thumbnails
-from stages.core.pages import charts
 from stages.report import galleries, tables
 from stages.report.outlier_study import Study, read_study
 from stages.report.settings import TEMPLATES, ReportSettings

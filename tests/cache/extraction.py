@@ -1,6 +1,6 @@
-"""A stand-in for extraction: the real store and writer, a backbone that is a seeded random generator.
+"""A stand-in for extraction: the real store and writer, and a seeded random generator in place of the backbone.
 
-Run in a process of its own, it is what the tests kill, interrupt and starve of disk.
+The tests run it in a separate process, and kill it, interrupt it or limit its disk.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ def name_of(key: str) -> str:
 
 
 def features_of(keys: Sequence[str], shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
-    """What the stand-in computes: any bits, NaN among them, decided by the key alone."""
+    """Compute features from the key alone: any bits, including NaN."""
     size = int(np.prod(shape)) * 2
     rows = [np.random.default_rng(int(key, 16)).bytes(size) for key in keys]
     return np.frombuffer(b"".join(rows), np.float16).reshape(len(keys), *shape)

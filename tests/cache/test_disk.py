@@ -1,4 +1,4 @@
-"""What the disk refuses becomes one clear line, and the store stays as it was."""
+"""An error of the disk becomes one clear line, and the store does not change."""
 
 import errno
 import multiprocessing
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cache import CacheError, FeatureCache, atomic, ensure_room, publish, row_file
+from cache import CacheError, FeatureCache, atomic, ensure_room, publish, row_writer
 from tests.cache.extraction import extract, features_of, keys_of, same_bits, store_at
 
 LARGE = (1, 1, 50_000)  # 100 kB a row
@@ -21,7 +21,7 @@ processes = multiprocessing.get_context("fork")
 
 
 def message_from(work: Callable[[], None]) -> str:
-    """Do the work in a process of its own, whose limits end with it; the CacheError's text, or "done"."""
+    """Do the work in a separate process, whose limits end with it; return the CacheError's text, or "done"."""
     answers = processes.Queue()
 
     def answer() -> None:
@@ -161,9 +161,9 @@ def test_what_a_network_disk_says_late_is_not_lost(tmp_path, monkeypatch, number
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
-        patch.setattr(row_file, "_flush_data", refuse)
-        patch.setattr(row_file, "_FLUSH_BYTES", 10**5)
-        with pytest.raises(CacheError, match="run the command again") as caught:
+        patch.setattr(row_writer, "_flush_data", refuse)
+        patch.setattr(row_writer, "_FLUSH_BYTES", 10**5)
+        with pytest.raises(CacheError, match="try again") as caught:
             extract(tmp_path, KEYS, shape=LARGE)
     assert_clean_and_goes_on(tmp_path, str(caught.value), set(KEYS[:3]))
 
@@ -174,7 +174,7 @@ def test_after_a_refusal_the_writer_takes_no_more_rows(tmp_path, monkeypatch):
 
     with store_at(tmp_path, LARGE).writer() as writer:
         with monkeypatch.context() as patch, pytest.raises(CacheError, match="disk is full"):  # noqa: PT012
-            patch.setattr(row_file, "_write_at", refuse)
+            patch.setattr(row_writer, "_write_at", refuse)
             writer.append(KEYS[:1], features_of(KEYS[:1], LARGE))
         with pytest.raises(CacheError, match="make another one"):
             writer.append(KEYS[1:2], features_of(KEYS[1:2], LARGE))

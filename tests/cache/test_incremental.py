@@ -37,7 +37,7 @@ def test_one_percent_more_images_computes_those_and_reads_no_old_feature(tmp_pat
     child.join(60)
     assert noted(tmp_path / "report") == set(KEYS[400:])
     assert store_at(tmp_path, WIDE).keys() == set(KEYS)
-    # Keys and checksums are 72 bytes a row beside 18,432 of features; HDF5 reads ahead a little in every shard.
+    # Keys and checksums are 72 bytes a row, features 18,432; HDF5 reads ahead a little in every shard.
     assert read < 0.1 * size
 
 

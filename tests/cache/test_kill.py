@@ -1,4 +1,4 @@
-"""Killed or interrupted anywhere, an extraction goes on where it was.
+"""An extraction that is killed or interrupted at any moment resumes where it stopped.
 
 CACHE_KILLS=2000 uv run pytest tests/cache/test_kill.py    kills more often than the default 200
 """
@@ -45,7 +45,7 @@ def run_to_the_end(root: Path) -> None:
 
 
 def kill_once(root: Path, report: Path, delay_s: float, options: dict[str, float]) -> bool:
-    """Extract in a process of its own until SIGKILL; False if it was done before that."""
+    """Extract in a separate process until SIGKILL; False if it finished before."""
     child = processes.Process(target=extract, args=(root, KEYS), kwargs={"report": report} | options)
     child.start()
     child.join(delay_s)

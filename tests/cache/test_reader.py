@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from cache import CacheError, FeatureCache, FeatureDataset, FeatureStore, publish
+from cache import CacheError, FeatureCache, FeatureDataset, FeatureStore, MissingRowsError, publish
 from tests.cache.extraction import SHAPE, extract, features_of, key_of, keys_of, name_of, same_bits, store_at
 
 KEYS = keys_of(30)
@@ -59,7 +59,7 @@ def test_get_gives_a_copy_and_the_map_is_read_only(published):
 
 
 def test_unknown_keys_are_counted_and_named(published):
-    with FeatureCache(published) as cache, pytest.raises(CacheError, match=f"1 of 2 keys .*{key_of(77)}"):
+    with FeatureCache(published) as cache, pytest.raises(MissingRowsError, match=f"1 of 2 keys .*{key_of(77)}"):
         cache.get([KEYS[0], key_of(77)])
 
 
@@ -76,7 +76,7 @@ def test_an_open_cache_keeps_its_content_while_a_new_one_is_published(published,
     publish(store_at(tmp_path / "store"), KEYS[:3], KEYS[:3], published.parent)
     assert same_bits(cache.get(KEYS), features_of(KEYS))
     assert len(FeatureCache(published)) == 3
-    with pytest.raises(CacheError, match="published anew"):
+    with pytest.raises(CacheError, match="published again"):
         pickle.loads(pickle.dumps(cache))
 
 
@@ -148,12 +148,12 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_a_damaged_file_is_refused_with_its_name_and_the_fix(published, damage):
     damage(published)
-    with pytest.raises(CacheError, match=r"features\.h5 is damaged: .+; run pipeline extract-features again$"):
+    with pytest.raises(CacheError, match=r"features\.h5 is damaged: .+; compute its rows again$"):
         FeatureCache(published)
 
 
 def test_no_file_is_said_to_be_no_file(tmp_path):
-    with pytest.raises(CacheError, match=r"no feature cache at .*features\.h5; run pipeline extract-features"):
+    with pytest.raises(MissingRowsError, match=r"no feature cache at .*features\.h5; compute and publish its rows"):
         FeatureCache(tmp_path)
 
 
@@ -224,7 +224,7 @@ def test_a_forked_reader_through_h5py_refuses_the_file_that_took_the_place_of_it
     compress(published)
     cache = FeatureCache(published)
     publish(store_at(tmp_path / "store"), KEYS[:3], KEYS[:3], published.parent)
-    with pytest.raises(CacheError, match="published anew"):
+    with pytest.raises(CacheError, match="published again"):
         cache.get(KEYS[:1])
 
 

@@ -1,4 +1,4 @@
-"""The store gives back what was appended, and believes no shard that it cannot trust."""
+"""The store returns what was appended, and uses no damaged shard."""
 
 import itertools
 import logging
@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cache import CacheError, FeatureCache, FeatureStore, find_damage, list_stores, publish, repair, row_file
+from cache import CacheError, FeatureCache, FeatureStore, find_damage, list_stores, publish, repair, row_writer
 from cache.lock import LOCK_NAME
-from cache.row_file import RowFile
+from cache.row_writer import RowWriter
 from tests.cache.extraction import (
     DESCRIPTION,
     SHAPE,
@@ -229,7 +229,7 @@ def test_what_was_set_aside_earlier_is_not_overwritten(tmp_path):
 
 def test_an_append_that_is_interrupted_halfway_leaves_its_rows_out_and_no_trace(tmp_path, monkeypatch):
     keys = keys_of(6)
-    write = row_file._write_at
+    write = row_writer._write_at
 
     def interrupted(descriptor: int, content: memoryview, offset: int) -> None:
         write(descriptor, content[:100], offset)
@@ -238,7 +238,7 @@ def test_an_append_that_is_interrupted_halfway_leaves_its_rows_out_and_no_trace(
     with store_at(tmp_path).writer() as writer:
         for first in (0, 3):  # as the first rows of a shard, and behind others
             with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
-                patch.setattr(row_file, "_write_at", interrupted)
+                patch.setattr(row_writer, "_write_at", interrupted)
                 writer.append(keys[first : first + 2], features_of(keys[first : first + 2]))
             writer.append(keys[first + 2 : first + 3], features_of(keys[first + 2 : first + 3]))
     kept = [keys[2], keys[5]]
@@ -251,20 +251,20 @@ def test_an_interrupted_writer_without_a_row_leaves_nothing(tmp_path, monkeypatc
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(row_file, "_write_at", interrupted)
+    monkeypatch.setattr(row_writer, "_write_at", interrupted)
     with pytest.raises(KeyboardInterrupt), store_at(tmp_path).writer() as writer:
         writer.append(KEYS, features_of(KEYS))
     assert [path.name for path in store_at(tmp_path).folder.iterdir()] == [".lock"]
 
 
 def test_interrupted_as_its_file_is_made_a_shard_leaves_none(tmp_path, monkeypatch):
-    class Interrupted(RowFile):
+    class Interrupted(RowWriter):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             raise KeyboardInterrupt
 
     store = store_at(tmp_path)
-    monkeypatch.setattr("cache.growing_shard.RowFile", Interrupted)
+    monkeypatch.setattr("cache.growing_shard.RowWriter", Interrupted)
     with pytest.raises(KeyboardInterrupt), store.writer() as writer:
         writer.append(keys_of(2), features_of(keys_of(2)))
     assert [path.name for path in store.folder.iterdir()] == [LOCK_NAME]

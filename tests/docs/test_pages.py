@@ -9,7 +9,7 @@ import click
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import cli
+from pipeline.cli import load_commands
 from tests.conftest import REPOSITORY
 from tests.docs.markdown import PAGES, Block, blocks, name, plain
 
@@ -37,9 +37,7 @@ def code(block: Block) -> list[str]:
 @cache
 def commands() -> dict[str, click.Command]:
     """The commands that `pipeline --help` lists."""
-    from pipeline import cache_commands, commands  # noqa: F401  (they register themselves)
-
-    return dict(cli.cli.commands)
+    return dict(load_commands().commands)
 
 
 @cache
@@ -51,8 +49,8 @@ def all_options() -> set[str]:
 
 
 @cache
-def settings() -> dict:
-    return YAML(typ="safe", pure=True).load(REPOSITORY / "params.yaml")
+def settings() -> dict[str, object]:
+    return dict(YAML(typ="safe", pure=True).load(REPOSITORY / "params.yaml"))
 
 
 @cache

@@ -12,7 +12,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cache import CacheError, FeatureCache, publish
+from cache import CacheError, FeatureCache, publish, read_published_fingerprint
 from tests.cache.extraction import SHAPE, extract, features_of, key_of, keys_of, name_of, same_bits, store_at
 
 KEYS = keys_of(12)
@@ -46,7 +46,7 @@ def test_the_hour_leaves_no_trace_in_the_bytes(tmp_path, expected):
 
 
 def test_publishing_in_small_blocks_gives_the_same_bytes(tmp_path, expected, monkeypatch):
-    monkeypatch.setattr("cache.rows._BLOCK_BYTES", 300)
+    monkeypatch.setattr("cache.row_reader._BLOCK_BYTES", 300)
     extract(tmp_path, KEYS, batch_size=5, flush_every_s=0)
     assert publish(store_at(tmp_path), KEYS, NAMES, tmp_path / "features").read_bytes() == expected
 
@@ -160,3 +160,10 @@ def test_every_row_in_the_file_is_float16_and_in_key_order(published):
         assert cache.features.dtype == np.float16
         assert same_bits(np.asarray(cache.features), features_of(cache.keys.astype(str).tolist()))
         assert key_of(0) in cache
+
+
+def test_the_published_fingerprint_is_read_from_its_folder_and_none_without_one(published, tmp_path):
+    assert read_published_fingerprint(published.parent) == FeatureCache(published).fingerprint
+    assert read_published_fingerprint(tmp_path / "nowhere") is None
+    (published.parent / "fingerprint.json").write_text("[half")
+    assert read_published_fingerprint(published.parent) is None

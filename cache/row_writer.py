@@ -1,11 +1,11 @@
-"""The features of a file on their way to the disk: written one behind the other, the disk at work from early on.
+"""Write the rows of a feature file in order; a thread flushes them to the disk early.
 
-In: a file's path, where in it the features begin, and the features. Out: the same bytes in the file. What stands around
-them, and when the file gets its name, is left to the caller.
+In: a file's path, the offset of the features in it, and the features. Out: the same bytes in the file. The rest of the
+file, and its final name, are left to the caller.
 """
 
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, wait
 from pathlib import Path
 from types import TracebackType
 
@@ -16,31 +16,33 @@ _FLUSH_BYTES = 8 * 2**20
 _flush_data = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
-class RowFile:
-    """Write features to a file, into the gap that HDF5's structure leaves for them.
+class RowWriter:
+    """Write features into the gap that HDF5's structure leaves for them.
 
-    What was written is on the disk once the caller has called `fsync`, for which there is little left to do.
+    Early flushes leave little work for the caller's `fsync`, after which all rows are on the disk.
 
     Parameters
     ----------
     path
-        The file; made if there is none.
+        The file. It is created if it does not exist.
     offset
         Where the features begin, in bytes.
+    threads
+        Run the early flushes, one at a time.
 
     Raises
     ------
     OSError
-        Whatever the disk objects to; it tells an error of an earlier write later, and only once.
+        Any OSError. Write errors may surface later, on flush or close, and only once.
     """
 
-    def __init__(self, path: Path, offset: int) -> None:
+    def __init__(self, path: Path, offset: int, threads: Executor) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         self._offset, self._unflushed, self._closed = offset, 0, False
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="flush")
+        self._threads = threads
         self._flushing: Future[None] | None = None
 
-    def __enter__(self) -> "RowFile":
+    def __enter__(self) -> "RowWriter":
         return self
 
     def __exit__(
@@ -49,10 +51,23 @@ class RowFile:
         self.close(failed=error is not None)
 
     def write(self, features: np.ndarray, position: int) -> None:
-        """Write features so many bytes behind the first of all."""
+        """Write features.
+
+        Parameters
+        ----------
+        features
+            Shape (m, views, tokens, channels), float16.
+        position
+            Where they go, in bytes after the first feature of the file.
+
+        Raises
+        ------
+        OSError
+            If a write fails, or an earlier flush has failed.
+        """
         if self._closed:
             raise ValueError("the file is closed")
-        content = memoryview(np.ascontiguousarray(features)).cast("B")
+        content = np.ascontiguousarray(features).data.cast("B")
         for start in range(0, len(content), _WRITE_BYTES):
             piece = content[start : start + _WRITE_BYTES]
             _write_at(self._descriptor, piece, self._offset + position + start)
@@ -60,14 +75,20 @@ class RowFile:
             self._flush_early()
 
     def close(self, *, failed: bool = False) -> None:
-        """Wait for the disk's word on what it has been given, and close the file.
+        """Wait for a flush that is running and close the file.
 
         Parameters
         ----------
         failed
-            The file is not wanted any more, nor what the disk has to say.
+            The file is no longer wanted: ignore the flush's error.
+
+        Raises
+        ------
+        OSError
+            If the flush failed.
         """
-        self._thread.shutdown()
+        if self._flushing is not None:
+            wait([self._flushing])
         if self._closed:
             return
         self._closed = True
@@ -80,11 +101,11 @@ class RowFile:
             return
         if self._flushing is not None:
             self._flushing.result()
-        self._flushing, self._unflushed = self._thread.submit(_flush_data, self._descriptor), 0
+        self._flushing, self._unflushed = self._threads.submit(_flush_data, self._descriptor), 0
 
 
 def _write_at(descriptor: int, content: memoryview, offset: int) -> None:
-    """Write all of it; the system may take a part only, and is asked again."""
+    """Write all of `content`: the system may write a part only, and is then called again."""
     os.lseek(descriptor, offset, os.SEEK_SET)
     while content:
         content = content[os.write(descriptor, content) :]

@@ -1,0 +1,48 @@
+"""The options that all commands share: the settings file, overrides of single settings, tracebacks.
+
+In: a command that takes the checked settings. Out: the same command with `--params`, `--set` and `--debug`. What the
+settings mean is left to `pipeline.params`.
+"""
+
+import functools
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+
+def with_params(command: Callable[..., object]) -> Callable[..., object]:
+    """Give a command `--params`, `--set` and `--debug`; it is called with the checked settings, `params`, first."""
+
+    @click.option(
+        "--params",
+        "params_file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=Path("params.yaml"),
+        show_default=True,
+        help="Read the settings from this file.",
+    )
+    @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one setting; repeatable.")
+    @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+    @functools.wraps(command)
+    def wrapped(params_file: Path, overrides: tuple[str, ...], debug: bool, **options: object) -> object:
+        from pipeline.params import ParamsError, load_params
+        from stages.core.parallel import parallel_backend
+
+        logging.basicConfig(format="%(message)s", level=logging.DEBUG if debug else logging.INFO, stream=sys.stderr)
+        _quieten_libraries()
+        try:
+            params = load_params(params_file, overrides)
+        except ParamsError as error:
+            raise click.UsageError(str(error)) from None
+        with parallel_backend(params.parallel):
+            return command(params, **options)
+
+    return wrapped
+
+
+def _quieten_libraries() -> None:
+    for name in ("PIL", "dvc", "dvclive", "filelock", "matplotlib", "urllib3", "h5py", "fsspec", "asyncio", "git"):
+        logging.getLogger(name).setLevel(logging.WARNING)
