@@ -116,4 +116,4 @@ def same_figure(shown: str, kept: str) -> bool:
     """Whether a number as shown is the kept one, at the shown number of decimals."""
     decimals = len(shown.partition(".")[2])
     value, original = (float(number.replace(",", "")) for number in (shown, kept))
-    return abs(value - original) <= 0.5 * 10**-decimals + 1e-9
+    return abs(value - original) <= 0.5 * 10.0**-decimals + 1e-9

@@ -2,6 +2,7 @@
 
 import re
 import statistics
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import click
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.cli import load_commands
+from pipeline.cli import cli
 from tests.conftest import REPOSITORY
 from tests.docs.markdown import PAGES, Block, blocks, name, plain
 
@@ -37,7 +38,7 @@ def code(block: Block) -> list[str]:
 @cache
 def commands() -> dict[str, click.Command]:
     """The commands that `pipeline --help` lists."""
-    return dict(load_commands().commands)
+    return dict(cli.commands)
 
 
 @cache
@@ -144,3 +145,18 @@ def test_the_index_names_every_page() -> None:
     index = (REPOSITORY / "docs" / "README.md").read_text(encoding="utf-8")
     others = {page.name for page in (REPOSITORY / "docs").glob("*.md")} - {"README.md"}
     assert others == {target for target in LINK.findall(index) if target.endswith(".md") and "/" not in target}
+
+
+def test_the_citation_has_what_its_schema_requires_and_the_projects_version() -> None:
+    """By the required fields of the Citation File Format 1.2.0, of the file and of each reference."""
+    citation = YAML(typ="safe", pure=True).load(REPOSITORY / "CITATION.cff")
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert all({"authors", "title", "type"} <= reference.keys() for reference in citation["references"])
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+
+
+def test_every_hook_of_pre_commit_is_a_check_of_the_project() -> None:
+    hooks = YAML(typ="safe", pure=True).load(REPOSITORY / ".pre-commit-config.yaml")["repos"][0]["hooks"]
+    checks = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert [hook["id"] for hook in hooks if hook["entry"].removesuffix(" --fix") not in checks] == []
