@@ -95,7 +95,7 @@ def with_flipped_labels(table: pd.DataFrame, target: str, share: float, seed: in
 
 
 def scores_of(ranking: object, data: LabelledFeatures, probabilities: np.ndarray) -> np.ndarray:
-    """A ranking as a number per image, `(n,)`; images that it does not list share the last place."""
+    """A ranking as a number per image, `(n,)`: images that it does not list come last, together."""
     found = ranking(data, probabilities)
     scores = np.zeros(len(data.labels))
     scores[found["row"].to_numpy()] = np.arange(len(found), 0, -1)

@@ -1,8 +1,8 @@
-"""Compare the default recipe with tuned logistic regression on real features, and measure what each part is worth.
+"""The default recipe on real features: LSTM heads beside the tuned logistic regression, and what each part is worth.
 
 In: an HDF5 file (`features` (n, tokens, channels), `sha256`, `image`) and a CSV of labels by `image`. Out: a table, and
-with `--ablation` one of variants; `--save` keeps every run as CSV and skips the runs that it already has. Features pass
-through the cache and the split stage. Every choice is made on val; test is only scored.
+with `--ablation` one of variants; `--save` keeps every run as CSV, and goes on with what it has. Features pass through
+the cache and the split stage. Everything is chosen on val; test is only scored.
 
     python benchmarks/recipe.py FEATURES.h5 LABELS.csv --splits 0 1 2 --n-jobs 2
     python benchmarks/recipe.py FEATURES.h5 LABELS.csv --ablation --seeds 3 --n-jobs 2
@@ -162,7 +162,7 @@ def runs_of(
 def score_heads(
     data: LabelledFeatures, features: np.ndarray, name: str, seed: int, n_jobs: int
 ) -> list[dict[str, object]]:
-    """Train and score a variant's head, and its LSTM alone if a linear path was averaged in afterwards."""
+    """Train a variant's head, and score it and, where a linear path was averaged in afterwards, its LSTM alone."""
     import torch  # here, because what carries this function to the workers would take torch.classes along, and cannot
 
     torch.set_num_threads(threads_each(n_jobs))

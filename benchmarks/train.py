@@ -1,4 +1,4 @@
-"""Measure how fast heads train, compared with the same step on one resident batch and with the usual HDF5 loop.
+"""How fast heads train: our loop beside its own step on one batch in memory, and beside the usual loop over HDF5.
 
     python benchmarks/train.py                  # all parts; --only loop | usual | minute
 
@@ -91,7 +91,7 @@ def synthetic(root: Path, images: int, tokens: int) -> LabelledFeatures:
 
 
 def beside_one_batch(data: LabelledFeatures, options: argparse.Namespace) -> None:
-    """Images per second of an epoch of `fit_head`, and of the same model's step repeated on one batch."""
+    """Images per second of an epoch of `fit_head` and of the same model's step, again and again on one batch."""
     device = choose_device()
     for placement in ("ram", "stream"):
         placed = place(data.features, device, placement)
@@ -107,7 +107,7 @@ def beside_one_batch(data: LabelledFeatures, options: argparse.Namespace) -> Non
 
 
 def ours(features: FeatureArray, data: LabelledFeatures, train: np.ndarray, settings: TrainSettings) -> float:
-    """Images per second of one epoch, scoring included."""
+    """Images per second of one epoch, scores and all."""
     fit = fit_head(
         features, data.labels, train=train, val=None, classes=CLASSES, head_settings=LSTM, settings=settings,
         device=choose_device(),
@@ -176,7 +176,7 @@ def usual(path: Path, rows: np.ndarray, labels: np.ndarray, batch_size: int, wor
 
 
 def beside_the_usual_loop(data: LabelledFeatures, options: argparse.Namespace) -> None:
-    """Compare our loop with the usual one, without and with two workers, in a separate process."""
+    """Our loop beside the usual one without and with two workers, which runs in a process of its own."""
     train, cached = data.rows("train"), data.features
     few = np.random.default_rng(0).permutation(train)[: min(len(train), 9_000)]
     from_file = cached._cache.path, cached._rows[few], data.labels[few]
