@@ -22,11 +22,12 @@ from stages.core.head.files import load_head
 from stages.core.head.settings import HeadSettings, TrainSettings
 from stages.outliers.folds import out_of_sample_probabilities
 from stages.outliers.kinds import low_confidence, suspect_label
+from stages.outliers.outlier_kind import Evidence, OutlierKind
 from stages.outliers.settings import OutlierSettings
 from stages.train.train_head import train_head
 
 RECALLS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-RANKINGS = {"suspect label": suspect_label, "low confidence": low_confidence}
+RANKINGS = {"suspect label": suspect_label.KIND, "low confidence": low_confidence.KIND}
 
 
 def main() -> None:
@@ -77,7 +78,7 @@ def seeds_of(
             data, load_head(head)[1], OutlierSettings(), features=root / "features", n_jobs=options.n_jobs
         )
         rows = data.labels != UNLABELLED
-        yield flipped[rows], {name: scores_of(ranking, data, probabilities)[rows] for name, ranking in RANKINGS.items()}
+        yield flipped[rows], {name: scores_of(kind, data, probabilities)[rows] for name, kind in RANKINGS.items()}
 
 
 def with_flipped_labels(table: pd.DataFrame, target: str, share: float, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
@@ -94,9 +95,9 @@ def with_flipped_labels(table: pd.DataFrame, target: str, share: float, seed: in
     return table.assign(**{target: labels}), flipped
 
 
-def scores_of(ranking: object, data: LabelledFeatures, probabilities: np.ndarray) -> np.ndarray:
-    """A ranking as a number per image, `(n,)`: images that it does not list come last, together."""
-    found = ranking(data, probabilities)
+def scores_of(kind: OutlierKind, data: LabelledFeatures, probabilities: np.ndarray) -> np.ndarray:
+    """A kind's ranking as a number per image, `(n,)`: images that it does not list come last, together."""
+    found = kind.find(Evidence(data, probabilities, np.full((len(data.labels), 1), np.inf)))
     scores = np.zeros(len(data.labels))
     scores[found["row"].to_numpy()] = np.arange(len(found), 0, -1)
     return scores

@@ -33,7 +33,7 @@ from stages.core.head.settings import HeadSettings, TrainSettings
 from stages.core.parallel import ParallelSettings, parallel_backend
 from stages.core.tables.csv_files import write_table
 from stages.outliers import find_outliers as run
-from stages.outliers.properties import measure_images
+from stages.outliers.image_measures import measure_images
 from stages.outliers.settings import OutlierSettings
 
 CLASSES = {"style": 27, "genre": 10, "artist": 23}
@@ -50,7 +50,7 @@ PARTS = {
     "out_of_sample_probabilities": "folds",
     "standardised": "standardise",
     "nearest_neighbours": "neighbours",
-    "suspect_label": "confident learning",
+    "list_outliers": "kinds of outlier",
     "measure_images": "how pictures look",
     "find_clusters": "clusters",
     "find_traits": "traits",
@@ -107,8 +107,8 @@ def measure(root: Path, n_jobs: int, *, later: bool) -> None:
         started = time.perf_counter()
         summary = run.find_outliers(
             target=TARGET, settings=OutlierSettings(), features=root / "features", splits=root / "splits.csv",
-            head=root / "head", destination=root / "reports", images=root / "images", measures=root / LOOKS,
-            n_jobs=n_jobs,
+            head=root / "head", destination=root / "reports", n_jobs=n_jobs,
+            images=run.ImagesToMeasure(root / "images", root / LOOKS),
         )  # fmt: skip
         total = time.perf_counter() - started
     for name in PARTS.values():

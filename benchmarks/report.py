@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,15 @@ from PIL import Image
 from cache import FeatureStore, publish
 from stages.core.tables.csv_files import write_table
 from stages.report.coordinates import write_coordinates
+from stages.report.data_page import write_data_page
+from stages.report.index_page import write_index
+from stages.report.inputs import ReportInputs
+from stages.report.map_page import write_map
 from stages.report.settings import ReportSettings
-from stages.report.write_report import write_data_page, write_index, write_map, write_page
+from stages.report.target_page import write_target_page
 
 TARGETS = {"style": 27, "genre": 10, "artist": 23}
-KINDS = ("suspect_label", "low_confidence", "unlike_anything")
+KINDS = ("suspect_label", "low_confidence", "out_of_distribution")
 CHANNELS, BLOCK = 2048, 4096
 PICTURES = 200  # distinct files; the others are links to them
 SPLITS = np.array(["train", "train", "train", "val", "test"])
@@ -56,37 +61,30 @@ def main() -> None:
 def write_all(root: Path, count: int, n_jobs: int) -> None:
     """Write every page as `pipeline report` does, and print the time of each."""
     reports, data = root / "reports", root / "data"
-    shared = {"settings": ReportSettings(), "images": root / "images", "destination": reports, "n_jobs": n_jobs}
-    cards = {"backbone": root / "models/backbone.json", "features": data / "features"}
-    listed = {"targets": list(TARGETS), "manifest": data / "manifest.csv", "rejected": data / "rejected.csv",
-              "splits": data / "splits.csv"}  # fmt: skip
-    findings = {name: data / f"{name}.csv" for name in ("conflicts", "ingest_problems")}
-    findings["split_report"] = data / "split_report.json"
-    coordinates = reports / "coordinates.csv"
-    steps: dict[str, tuple[Callable[[], object], Path]] = {
-        "coordinates": (
-            lambda: write_coordinates(random_state=0, features=cards["features"], destination=coordinates),
-            coordinates,
-        )
-    }
+    inputs = ReportInputs(
+        images=root / "images",
+        manifest=data / "manifest.csv",
+        ingest_problems=data / "ingest_problems.csv",
+        rejected=data / "rejected.csv",
+        conflicts=data / "conflicts.csv",
+        splits=data / "splits.csv",
+        split_report=data / "split_report.json",
+        backbone=root / "models/backbone.json",
+        features=data / "features",
+        heads=root / "models/heads",
+        results=reports,
+        coordinates=reports / "coordinates.csv",
+        answer_key=None,
+    )
+    shared = {"settings": ReportSettings(), "inputs": inputs, "destination": reports, "n_jobs": n_jobs}
+    targets = list(TARGETS)
+    place = partial(write_coordinates, random_state=0, features=inputs.features, destination=inputs.coordinates)
+    steps: dict[str, tuple[Callable[[], object], Path]] = {"coordinates": (place, inputs.coordinates)}
     for target in TARGETS:
-        steps[target] = (
-            lambda target=target: write_page(
-                target=target, heads=root / "models/heads", results=reports, **cards, **shared
-            ),
-            reports / f"pages/{target}.html",
-        )
-    steps["data"] = (lambda: write_data_page(**listed, **findings, **cards, **shared), reports / "data.html")
-    steps["map"] = (
-        lambda: write_map(
-            targets=list(TARGETS), splits=listed["splits"], coordinates=coordinates, results=reports, **shared
-        ),
-        reports / "map.html",
-    )
-    steps["index"] = (
-        lambda: write_index(results=reports, answer_key=None, **listed, **cards, **shared),
-        reports / "index.html",
-    )
+        steps[target] = partial(write_target_page, target=target, **shared), reports / f"pages/{target}.html"
+    steps["data"] = partial(write_data_page, targets=targets, **shared), reports / "data.html"
+    steps["map"] = partial(write_map, targets=targets, **shared), reports / "map.html"
+    steps["index"] = partial(write_index, targets=targets, **shared), reports / "index.html"
     wall, cpu = time.perf_counter(), time.process_time()
     for name, (step, page) in steps.items():
         start, busy = time.perf_counter(), time.process_time()

@@ -214,7 +214,7 @@ def evaluate(params: Params, target: str) -> None:
 @with_params
 def find_outliers(params: Params, target: str) -> None:
     """List the artworks that do not fit, and what they share."""
-    from stages.outliers.find_outliers import find_outliers
+    from stages.outliers.find_outliers import ImagesToMeasure, find_outliers
 
     summary = find_outliers(
         target=_checked(target),
@@ -223,59 +223,40 @@ def find_outliers(params: Params, target: str) -> None:
         splits=PATHS.splits,
         head=PATHS.heads / target,
         destination=PATHS.reports / target,
-        images=Path(params.dataset.images),
-        measures=PATHS.measures,
-        max_pixels=params.clean.max_pixels,
+        images=ImagesToMeasure(Path(params.dataset.images), PATHS.measures, params.clean.max_pixels),
         n_jobs=params.parallel.n_jobs,
     )
     click.echo(summary)
 
 
 @click.command()
-@click.option("--page", "pages", multiple=True, metavar="COLUMN", help="Only this label column's page; repeatable.")
-@click.option("--index", "only", flag_value="index", help="Only the front page.")
-@click.option("--data", "only", flag_value="data", help="Only the page about the data.")
-@click.option("--coordinates", "only", flag_value="coordinates", help="Only where each image lies on the map.")
-@click.option("--map", "only", flag_value="map", help="Only the map, from the coordinates that there are.")
+@click.option("--page", "pages", multiple=True, metavar="COLUMN", help="Write only this label's page; repeatable.")
+@click.option("--index", "only", flag_value="index", help="Write only the index and the self-check.")
+@click.option("--data", "only", flag_value="data", help="Write only the page about the data.")
+@click.option("--coordinates", "only", flag_value="coordinates", help="Compute only the images' places on the map.")
+@click.option("--map", "only", flag_value="map", help="Write only the map, from existing coordinates.")
 @with_params
 def report(params: Params, pages: tuple[str, ...], only: str | None) -> None:
-    """Write the pages to look at."""
-    from stages.report.write_report import write_data_page, write_index, write_map, write_page, write_report
-
-    if only in (None, "coordinates") and not pages:
-        click.echo(_place_images(params))
-    shared = {
-        "settings": params.report,
-        "images": Path(params.dataset.images),
-        "destination": PATHS.reports,
-        "n_jobs": params.parallel.n_jobs,
-    }
-    cards = {"backbone": PATHS.backbone.with_suffix(".json"), "features": PATHS.features}
-    results = {"results": PATHS.reports}
-    of_targets = {"targets": params.targets, "splits": PATHS.splits}
-    tables = {"manifest": PATHS.manifest, "rejected": PATHS.rejected}
-    findings = {
-        "conflicts": PATHS.conflicts,
-        "ingest_problems": PATHS.ingest_problems,
-        "split_report": PATHS.split_report,
-    }
-    place = {"coordinates": PATHS.coordinates}
-    key = {"answer_key": PATHS.demo / "answer_key.csv" if params.dataset.source == "demo" else None}
-    heads = {"heads": PATHS.heads}
+    """Write the report: web pages that open from the disk."""
     for target in pages:
-        click.echo(write_page(target=_checked(target), **heads, **results, **cards, **shared))
-    if only == "data":
-        click.echo(write_data_page(**of_targets, **tables, **findings, **cards, **shared))
-    elif only == "map":
-        click.echo(write_map(**of_targets, **place, **results, **shared))
-    elif only == "index":
-        click.echo(write_index(**of_targets, **tables, **key, **results, **cards, **shared))
-    elif only is None and not pages:
-        everything = of_targets | tables | findings | place | key | heads | results | cards | shared
-        click.echo(f"Open {write_report(**everything)} in a browser.")
+        click.echo(report_page(params, _checked(target)))
+    if only:
+        parts = {"coordinates": report_coordinates, "data": report_data, "map": report_map, "index": report_index}
+        click.echo(parts[only](params))
+    elif not pages:
+        click.echo(report_coordinates(params))
+        click.echo(f"Open {report_all(params)} in a browser.")
 
 
-def _place_images(params: Params) -> str:
+def report_all(params: Params) -> Path:
+    """Write every page from existing coordinates."""
+    from stages.report.write_report import write_report
+
+    return _write_pages(write_report, params, targets=params.targets)
+
+
+def report_coordinates(params: Params) -> str:
+    """Compute the images' places on the map."""
     from stages.report.coordinates import write_coordinates
 
     return write_coordinates(
@@ -283,26 +264,79 @@ def _place_images(params: Params) -> str:
     )
 
 
+def report_page(params: Params, target: str) -> Path:
+    """Write one target's page."""
+    from stages.report.target_page import write_target_page
+
+    return _write_pages(write_target_page, params, target=target)
+
+
+def report_data(params: Params) -> Path:
+    """Write the page about the data."""
+    from stages.report.data_page import write_data_page
+
+    return _write_pages(write_data_page, params, targets=params.targets)
+
+
+def report_map(params: Params) -> Path:
+    """Write the map."""
+    from stages.report.map_page import write_map
+
+    return _write_pages(write_map, params, targets=params.targets)
+
+
+def report_index(params: Params) -> Path:
+    """Write the index and the self-check."""
+    from stages.report.index_page import write_index
+
+    return _write_pages(write_index, params, targets=params.targets)
+
+
+def _write_pages(write: Callable[..., Path], params: Params, **targets: object) -> Path:
+    from stages.report.inputs import ReportInputs
+
+    inputs = ReportInputs(
+        images=Path(params.dataset.images),
+        manifest=PATHS.manifest,
+        ingest_problems=PATHS.ingest_problems,
+        rejected=PATHS.rejected,
+        conflicts=PATHS.conflicts,
+        splits=PATHS.splits,
+        split_report=PATHS.split_report,
+        backbone=PATHS.backbone.with_suffix(".json"),
+        features=PATHS.features,
+        heads=PATHS.heads,
+        results=PATHS.reports,
+        coordinates=PATHS.coordinates,
+        answer_key=_answer_key(params),
+    )
+    return write(
+        settings=params.report, inputs=inputs, destination=PATHS.reports, n_jobs=params.parallel.n_jobs, **targets
+    )
+
+
+def _answer_key(params: Params) -> Path | None:
+    """The list of planted faults; None for a collection without one."""
+    return PATHS.demo / "answer_key.csv" if params.dataset.source == "demo" else None
+
+
 @click.command()
 @target_option
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; by default a free one.")
-@click.option("--no-browser", is_flag=True, help="Only print the address.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; a free one by default.")
+@click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
 @with_params
 def review(params: Params, target: str, port: int, no_browser: bool) -> None:
     """Mark suspects as wrong, bad or fine, in a browser.
 
-    The pages are served to this machine only, until Ctrl-C. Decisions are kept in data/review.csv, and ingest applies
-    them: run `dvc repro` afterwards.
+    The pages are served to this machine only, until Ctrl-C. Decisions are saved in data/review.csv; run `dvc repro`
+    afterwards to apply them.
     """
-    from stages.review.review_suspects import review_suspects
+    from stages.review.review_suspects import ReviewPaths, review_suspects
 
     summary = review_suspects(
         target=_checked(target),
         settings=params.review,
-        results=PATHS.reports,
-        splits=PATHS.splits,
-        images=Path(params.dataset.images),
-        review=PATHS.review,
+        paths=ReviewPaths(PATHS.reports, PATHS.splits, Path(params.dataset.images), PATHS.review),
         port=port,
         open_browser=not no_browser,
         announce=click.echo,

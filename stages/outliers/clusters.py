@@ -1,6 +1,7 @@
-"""Groups of misclassified images that look alike to the network, and what marks each of them.
+"""Clusters of misclassified images that are close in feature space, and what their images have in common.
 
-In: features, out-of-sample predictions and `levels`. Out: the rows of clusters.csv and every image's cluster.
+In: features, out-of-sample predictions and `levels`. Out: the rows of clusters.csv and every image's cluster. The field
+calls such groups error slices.
 """
 
 import json
@@ -19,9 +20,9 @@ COLUMNS = ["cluster", "size", "examples", "sentence"]
 DIMENSIONS = 50
 EXAMPLES = 12
 MARKS = 3
-# There are no more clusters than would hold so many misclassified images on average …
-AVERAGE = 10
-# … and fewer images than this are no group: they lie apart from all others.
+# At least this many misclassified images per cluster on average: it limits the number of clusters.
+AVERAGE_SIZE = 10
+# Smaller clusters are left out.
 SMALLEST = 5
 
 
@@ -34,7 +35,7 @@ def find_clusters(
     most: int,
     random_state: int,
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Group the misclassified by k-means of their leading principal components.
+    """Cluster the misclassified images by k-means on their leading principal components.
 
     Parameters
     ----------
@@ -45,25 +46,25 @@ def find_clusters(
     features
         Shape `(n, channels)`, float32, standardised.
     properties
-        Of `levels.divide`.
+        As `levels.divide` makes them.
     most
-        Clusters at most; there are fewer if they would hold fewer than ten images on average, and a cluster of fewer
-        than five is left out.
+        Largest number of clusters. There are fewer if they would hold fewer than ten images on average; clusters of
+        fewer than five images are left out.
     random_state
         Seed of the starting points.
 
     Returns
     -------
     table : DataFrame
-        The columns of clusters.csv, largest cluster first; `examples` are the images nearest to the middle, one of
-        each group of duplicates, as a JSON array.
+        The columns of clusters.csv, largest cluster first; `examples` is a JSON array of the images nearest to the
+        centre, one per group of duplicates.
     cluster : ndarray
         Shape `(n,)`: every image's cluster as in the table, from 0; -1 where the image is in none.
     """
     labelled = data.labels != UNLABELLED
     wrong = np.flatnonzero(labelled & (predicted != data.labels))
     cluster = np.full(len(data.labels), UNKNOWN)
-    count = min(most, len(wrong) // AVERAGE)
+    count = min(most, len(wrong) // AVERAGE_SIZE)
     if count < 1:
         return pd.DataFrame(columns=COLUMNS), cluster
     dimensions = min(DIMENSIONS, len(wrong), features.shape[1])
@@ -75,38 +76,38 @@ def find_clusters(
     names = np.full(count, UNKNOWN)
     names[order] = np.arange(len(order))
     cluster[wrong] = names[found.labels_]
-    ways = [*properties, _as_predicted(data, predicted)]
-    from_middle = np.linalg.norm(points - found.cluster_centers_[found.labels_], axis=1)
+    compared = [*properties, _by_prediction(data, predicted)]
+    from_centre = np.linalg.norm(points - found.cluster_centers_[found.labels_], axis=1)
     rows = []
     for number in range(len(order)):
         inside = cluster[wrong] == number
-        nearest = wrong[inside][np.argsort(from_middle[inside], kind="stable")]
+        nearest = wrong[inside][np.argsort(from_centre[inside], kind="stable")]
         members = cluster == number
-        sentence = _marks(ways, members, labelled & ~members)
-        rows.append((number, len(nearest), _examples(data, nearest), sentence))
+        sentence = _describe(compared, members, labelled & ~members)
+        rows.append((number, len(nearest), _name_examples(data, nearest), sentence))
     return pd.DataFrame(rows, columns=COLUMNS), cluster
 
 
-def _as_predicted(data: LabelledFeatures, predicted: np.ndarray) -> Property:
+def _by_prediction(data: LabelledFeatures, predicted: np.ndarray) -> Property:
     phrases = [f"Images taken for {name}" for name in data.classes]
     return Property("taken for", data.classes, phrases, predicted, list(range(len(data.classes))))
 
 
-def _examples(data: LabelledFeatures, nearest: np.ndarray) -> str:
+def _name_examples(data: LabelledFeatures, nearest: np.ndarray) -> str:
     rows = data.table.iloc[nearest].drop_duplicates("group").head(EXAMPLES)
     return json.dumps(rows["image"].tolist(), ensure_ascii=False)
 
 
-def _marks(ways: list[Property], members: np.ndarray, others: np.ndarray) -> str:
-    """The levels that are over-represented in a cluster beside all other images, strongest first, one per property."""
+def _describe(properties: list[Property], members: np.ndarray, others: np.ndarray) -> str:
+    """Name the levels that are over-represented compared with all other images, strongest first, one per property."""
     tables = []
-    for way in ways:
-        known = way.codes != UNKNOWN
-        inside = np.bincount(way.codes[members & known], minlength=len(way.levels))
-        outside = np.bincount(way.codes[others & known], minlength=len(way.levels))
+    for divided in properties:
+        known = divided.codes != UNKNOWN
+        inside = np.bincount(divided.codes[members & known], minlength=len(divided.levels))
+        outside = np.bincount(divided.codes[others & known], minlength=len(divided.levels))
         counts = pd.DataFrame({"with": inside, "without": inside.sum() - inside, "others": outside})
         counts["others_without"] = outside.sum() - outside
-        tables.append(counts.assign(property=way.name, phrase=way.phrases).iloc[way.shown])
+        tables.append(counts.assign(property=divided.name, phrase=divided.phrases).iloc[divided.shown])
     table = pd.concat(tables, ignore_index=True)
     effects = odds_ratios(table["with"], table["without"], table["others"], table["others_without"])
     table = table.join(effects).assign(q_value=false_discovery_control(effects["p_value"]))
@@ -115,11 +116,11 @@ def _marks(ways: list[Property], members: np.ndarray, others: np.ndarray) -> str
     if marks.empty:
         return "Nothing marks these images"
     return "; ".join(
-        f"{_share(row.with_, row.without)} are {row.phrase[0].lower()}{row.phrase[1:]}, "
-        f"of all others {_share(row.others, row.others_without)}"
+        f"{_format_share(row.with_, row.without)} are {row.phrase[0].lower()}{row.phrase[1:]}, "
+        f"of all others {_format_share(row.others, row.others_without)}"
         for row in marks.rename(columns={"with": "with_"}).itertuples()
     )
 
 
-def _share(count: int, rest: int) -> str:
+def _format_share(count: int, rest: int) -> str:
     return f"{100 * count / max(count + rest, 1):.0f} %"

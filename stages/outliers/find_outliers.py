@@ -1,11 +1,14 @@
 """The outliers stage: an out-of-sample prediction for every image, and from it the images that do not fit.
 
 In: the feature cache, the splits, the target's head (for its settings), the images. Out, in `reports/TARGET/`:
-`outliers.csv` (those listed, by kind), `out_of_sample.csv` (all), and what the misclassified have in common:
-`traits.csv` and `clusters.csv`.
+`outliers.csv` and `outlier_kinds.csv` (images listed, by kind), `out_of_sample.csv` (all images), and what the
+misclassified have in common: `traits.csv` and `clusters.csv`.
 """
 
+import json
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,40 +17,40 @@ import pandas as pd
 from stages.core.features.labelled import UNLABELLED, LabelledFeatures, load_labelled_features
 from stages.core.head.files import check_same_data, load_head
 from stages.core.tables.csv_files import write_table
+from stages.core.tables.outliers import KIND_COLUMNS, OPTIONAL_COLUMNS, OUTLIER_COLUMNS
 from stages.outliers.clusters import find_clusters
+from stages.outliers.confidence import measure_confidence
 from stages.outliers.folds import out_of_sample_probabilities
-from stages.outliers.kinds import (
-    conflicting_labels,
-    listed,
-    low_confidence,
-    neighbour_names,
-    sureness,
-    suspect_label,
-    unlike_anything,
-)
+from stages.outliers.image_measures import measure_images
+from stages.outliers.kinds import KINDS
 from stages.outliers.levels import divide
 from stages.outliers.neighbours import nearest_neighbours, standardised
-from stages.outliers.properties import measure_images
+from stages.outliers.outlier_kind import Evidence, OutlierKind
 from stages.outliers.settings import OutlierSettings
 from stages.outliers.traits import SIGNIFICANT, find_traits
 
 MAX_PIXELS = 100_000_000
-COLUMNS = [
-    "image",
-    "kind",
-    "rank",
-    "score",
-    "y_true",
-    "y_pred",
-    "confidence",
-    "suggested",
-    "reason",
-    "neighbours",
-    "margin",
-    "entropy",
-]
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ImagesToMeasure:
+    """Where to measure how pictures look.
+
+    Attributes
+    ----------
+    root
+        The image root.
+    database
+        Measures kept from earlier runs; None keeps nothing.
+    max_pixels
+        Larger images are not measured.
+    """
+
+    root: Path
+    database: Path | None = None
+    max_pixels: int = MAX_PIXELS
 
 
 def find_outliers(
@@ -58,9 +61,7 @@ def find_outliers(
     splits: Path,
     head: Path,
     destination: Path,
-    images: Path | None = None,
-    measures: Path | None = None,
-    max_pixels: int = MAX_PIXELS,
+    images: ImagesToMeasure | None = None,
     n_jobs: int = 1,
 ) -> str:
     """List the artworks that do not fit their label or the collection.
@@ -78,13 +79,9 @@ def find_outliers(
     destination
         The folder to write: `reports/TARGET`.
     images
-        The image root; without it, nothing is said of how the misclassified pictures look.
-    measures
-        The database of how pictures look, as earlier runs measured it; None keeps nothing.
-    max_pixels
-        Larger images are not measured.
+        The images; without them, traits and clusters leave out how pictures look.
     n_jobs
-        Folds side by side, sharing the cores; -1: as many as there are cores.
+        Folds trained in parallel, sharing the cores; -1: one per core.
 
     Returns
     -------
@@ -102,41 +99,55 @@ def find_outliers(
     probabilities = out_of_sample_probabilities(data, card, settings, features=features, n_jobs=n_jobs)
     pooled = standardised(data)
     distances, neighbours = nearest_neighbours(pooled, data.table["group"].to_numpy(), settings.neighbours)
-    most = max(1, round(settings.list_share * len(data.table)))
-    kinds = [
-        low_confidence(data, probabilities),
-        suspect_label(data, probabilities),
-        unlike_anything(data, distances),
-        conflicting_labels(data),
-    ]
-    found = pd.concat([listed(kind, most) for kind in kinds], ignore_index=True)
+    listed = list_outliers(
+        KINDS, Evidence(data, probabilities, distances), most=max(1, round(settings.list_share * len(data.table)))
+    )
     predicted = probabilities.argmax(axis=1)
-    properties = divide(data, _measures(data, images, max_pixels, measures))
+    properties = divide(data, _measures(data, images))
     clusters, cluster = find_clusters(
         data, predicted, pooled, properties, most=settings.clusters, random_state=settings.random_state
     )
     traits = find_traits(data, predicted, properties, min_images=settings.trait_min_images)
-    sure = sureness(probabilities)
-    everyone = _all_predictions(data, probabilities, sure, cluster)
-    write_table(_described(found, everyone, sure, neighbours), destination / "outliers.csv")
-    write_table(everyone, destination / "out_of_sample.csv")
+    confidence = measure_confidence(probabilities)
+    predictions = _out_of_sample_table(data, probabilities, confidence, cluster)
+    write_table(_outlier_table(listed, predictions, confidence, neighbours), destination / "outliers.csv")
+    write_table(kind_table(KINDS), destination / "outlier_kinds.csv")
+    write_table(predictions, destination / "out_of_sample.csv")
     write_table(traits, destination / "traits.csv")
     write_table(clusters, destination / "clusters.csv")
-    return _summary(target, found, traits)
+    return _summary(target, listed, traits)
 
 
-def _measures(data: LabelledFeatures, images: Path | None, max_pixels: int, kept: Path | None) -> pd.DataFrame | None:
+def list_outliers(kinds: Sequence[OutlierKind], evidence: Evidence, most: int) -> pd.DataFrame:
+    """List the first images of every kind, at most `most` each, ranked from 1.
+
+    Returns
+    -------
+    DataFrame
+        Columns row, score, suggested, reason, kind, rank, in the order of the kinds.
+    """
+    tables = [kind.find(evidence).head(most).assign(kind=kind.name) for kind in kinds]
+    return pd.concat([table.assign(rank=np.arange(1, len(table) + 1)) for table in tables], ignore_index=True)
+
+
+def kind_table(kinds: Sequence[OutlierKind]) -> pd.DataFrame:
+    """Make the table of titles and explanations, in the order in which pages show the kinds."""
+    in_order = sorted(kinds, key=lambda kind: kind.page_order)
+    return pd.DataFrame([(kind.name, kind.title, kind.explanation) for kind in in_order], columns=KIND_COLUMNS)
+
+
+def _measures(data: LabelledFeatures, images: ImagesToMeasure | None) -> pd.DataFrame | None:
     if images is None:
         return None
-    if not images.is_dir():
-        log.warning("%s is not a folder: what the misclassified have in common is said without their looks", images)
+    if not images.root.is_dir():
+        log.warning("%s is not a folder: traits and clusters leave out how pictures look", images.root)
         return None
-    return measure_images(data.table, images, max_pixels=max_pixels, kept=kept)
+    return measure_images(data.table, images.root, max_pixels=images.max_pixels, kept=images.database)
 
 
-def _summary(target: str, found: pd.DataFrame, traits: pd.DataFrame) -> str:
+def _summary(target: str, listed: pd.DataFrame, traits: pd.DataFrame) -> str:
     """Images per kind, and the strongest trait of the misclassified."""
-    counts = found["kind"].value_counts(sort=False)
+    counts = listed["kind"].value_counts(sort=False)
     lines = [f"{target}: " + (", ".join(f"{count} {kind}" for kind, count in counts.items()) or "no outliers")]
     raising = traits[(traits["q_value"] <= SIGNIFICANT) & (traits["odds_ratio"] > 1)]
     if len(raising):
@@ -144,26 +155,29 @@ def _summary(target: str, found: pd.DataFrame, traits: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _all_predictions(
-    data: LabelledFeatures, probabilities: np.ndarray, sure: pd.DataFrame, cluster: np.ndarray
+def _out_of_sample_table(
+    data: LabelledFeatures, probabilities: np.ndarray, confidence: pd.DataFrame, cluster: np.ndarray
 ) -> pd.DataFrame:
-    """Every image's prediction by a head that has not seen it; `p_true` is its own label's probability."""
+    """Every image's prediction by a head that has not seen it; `p_true` is the probability of its label."""
     names = np.array(data.classes, dtype=object)
     labelled = data.labels != UNLABELLED
     of_label = probabilities[np.arange(len(data.labels)), np.where(labelled, data.labels, 0)]
     return data.table[["image", "sha256", "split"]].assign(
         y_true=data.table[data.target],
         y_pred=names[probabilities.argmax(axis=1)],
-        confidence=sure["confidence"],
+        confidence=confidence["confidence"],
         p_true=np.where(labelled, of_label, np.nan),
         cluster=np.where(cluster < 0, "", cluster.astype(str)),
     )
 
 
-def _described(table: pd.DataFrame, everyone: pd.DataFrame, sure: pd.DataFrame, neighbours: np.ndarray) -> pd.DataFrame:
-    """Add what a person wants to know of each listed image."""
-    rows = table["row"].to_numpy(dtype=np.int64)
-    names = neighbour_names(everyone["image"].tolist(), neighbours)
-    said = everyone.iloc[rows][["image", "y_true", "y_pred"]].reset_index(drop=True)
-    table = pd.concat([table, said, sure.iloc[rows].reset_index(drop=True)], axis=1)
-    return table.assign(neighbours=[names(row) for row in rows])[COLUMNS]
+def _outlier_table(
+    listed: pd.DataFrame, predictions: pd.DataFrame, confidence: pd.DataFrame, neighbours: np.ndarray
+) -> pd.DataFrame:
+    """Add labels, predictions, confidence and neighbours to the listed images."""
+    rows = listed["row"].to_numpy(dtype=np.int64)
+    labels = predictions.iloc[rows][["image", "y_true", "y_pred"]].reset_index(drop=True)
+    table = pd.concat([listed, labels, confidence.iloc[rows].reset_index(drop=True)], axis=1)
+    images = predictions["image"].tolist()
+    near = [json.dumps([images[i] for i in neighbours[row] if i >= 0], ensure_ascii=False) for row in rows]
+    return table.assign(neighbours=near)[[*OUTLIER_COLUMNS, *OPTIONAL_COLUMNS]]

@@ -1,7 +1,7 @@
-"""Divide the images by what they are: label, shape, size, colour, copies, each with a few levels.
+"""Divide the images by label, shape, size, colour and copies, each property with a few levels.
 
 In: the table of splits, one target's labels, measures of the pictures. Out: a `Property` per division: every image's
-level, and how a person says it. What the levels have to do with mistakes is left to `traits` and `clusters`.
+level, and a phrase for it. How levels relate to mistakes is left to `traits` and `clusters`.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from stages.core.tables.csv_files import is_own_split
 
 UNKNOWN = -1
 PARTS = 5
-# Pictures whose pixels nearly all have less chroma than this (of 255) are grey to the eye.
+# A picture counts as greyscale if nearly all its pixels have less chroma than this (of 255).
 GREY_CHROMA = 16
 # A class is small if it has less than this share of an average class's images.
 SMALL_CLASS = 0.5
@@ -27,7 +27,7 @@ SHAPE_NAMES = (
     "wide (1.25 to 2)",
     "very wide (2 and above)",
 )
-# What the lowest and the highest part of a number are called.
+# Names of the lowest and the highest part of a number.
 ENDS = {
     "resolution": ("smallest", "largest"),
     "brightness": ("darkest", "brightest"),
@@ -40,7 +40,7 @@ NO_ATTRIBUTES = {"image", "sha256", "width", "height", "mode", "group"}
 
 @dataclass(frozen=True)
 class Property:
-    """One way to divide the images.
+    """A property that divides the images into levels.
 
     Attributes
     ----------
@@ -49,11 +49,11 @@ class Property:
     levels
         Names of the levels.
     phrases
-        The same as the subject of a sentence, `Greyscale images`.
+        Each level as the subject of a sentence: `Images in grey`.
     codes
         Shape `(n,)`: every image's level, an index; `UNKNOWN` where it has none.
     shown
-        Indices of the levels worth a line; of two that mirror each other, one.
+        Indices of the levels to report; of two that mirror each other, one.
     """
 
     name: str
@@ -64,14 +64,14 @@ class Property:
 
 
 def divide(data: LabelledFeatures, measures: pd.DataFrame | None) -> list[Property]:
-    """Divide the images in every way that the data allow; ways in which all are alike are left out.
+    """Divide the images by every property that the data allow; properties with a single level are left out.
 
     Parameters
     ----------
     data
         The table's other label columns, `width`, `height`, `group` and, where there is one, `year`.
     measures
-        Of `properties.measure_images`, or None.
+        As `image_measures.measure_images` makes them, or None.
     """
     found = [
         _by_class(data),
@@ -79,13 +79,13 @@ def divide(data: LabelledFeatures, measures: pd.DataFrame | None) -> list[Proper
         *_other_labels(data),
         *_by_year(data),
         *_by_size(data.table),
-        _yes("near_duplicate", data.table["group"].duplicated(keep=False), "Images with a duplicate in the collection"),
+        _by_duplicate(data.table),
     ]
     if measures is not None:
         grey = (measures["chroma"] < GREY_CHROMA).where(measures["chroma"].notna())
-        found.append(_yes("greyscale", grey, "Images in grey"))
-        found += [_parts(name, measures[name]) for name in ("brightness", "saturation", "sharpness")]
-    return [way for way in found if len(np.unique(way.codes[way.codes != UNKNOWN])) > 1]
+        found.append(_by_flag("greyscale", grey, "Images in grey"))
+        found += [_by_quantile(name, measures[name]) for name in ("brightness", "saturation", "sharpness")]
+    return [divided for divided in found if len(np.unique(divided.codes[divided.codes != UNKNOWN])) > 1]
 
 
 def _by_class(data: LabelledFeatures) -> Property:
@@ -98,7 +98,7 @@ def _small_class(data: LabelledFeatures) -> Property:
     sizes = np.bincount(data.labels[labelled], minlength=len(data.classes))
     limit = SMALL_CLASS * sizes.mean()
     small = pd.Series((sizes < limit)[data.labels]).where(labelled)
-    return _yes("small_class", small, f"Images of small classes (fewer than {np.ceil(limit):.0f} images)")
+    return _by_flag("small_class", small, f"Images of small classes (fewer than {np.ceil(limit):.0f} images)")
 
 
 def _other_labels(data: LabelledFeatures) -> Iterator[Property]:
@@ -115,7 +115,7 @@ def _by_year(data: LabelledFeatures) -> Iterator[Property]:
     if "year" in data.table.columns and data.target != "year":
         # Years come as 1889, 1889.0, `c. 1889` or `1889-90`.
         years = data.table["year"].str.extract(r"(\d{3,4})(?!\d)", expand=False)
-        yield _parts("year", pd.to_numeric(years, errors="coerce"))
+        yield _by_quantile("year", pd.to_numeric(years, errors="coerce"))
 
 
 def _by_size(table: pd.DataFrame) -> Iterator[Property]:
@@ -125,17 +125,22 @@ def _by_size(table: pd.DataFrame) -> Iterator[Property]:
     shapes = np.where(known, np.searchsorted(SHAPES, ratios, side="right"), UNKNOWN)
     phrases = [f"{name[0].upper()}{name[1:].replace(' (', ' images (width to height ', 1)}" for name in SHAPE_NAMES]
     yield Property("aspect_ratio", list(SHAPE_NAMES), phrases, shapes, list(range(len(SHAPE_NAMES))))
-    yield _parts("resolution", (width * height / 1e6).where(known), unit=" megapixels")
+    yield _by_quantile("resolution", (width * height / 1e6).where(known), unit=" megapixels")
 
 
-def _yes(name: str, values: pd.Series, phrase: str) -> Property:
-    """A property that an image has or has not; NaN where nobody knows."""
+def _by_duplicate(table: pd.DataFrame) -> Property:
+    duplicated = table["group"].duplicated(keep=False)
+    return _by_flag("near_duplicate", duplicated, "Images with a duplicate in the collection")
+
+
+def _by_flag(name: str, values: pd.Series, phrase: str) -> Property:
+    """A property that an image has or has not; NaN where unknown."""
     codes = np.where(values.isna(), UNKNOWN, values.fillna(False).astype(bool).astype(int))
     return Property(name, ["no", "yes"], ["Other images", phrase], codes, [1])
 
 
-def _parts(name: str, values: pd.Series, unit: str = "") -> Property:
-    """Cut a number into fifths of the images; fewer parts where many share a value."""
+def _by_quantile(name: str, values: pd.Series, unit: str = "") -> Property:
+    """Divide a number into fifths of the images; into fewer parts where many share a value."""
     known = values.dropna()
     edges = np.unique(known.quantile(np.arange(1, PARTS) / PARTS)) if len(known) else np.empty(0)
     codes = np.where(values.isna(), UNKNOWN, np.searchsorted(edges, values.to_numpy(dtype=float), side="left"))
@@ -146,7 +151,8 @@ def _parts(name: str, values: pd.Series, unit: str = "") -> Property:
     for place in range(len(used)):
         inside = values[codes == place]
         called = {0: lowest, len(used) - 1: highest}.get(place, f"{('second', 'third', 'fourth')[min(place, 3) - 1]}")
-        levels.append(f"{called} {part} ({_number(inside.min(), name)} to {_number(inside.max(), name)}{unit})")
+        low, high = _format_number(inside.min(), name), _format_number(inside.max(), name)
+        levels.append(f"{called} {part} ({low} to {high}{unit})")
     phrases = [
         f"Images of the {level}"
         if place in (0, len(used) - 1)
@@ -156,5 +162,5 @@ def _parts(name: str, values: pd.Series, unit: str = "") -> Property:
     return Property(name, levels, phrases, codes, list(range(len(levels))))
 
 
-def _number(value: float, name: str) -> str:
+def _format_number(value: float, name: str) -> str:
     return f"{value:.0f}" if name == "year" or value >= 100 else f"{value:.2g}"

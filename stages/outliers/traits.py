@@ -1,12 +1,14 @@
-"""What the misclassified have in common: which properties raise the odds of being misclassified, and by how much.
+"""Traits: which properties raise the odds of being misclassified, and by how much.
 
 In: out-of-sample predictions, labels and `levels`. Out: the rows of traits.csv, ranked, each with a plain sentence.
-Effects are odds ratios with Woolf's interval, every cell of the table raised by a half (Haldane, "The estimation and
+Effects are odds ratios with Woolf's interval, with a half added to every cell (Haldane, "The estimation and
 significance of the logarithm of a ratio of frequencies", 1956; Anscombe, "On estimating binomial response relations",
 1956); p-values are those of Fisher's exact test, as mid-p (Lancaster, "Significance tests in discrete distributions",
-1961), so that one mistake among few images proves nothing; q-values are Benjamini and Hochberg's ("Controlling the
+1961), so that one mistake among few images is not significant; q-values are Benjamini and Hochberg's ("Controlling the
 false discovery rate", 1995) over all comparisons made.
 """
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,7 +36,7 @@ Z = norm.ppf(0.975)
 def find_traits(
     data: LabelledFeatures, predicted: np.ndarray, properties: list[Property], *, min_images: int
 ) -> pd.DataFrame:
-    """Compare the images of every level with the others, of every class and level with that class's others.
+    """Compare the images of every level with the others, overall and within each class.
 
     Parameters
     ----------
@@ -43,7 +45,7 @@ def find_traits(
     predicted
         Shape `(n,)`: the class that a head which has not seen the image gives it.
     properties
-        Of `levels.divide`.
+        As `levels.divide` makes them.
     min_images
         Levels with fewer images, or that leave fewer others, are not compared.
 
@@ -58,18 +60,18 @@ def find_traits(
     labels, predicted = data.labels[rows], predicted[rows]
     wrong = predicted != labels
     tables = [
-        *(_of_property(way, way.codes[rows], wrong) for way in properties),
-        *(_within_classes(data, way, way.codes[rows], labels, wrong) for way in properties if way.name != "class"),
+        *(_of_property(p, p.codes[rows], wrong) for p in properties),
+        *(_within_classes(data, p, p.codes[rows], labels, wrong) for p in properties if p.name != "class"),
         _confusions(data.classes, labels, predicted),
     ]
     table = pd.concat(tables, ignore_index=True)
     others = table["others_right"] + table["others_wrong"]
     enough = (table["wrong"] + table["right"] >= min_images) & (others >= min_images)
     table = _with_effects(table[enough].reset_index(drop=True))
-    # Nobody looks for two classes that are never confused, but that they were compared counts.
+    # Pairs of classes that are never confused are not reported, but they count as comparisons for the q-values.
     table = table[(table["outcome"] == "misclassified") | (table["wrong"] > 0)]
-    table["sentence"] = [_sentence(row) for row in table.itertuples()]
-    return _ranked(table)[COLUMNS]
+    table["sentence"] = [_describe(row) for row in table.itertuples()]
+    return _rank(table)[COLUMNS]
 
 
 def odds_ratios(
@@ -98,36 +100,37 @@ def odds_ratios(
 def _exact_p_values(
     wrong: np.ndarray, right: np.ndarray, others_wrong: np.ndarray, others_right: np.ndarray
 ) -> np.ndarray:
-    """How likely so many of the mistakes, or more (or so few), fall to the level if they fall anywhere alike."""
+    """Two-sided mid-p of Fisher's exact test: under the hypergeometric law, twice the smaller tail."""
     images, mistakes = wrong + right + others_wrong + others_right, wrong + others_wrong
-    chance = hypergeom(images, mistakes, wrong + right)
-    here = chance.pmf(wrong) / 2
-    tails = np.minimum(chance.sf(wrong) + here, chance.cdf(wrong - 1) + here)
-    return np.clip(2 * tails, 0, 1)
+    null = hypergeom(images, mistakes, wrong + right)
+    half = null.pmf(wrong) / 2
+    tails = np.minimum(null.sf(wrong) + half, null.cdf(wrong - 1) + half)
+    p_values: np.ndarray = np.clip(2 * tails, 0, 1)
+    return p_values
 
 
-def _of_property(way: Property, codes: np.ndarray, wrong: np.ndarray) -> pd.DataFrame:
-    """Images of a level beside all others whose level is known."""
+def _of_property(divided: Property, codes: np.ndarray, wrong: np.ndarray) -> pd.DataFrame:
+    """Count the images of each level and all others whose level is known."""
     known = codes != UNKNOWN
-    bad = np.bincount(codes[known], weights=wrong[known], minlength=len(way.levels))
-    good = np.bincount(codes[known], minlength=len(way.levels)) - bad
+    bad = np.bincount(codes[known], weights=wrong[known], minlength=len(divided.levels))
+    good = np.bincount(codes[known], minlength=len(divided.levels)) - bad
     counts = pd.DataFrame(
         {"wrong": bad, "right": good, "others_wrong": bad.sum() - bad, "others_right": good.sum() - good}
     )
-    counts = counts.assign(property=way.name, level=way.levels, phrase=way.phrases, beside="the others")
-    return counts.iloc[way.shown].assign(outcome="misclassified")
+    counts = counts.assign(property=divided.name, level=divided.levels, phrase=divided.phrases)
+    return counts.iloc[divided.shown].assign(compared_with="the others", outcome="misclassified")
 
 
 def _within_classes(
-    data: LabelledFeatures, way: Property, codes: np.ndarray, labels: np.ndarray, wrong: np.ndarray
+    data: LabelledFeatures, divided: Property, codes: np.ndarray, labels: np.ndarray, wrong: np.ndarray
 ) -> pd.DataFrame:
-    """Images of a class and a level beside the others of that class: what a class does by itself is not counted."""
-    known, size = codes != UNKNOWN, len(way.levels)
+    """Count the images of each class and level and the others of that class, which removes the effect of the class."""
+    known, size = codes != UNKNOWN, len(divided.levels)
     shape = (len(data.classes), size)
     cells = labels[known] * size + codes[known]
     bad = np.bincount(cells, weights=wrong[known], minlength=shape[0] * size).reshape(shape)
     good = np.bincount(cells, minlength=shape[0] * size).reshape(shape) - bad
-    keep = (bad + good > 0) & np.isin(np.arange(size), way.shown)
+    keep = (bad + good > 0) & np.isin(np.arange(size), divided.shown)
     names, levels = np.nonzero(keep)
     return pd.DataFrame(
         {
@@ -135,20 +138,22 @@ def _within_classes(
             "right": good[keep],
             "others_wrong": (bad.sum(axis=1, keepdims=True) - bad)[keep],
             "others_right": (good.sum(axis=1, keepdims=True) - good)[keep],
-            "property": f"{way.name} within {data.target}",
-            "level": [f"{data.classes[name]}: {way.levels[level]}" for name, level in zip(names, levels, strict=True)],
+            "property": f"{divided.name} within {data.target}",
+            "level": [
+                f"{data.classes[name]}: {divided.levels[level]}" for name, level in zip(names, levels, strict=True)
+            ],
             "phrase": [
-                f"{way.phrases[level]} among those labelled {data.classes[name]}"
+                f"{divided.phrases[level]} among those labelled {data.classes[name]}"
                 for name, level in zip(names, levels, strict=True)
             ],
-            "beside": [f"the others labelled {data.classes[name]}" for name in names],
+            "compared_with": [f"the others labelled {data.classes[name]}" for name in names],
             "outcome": "misclassified",
         }
     )
 
 
 def _confusions(classes: list[str], labels: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
-    """How often a class is taken for another, beside the images of all third classes."""
+    """Count how often a class is taken for another, and how often all third classes are taken for it."""
     size = len(classes)
     taken = np.bincount(labels * size + predicted, minlength=size * size).reshape(size, size).astype(float)
     sizes = taken.sum(axis=1)
@@ -165,7 +170,7 @@ def _confusions(classes: list[str], labels: np.ndarray, predicted: np.ndarray) -
             "property": "confusion",
             "level": [f"{classes[a]} → {classes[b]}" for a, b in zip(first, second, strict=True)],
             "phrase": [f"Images labelled {classes[a]}" for a in first],
-            "beside": "images of third classes",
+            "compared_with": "images of third classes",
             "outcome": [f"taken for {classes[b]}" for b in second],
         }
     )
@@ -178,21 +183,22 @@ def _with_effects(table: pd.DataFrame) -> pd.DataFrame:
     return table.join(effects).assign(q_value=q_values, n=n.astype(int), misclassified_share=table["wrong"] / n)
 
 
-def _sentence(row: tuple) -> str:
-    """One line for a person, in odds as the columns are, with the shares that they come from."""
+def _describe(row: Any) -> str:
+    """Describe a row in one line: odds as in the columns, and the shares that they come from."""
     others = row.others_wrong / (row.others_wrong + row.others_right)
-    interval = f"95 %: {_figure(row.ci_low)} to {_figure(row.ci_high)}"
-    shares = f"{100 * row.misclassified_share:.0f} % of {row.n}, against {100 * others:.0f} % of {row.beside}"
-    return f"{row.phrase} have {_figure(row.odds_ratio)} times the odds of being {row.outcome} ({interval}): {shares}"
+    interval = f"95 %: {_format_ratio(row.ci_low)} to {_format_ratio(row.ci_high)}"
+    shares = f"{100 * row.misclassified_share:.0f} % of {row.n}, against {100 * others:.0f} % of {row.compared_with}"
+    ratio = _format_ratio(row.odds_ratio)
+    return f"{row.phrase} have {ratio} times the odds of being {row.outcome} ({interval}): {shares}"
 
 
-def _figure(value: float) -> str:
+def _format_ratio(value: float) -> str:
     if value < 0.01:
         return "less than 0.01"
     return f"{value:.2f}" if value < 0.95 else f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
 
 
-def _ranked(table: pd.DataFrame) -> pd.DataFrame:
+def _rank(table: pd.DataFrame) -> pd.DataFrame:
     raising, confusion = table["odds_ratio"] > 1, table["property"] == "confusion"
     significant = table["q_value"] <= SIGNIFICANT
     strength = np.where(raising, np.log(table["ci_low"]), -np.log(table["ci_high"]))

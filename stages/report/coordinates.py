@@ -1,7 +1,7 @@
-"""Where each image lies on the map of the collection: its cached features in two dimensions.
+"""Place every image on the map of the collection: its cached features reduced to two dimensions.
 
-In: the published feature cache. Out: `reports/coordinates.csv`: a row per distinct file with its `sha256` and place.
-How the map looks is left to `map_page`: a change there computes nothing here.
+In: the published feature cache. Out: `reports/coordinates.csv`, a row per distinct file with its `sha256` and place.
+Drawing the map is left to `map_page`, so a change there computes no coordinates again.
 """
 
 import logging
@@ -18,23 +18,23 @@ from stages.core.features.placement import blocks
 from stages.core.tables.csv_files import write_table
 
 COLUMNS = ["sha256", "x", "y"]
-# PaCMAP's authors, too, reduce to this many components first.
+# As PaCMAP's authors reduce first.
 COMPONENTS = 50
-# Enough to estimate 50 components; the memory and time of fitting them stay the same from here on.
+# Enough to estimate 50 components; it bounds the memory and time of fitting them.
 PCA_IMAGES = 20_000
-# PaCMAP's default; its own rule for large collections, 23 at 81,446 images, takes twice as long.
+# PaCMAP's default; its rule for large collections (23 at 81,446 images) takes twice as long.
 NEIGHBOURS = 10
-# PaCMAP needs neighbours: fewer images are placed by their first two components.
+# PaCMAP needs neighbours; fewer images are placed by their first two components.
 FEWEST_IMAGES = 16
 
 
 def write_coordinates(*, random_state: int, features: Path, destination: Path) -> str:
-    """Place every cached image on a plane, so that images with like features lie together.
+    """Place every cached image on a plane, images with similar features close together.
 
     Parameters
     ----------
     random_state
-        Seed; equal features and an equal seed give an equal map on one machine.
+        Seed. Equal features and seeds give equal coordinates on one machine.
     features
         The published cache.
     destination
@@ -43,7 +43,7 @@ def write_coordinates(*, random_state: int, features: Path, destination: Path) -
     Returns
     -------
     str
-        How many images were placed.
+        The number of images placed.
 
     Raises
     ------
@@ -54,15 +54,15 @@ def write_coordinates(*, random_state: int, features: Path, destination: Path) -
     """
     with FeatureCache(features) as cache:
         keys = [key.decode() for key in cache.keys.tolist()]
-        places = planar(principal_components(cache.features, random_state, features), random_state)
+        places = place_on_plane(reduce_features(cache.features, random_state, features), random_state)
     write_table(pd.DataFrame({"sha256": keys, "x": places[:, 0], "y": places[:, 1]})[COLUMNS], destination)
     return f"placed {len(keys):,} images on the map: {destination}"
 
 
-def principal_components(features: np.ndarray, random_state: int, source: Path) -> np.ndarray:
-    """Reduce the centre view's mean token to its principal components, reading a few MiB at a time.
+def reduce_features(features: np.ndarray, random_state: int, source: Path) -> np.ndarray:
+    """Reduce the centre view's mean token to its principal components, block by block.
 
-    Channels are standardised, as for the nearest neighbours that find-outliers names. Both steps are fitted to a
+    Channels are standardised, as for find-outliers' nearest neighbours. Both steps are fitted to a
     random sample of at most 20,000 images.
 
     Parameters
@@ -72,7 +72,7 @@ def principal_components(features: np.ndarray, random_state: int, source: Path) 
     random_state
         Seed of the sample.
     source
-        What to name in the error.
+        The file to name in the error.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def principal_components(features: np.ndarray, random_state: int, source: Path) 
     """
     count = len(features)
     sample = np.sort(np.random.default_rng(random_state).permutation(count)[:PCA_IMAGES])
-    fitted_to = np.concatenate([_pooled(features, rows) for rows in blocks(features, sample)])
+    fitted_to = np.concatenate([_pool(features, rows) for rows in blocks(features, sample)])
     if not np.isfinite(fitted_to).all():
         raise _not_finite(source)
     scaler = StandardScaler().fit(fitted_to)
@@ -90,17 +90,17 @@ def principal_components(features: np.ndarray, random_state: int, source: Path) 
     del fitted_to
     reduced = np.empty((count, size), dtype=np.float32)
     for rows in blocks(features):
-        block = _pooled(features, rows)
+        block = _pool(features, rows)
         if not np.isfinite(block).all():
             raise _not_finite(source)
         reduced[rows] = pca.transform(scaler.transform(block))
     return reduced
 
 
-def planar(components: np.ndarray, random_state: int) -> np.ndarray:
-    """Lay points out on a plane by PaCMAP (Wang, Huang, Rudin & Shaposhnik, 2021), in the unit square.
+def place_on_plane(components: np.ndarray, random_state: int) -> np.ndarray:
+    """Place points in the unit square by PaCMAP (Wang, Huang, Rudin & Shaposhnik, 2021).
 
-    PaCMAP because it keeps both neighbours and the lie of the groups, and is a few times as fast as UMAP.
+    PaCMAP preserves both neighbours and the arrangement of groups, and is a few times as fast as UMAP.
 
     Parameters
     ----------
@@ -112,30 +112,32 @@ def planar(components: np.ndarray, random_state: int) -> np.ndarray:
     Returns
     -------
     ndarray
-        Shape `(n, 2)`, float32; the longer side of the cloud goes from 0 to 1, the shorter is centred.
+        Shape `(n, 2)`, float32; the points fill the square along their longer side and are centred along the shorter.
     """
     distinct = bool(np.ptp(components, axis=0).max(initial=0) > 0)
     if len(components) < FEWEST_IMAGES or not distinct:
         places = np.zeros((len(components), 2), dtype=np.float32)
         places[:, : components.shape[1]] = components[:, :2]
-        return _unit_square(places)
-    for name, level in (("faiss", logging.WARNING), ("pacmap", logging.ERROR)):  # they tell of every import and seed
+        return _scale_to_unit_square(places)
+    for name, level in (("faiss", logging.WARNING), ("pacmap", logging.ERROR)):  # they log every import and seed
         logging.getLogger(name).setLevel(level)
     import pacmap  # takes seconds: it compiles
 
     reducer = pacmap.PaCMAP(n_components=2, n_neighbors=NEIGHBOURS, random_state=random_state, apply_pca=False)
-    return _unit_square(reducer.fit_transform(components, init="pca"))
+    return _scale_to_unit_square(reducer.fit_transform(components, init="pca"))
 
 
-def _pooled(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The centre view's mean over tokens, shape `(m, channels)`, float32."""
-    return np.asarray(features[rows, 0]).mean(axis=1, dtype=np.float32)
+def _pool(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Average the centre view's tokens, shape `(m, channels)`, float32."""
+    pooled: np.ndarray = np.asarray(features[rows, 0]).mean(axis=1, dtype=np.float32)
+    return pooled
 
 
-def _unit_square(places: np.ndarray) -> np.ndarray:
+def _scale_to_unit_square(places: np.ndarray) -> np.ndarray:
     low, high = places.min(axis=0), places.max(axis=0)
     side = max(float((high - low).max()), 1e-9)
-    return ((places - (low + high) / 2) / side + 0.5).astype(np.float32)
+    scaled: np.ndarray = ((places - (low + high) / 2) / side + 0.5).astype(np.float32)
+    return scaled
 
 
 def _not_finite(source: Path) -> StageError:

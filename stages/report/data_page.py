@@ -1,9 +1,10 @@
-"""The data's own page: what was listed, what was rejected and why, duplicates, conflicts, splits and leaks.
+"""The data page: images listed and rejected, duplicates, conflicts, splits and leaks.
 
 In: the tables of ingest, clean and split. Out: `reports/data.html`.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,50 +16,39 @@ from stages.core.errors import StageError
 from stages.core.pages.render import render
 from stages.core.pages.thumbnails import make_thumbnails
 from stages.core.tables.csv_files import read_text_table
-from stages.report import tables
+from stages.report.collection_summary import (
+    Duplicates,
+    count_labels,
+    count_splits,
+    find_duplicates,
+    group_rejections,
+)
+from stages.report.inputs import ReportInputs, read_collection
+from stages.report.provenance import describe_collection
 from stages.report.settings import TEMPLATES, ReportSettings
-from stages.report.sources import Collection, read_collection
 
 DUPLICATE_GROUPS = 24
 DUPLICATE_IMAGES = 6
 CONFLICTS = 48
-# Rows of a table on the page; the file it comes from has all.
+# Rows of a table on the page; its file has all.
 ROWS = 500
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """A picture whose copies carry different labels: each copy with its label."""
+    """A picture whose copies carry different labels, each copy with its label."""
 
     attribute: str
     copies: list[tuple[str, str]]
 
 
 def write_data_page(
-    *,
-    settings: ReportSettings,
-    targets: list[str],
-    images: Path,
-    manifest: Path,
-    rejected: Path,
-    splits: Path,
-    backbone: Path,
-    features: Path,
-    conflicts: Path,
-    ingest_problems: Path,
-    split_report: Path,
-    destination: Path,
-    n_jobs: int = -1,
+    *, settings: ReportSettings, inputs: ReportInputs, targets: Sequence[str], destination: Path, n_jobs: int = -1
 ) -> Path:
-    """Write `destination/data.html`.
-
-    `conflicts`, `ingest_problems` and `split_report` may be missing; the other parameters and errors are as in
-    `write_report`.
-    """
-    collection = read_collection(
-        manifest=manifest, rejected=rejected, splits=splits, backbone=backbone, features=features
-    )
-    duplicates, found = tables.duplicates(collection.splits), read_conflicts(conflicts)
+    """Write `destination/data.html`; parameters and errors as in `write_report`."""
+    collection = read_collection(inputs)
+    duplicates, conflicts = find_duplicates(collection.splits), read_conflicts(inputs.conflicts)
+    sizes = dict.fromkeys(_list_images(duplicates, conflicts), settings.thumbnail_px)
     html = render(
         "data.html",
         folder=TEMPLATES,
@@ -66,19 +56,19 @@ def write_data_page(
         page="data",
         targets=targets,
         root="",
-        thumbnails=make_thumbnails(images, _thumbnails(duplicates, found, settings.thumbnail_px), n_jobs=n_jobs),
+        thumbnails=make_thumbnails(inputs.images, sizes, n_jobs=n_jobs),
         collection=collection,
-        attributes=tables.attributes(collection),
-        split_rows=tables.split_rows(collection.splits),
-        rejections=tables.rejections(collection.rejected),
+        attributes=count_labels(collection),
+        split_rows=count_splits(collection.splits),
+        rejections=group_rejections(collection.rejected),
         duplicates=duplicates,
         duplicate_limits=(DUPLICATE_GROUPS, DUPLICATE_IMAGES),
-        conflicts=found[:CONFLICTS],
-        conflicts_total=len(found),
-        split=_split_report(split_report),
-        problems=_problems(ingest_problems),
+        conflicts=conflicts[:CONFLICTS],
+        conflicts_total=len(conflicts),
+        split=_read_split_report(inputs.split_report),
+        problems=_read_problems(inputs.ingest_problems),
         row_limit=ROWS,
-        provenance=provenance(collection, settings),
+        provenance=describe_collection(collection, settings),
     )
     page = destination / "data.html"
     write_text(page, html)
@@ -86,7 +76,7 @@ def write_data_page(
 
 
 def read_conflicts(path: Path) -> list[Conflict]:
-    """Read the pictures whose copies disagree, those with most copies first; none where there is no file."""
+    """Read the pictures whose copies disagree, those with most copies first; an empty list without a file."""
     if not path.is_file():
         return []
     table = read_text_table(path, ["attribute", "group", "image", "label"], "pipeline clean")
@@ -97,18 +87,8 @@ def read_conflicts(path: Path) -> list[Conflict]:
     return sorted(found, key=lambda conflict: -len(conflict.copies))
 
 
-def provenance(collection: Collection, settings: ReportSettings) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Titled lists of names and values that concern all pages."""
-    return [
-        ("Backbone", list(tables.flattened(collection.backbone))),
-        ("Features", list(tables.flattened(collection.features))),
-        ("Report settings", list(tables.flattened(settings.model_dump()))),
-        ("Libraries that wrote this page", tables.library_versions()),
-    ]
-
-
-def _split_report(path: Path) -> dict[str, Any] | None:
-    """What split found; leaks become a list of (what, where, names)."""
+def _read_split_report(path: Path) -> dict[str, Any] | None:
+    """Read the report of split, with leaks as a list of (kind, where, names); None without a file."""
     if not path.is_file():
         return None
     try:
@@ -122,17 +102,19 @@ def _split_report(path: Path) -> dict[str, Any] | None:
         beyond = [row for row in found.get("classes", []) if row["deviation"] > row["allowed"] + 0.005]
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise StageError(f"{path} is not a split report ({error!r}): run `pipeline split` again") from None
-    return found | {"leaks": leaks, "beyond": beyond}
+    report: dict[str, Any] = found | {"leaks": leaks, "beyond": beyond}
+    return report
 
 
-def _problems(path: Path) -> pd.DataFrame | None:
-    """What ingest found wrong with the source; None where there is no file."""
+def _read_problems(path: Path) -> pd.DataFrame | None:
+    """Read the problems that ingest found in the source; None without a file."""
     if not path.is_file():
         return None
     return read_text_table(path, ["file", "row", "problem", "detail"], "pipeline ingest")
 
 
-def _thumbnails(duplicates: tables.Duplicates, conflicts: list[Conflict], px: int) -> dict[str, int]:
+def _list_images(duplicates: Duplicates, conflicts: list[Conflict]) -> list[str]:
+    """List the images that the page shows."""
     copies = [image for group in duplicates.groups[:DUPLICATE_GROUPS] for image in group[:DUPLICATE_IMAGES]]
     disagreeing = [image for conflict in conflicts[:CONFLICTS] for image, _ in conflict.copies[:DUPLICATE_IMAGES]]
-    return dict.fromkeys([*copies, *disagreeing], px)
+    return [*copies, *disagreeing]

@@ -1,21 +1,21 @@
 """Choose the images that a target's page shows: those behind confusion cells, and the outliers with their neighbours.
 
-In: predictions, the confusion matrix and outliers. Out: cells and galleries for the templates, and which thumbnails
-they need at what size.
+In: predictions, the confusion matrix and outliers. Out: cells and galleries for the templates, and the thumbnails that
+they need, with their sizes.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from stages.core.tables.outliers import KINDS
+from stages.core.tables.outliers import KindTexts
+from stages.report.inputs import Confusion, TargetResults
 from stages.report.settings import ReportSettings
-from stages.report.sources import Confusion, Results
 
-# A table of more classes than this is unreadable and slow; the others stay in confusion.csv.
+# A table of more classes is unreadable and slow; confusion.csv has all.
 MATRIX_CLASSES = 60
 TOP_CONFUSIONS = 12
 
@@ -47,13 +47,13 @@ class Cell:
 
     @property
     def correct(self) -> bool:
-        """Whether it counts right predictions."""
+        """Whether it counts correct predictions."""
         return self.row == self.column
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """The confusion matrix as shown: the classes with most images, a list of cells per row, the worst confusions."""
+    """The confusion matrix as shown: the classes with most images, the cells by row, the most frequent confusions."""
 
     classes: list[str]
     all_classes: int
@@ -62,7 +62,7 @@ class Matrix:
 
     @property
     def open_cells(self) -> list[Cell]:
-        """Cells that open."""
+        """Cells with images."""
         return [cell for row in self.rows for cell in row if cell.count]
 
 
@@ -95,13 +95,13 @@ class Gallery:
     total: int
 
 
-def matrix(results: Results, settings: ReportSettings) -> Matrix:
+def make_matrix(results: TargetResults, settings: ReportSettings) -> Matrix:
     """Arrange the confusion matrix with the images behind each cell."""
     confusion = results.confusion
-    shown = np.sort(np.argsort(-_images_per_class(confusion), kind="stable")[:MATRIX_CLASSES])
+    shown = np.sort(np.argsort(-_count_images(confusion), kind="stable")[:MATRIX_CLASSES])
     names = [confusion.classes[i] for i in shown]
     of_shown = results.predictions["y_true"].isin(names) & results.predictions["y_pred"].isin(names)
-    images = images_of_cells(results.predictions[of_shown], per_cell=settings.cell_size, total=settings.cells_total)
+    images = choose_cell_images(results.predictions[of_shown], per_cell=settings.cell_size, total=settings.cells_total)
     row_sums = confusion.counts.sum(axis=1)
 
     def cell(i: int, j: int) -> Cell:
@@ -114,16 +114,19 @@ def matrix(results: Results, settings: ReportSettings) -> Matrix:
     return Matrix(names, len(confusion.classes), rows, confusions)
 
 
-def _images_per_class(confusion: Confusion) -> np.ndarray:
-    """Images that are, or are predicted as, each class, shape `(classes,)`."""
-    return confusion.counts.sum(axis=0) + confusion.counts.sum(axis=1)
+def _count_images(confusion: Confusion) -> np.ndarray:
+    """Count the images labelled or predicted as each class, shape `(classes,)`."""
+    counts: np.ndarray = confusion.counts.sum(axis=0) + confusion.counts.sum(axis=1)
+    return counts
 
 
-def images_of_cells(predictions: pd.DataFrame, *, per_cell: int, total: int) -> dict[tuple[str, str], list[CellImage]]:
+def choose_cell_images(
+    predictions: pd.DataFrame, *, per_cell: int, total: int
+) -> dict[tuple[str, str], list[CellImage]]:
     """Choose test images for each pair of true and predicted class, the most confident first.
 
-    Every cell gets its first image before any gets its second, mistakes come before right predictions and frequent
-    mistakes before rare ones, so that a page with many classes spends its `total` where something is to be learnt.
+    Every cell gets its first image before any gets its second. Mistakes come before correct predictions and frequent
+    mistakes before rare ones: with many classes, `total` images show the most informative cells.
     """
     test = predictions[(predictions["split"] == "test") & (predictions["y_true"] != "")]
     test = test.sort_values(["confidence", "image"], ascending=[False, True])
@@ -137,16 +140,17 @@ def images_of_cells(predictions: pd.DataFrame, *, per_cell: int, total: int) -> 
     return cells
 
 
-def galleries(outliers: pd.DataFrame, size: int, classes: list[str]) -> list[Gallery]:
-    """Arrange the outliers by kind; kinds without images are left out."""
-    found = [kind for kind in KINDS if (outliers["kind"] == kind).any()]
-    found += [kind for kind in outliers["kind"].unique() if kind not in KINDS]
-    numbers = {name: str(number) for number, name in enumerate(classes)}
-    return [_gallery(kind, outliers[outliers["kind"] == kind], size, numbers) for kind in found]
+def make_galleries(results: TargetResults, size: int) -> list[Gallery]:
+    """Make a gallery of at most `size` images per kind of outlier; kinds without images have none."""
+    numbers = {name: str(number) for number, name in enumerate(results.confusion.classes)}
+    outliers = results.outliers
+    return [
+        _make_gallery(kind, texts, outliers[outliers["kind"] == kind], size, numbers)
+        for kind, texts in results.kinds.items()
+    ]
 
 
-def _gallery(kind: str, table: pd.DataFrame, size: int, numbers: dict[str, str]) -> Gallery:
-    title, explanation = KINDS.get(kind, (kind.replace("_", " ").capitalize(), ""))
+def _make_gallery(kind: str, texts: KindTexts, table: pd.DataFrame, size: int, numbers: dict[str, str]) -> Gallery:
     rows = [
         Outlier(
             image=row.image,
@@ -166,12 +170,11 @@ def _gallery(kind: str, table: pd.DataFrame, size: int, numbers: dict[str, str])
         )
         for place, row in enumerate(table.head(size).itertuples(), start=1)
     ]
-    return Gallery(kind, title, explanation, rows, len(table))
+    return Gallery(kind, texts.title, texts.explanation, rows, len(table))
 
 
-def thumbnail_sizes(matrix: Matrix, shown: Iterable[Gallery], px: int) -> dict[str, int]:
-    """Name every image of the page with the longest side it needs; those that are only neighbours get half."""
-    galleries = list(shown)
+def choose_thumbnail_sizes(matrix: Matrix, galleries: Sequence[Gallery], px: int) -> dict[str, int]:
+    """Choose the longest side of every image of the page: `px`, or half of it for images shown only as neighbours."""
     neighbours = [image for gallery in galleries for outlier in gallery.outliers for image in outlier.neighbours]
     in_cells = [image.image for cell in matrix.open_cells for image in cell.images]
     in_galleries = [outlier.image for gallery in galleries for outlier in gallery.outliers]

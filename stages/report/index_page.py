@@ -1,4 +1,4 @@
-"""The front page: the collection at a glance, every head beside its baselines, the planted faults that were found.
+"""The index: the collection at a glance, every head compared with its baselines, and the planted faults found.
 
 In: the tables of ingest, clean and split, and each target's scores. Out: `reports/index.html`, `reports/selfcheck.csv`.
 """
@@ -13,38 +13,26 @@ from stages.core.pages.render import render
 from stages.core.pages.thumbnails import make_thumbnails
 from stages.core.tables.csv_files import write_table
 from stages.core.tables.outliers import read_outliers
-from stages.report import tables
-from stages.report.data_page import provenance
+from stages.report.collection_summary import find_duplicates
+from stages.report.inputs import CollectionTables, ReportInputs, read_collection, read_metrics
+from stages.report.provenance import describe_collection
+from stages.report.score_rows import HEADLINES, list_models, make_score_rows
 from stages.report.selfcheck import COLUMNS, read_answer_key, score_against_key
 from stages.report.settings import TEMPLATES, ReportSettings
-from stages.report.sources import Collection, read_collection, read_metrics
 
-HANGING = 16
+# Images in the row at the top of the page.
+SHOWN_IMAGES = 16
 
 
 def write_index(
-    *,
-    settings: ReportSettings,
-    targets: Sequence[str],
-    images: Path,
-    manifest: Path,
-    rejected: Path,
-    splits: Path,
-    backbone: Path,
-    features: Path,
-    results: Path,
-    destination: Path,
-    answer_key: Path | None,
-    n_jobs: int = -1,
+    *, settings: ReportSettings, inputs: ReportInputs, targets: Sequence[str], destination: Path, n_jobs: int = -1
 ) -> Path:
-    """Write the index, and the self-check where there is a key; parameters and errors as in `write_report`."""
-    collection = read_collection(
-        manifest=manifest, rejected=rejected, splits=splits, backbone=backbone, features=features
-    )
-    metrics = {target: read_metrics(target, results) for target in targets}
-    models = list(dict.fromkeys(model for scores in metrics.values() for model in tables.models(scores)))
-    outliers = {target: read_outliers(target, results) for target in targets} if answer_key else {}
-    hanging = _hanging(collection.splits)
+    """Write `destination/index.html` and `destination/selfcheck.csv`; parameters and errors as in `write_report`."""
+    collection = read_collection(inputs)
+    metrics = {target: read_metrics(target, inputs.results) for target in targets}
+    models = list(dict.fromkeys(model for scores in metrics.values() for model in list_models(scores)))
+    shown_images = _choose_images(collection.splits)
+    selfcheck = _check_against_key(inputs, collection, targets)
     html = render(
         "index.html",
         folder=TEMPLATES,
@@ -53,37 +41,41 @@ def write_index(
         targets=targets,
         root="",
         backbone=collection.backbone,
-        thumbnails=make_thumbnails(images, dict.fromkeys(hanging, 2 * settings.thumbnail_px), n_jobs=n_jobs),
-        hanging=hanging,
+        thumbnails=make_thumbnails(
+            inputs.images, dict.fromkeys(shown_images, 2 * settings.thumbnail_px), n_jobs=n_jobs
+        ),
+        shown_images=shown_images,
         metrics=metrics,
         models=models,
-        score_rows={name: tables.score_rows(metrics[name], models, "test", tables.HEADLINES) for name in targets},
+        score_rows={name: make_score_rows(metrics[name], models, "test", HEADLINES) for name in targets},
         collection=collection,
-        duplicates=tables.duplicates(collection.splits),
-        selfcheck=_write_selfcheck(answer_key, collection, outliers, destination),
-        provenance=provenance(collection, settings),
+        duplicates=find_duplicates(collection.splits),
+        selfcheck=selfcheck,
+        provenance=describe_collection(collection, settings),
     )
+    # `dvc repro` expects the file of every collection: without a key the table is empty.
+    write_table(pd.DataFrame(columns=COLUMNS) if selfcheck is None else selfcheck, destination / "selfcheck.csv")
     index = destination / "index.html"
     write_text(index, html)
     return index
 
 
-def _write_selfcheck(
-    answer_key: Path | None, collection: Collection, outliers: dict[str, pd.DataFrame], destination: Path
+def _check_against_key(
+    inputs: ReportInputs, collection: CollectionTables, targets: Sequence[str]
 ) -> pd.DataFrame | None:
-    """Without a key the table is empty: `dvc repro` expects the file of every collection."""
-    if answer_key is None:
-        write_table(pd.DataFrame(columns=COLUMNS), destination / "selfcheck.csv")
+    """Count the planted faults that were found; None for a collection without a key."""
+    if inputs.answer_key is None:
         return None
-    selfcheck = score_against_key(
-        key=read_answer_key(answer_key), rejected=collection.rejected, splits=collection.splits, outliers=outliers
+    return score_against_key(
+        key=read_answer_key(inputs.answer_key),
+        rejected=collection.rejected,
+        splits=collection.splits,
+        outliers={target: read_outliers(target, inputs.results) for target in targets},
     )
-    write_table(selfcheck, destination / "selfcheck.csv")
-    return selfcheck
 
 
-def _hanging(splits: pd.DataFrame) -> list[str]:
-    """Images for the front page's wall, evenly spread over the collection; one per duplicate group."""
-    names = splits.drop_duplicates("group")["image"].sort_values().tolist()
-    step = max(len(names) / HANGING, 1.0)
-    return [names[int((place + 0.5) * step)] for place in range(min(HANGING, len(names)))]
+def _choose_images(splits: pd.DataFrame) -> list[str]:
+    """Choose images evenly spread over the collection, one per group of duplicates."""
+    names: list[str] = splits.drop_duplicates("group")["image"].sort_values().tolist()
+    step = max(len(names) / SHOWN_IMAGES, 1.0)
+    return [names[int((place + 0.5) * step)] for place in range(min(SHOWN_IMAGES, len(names)))]

@@ -4,7 +4,6 @@ In: what train, evaluate and find-outliers wrote for the target. Out: `reports/p
 """
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -12,39 +11,32 @@ from cache.atomic import write_text
 from stages.core.pages import charts
 from stages.core.pages.render import render
 from stages.core.pages.thumbnails import make_thumbnails
-from stages.report import galleries, tables
-from stages.report.outlier_study import Study, read_study
+from stages.report.error_analysis import ErrorAnalysis, read_error_analysis
+from stages.report.galleries import choose_thumbnail_sizes, make_galleries, make_matrix
+from stages.report.inputs import ReportInputs, TargetResults, read_backbone, read_fingerprint, read_results
+from stages.report.provenance import describe_target
+from stages.report.score_rows import list_models, make_score_rows
 from stages.report.settings import TEMPLATES, ReportSettings
-from stages.report.sources import Results, read_backbone, read_fingerprint, read_results
 
 CURVE_TITLES = {"loss": "Loss", "accuracy": "Accuracy", "f1_macro": "Macro F1"}
 BARS_CLASSES = 60
 TRAITS_DRAWN = 20
 CLUSTER_EXAMPLES = 8
-# Cards of a gallery that are shown before a person asks for all: whole rows on most screens.
+# Cards of a gallery shown before a person asks for all: whole rows on most screens.
 CARDS_FIRST = 20
 
 
-def write_page(
-    *,
-    settings: ReportSettings,
-    target: str,
-    images: Path,
-    backbone: Path,
-    features: Path,
-    heads: Path,
-    results: Path,
-    destination: Path,
-    n_jobs: int = -1,
+def write_target_page(
+    *, settings: ReportSettings, inputs: ReportInputs, target: str, destination: Path, n_jobs: int = -1
 ) -> Path:
-    """Write one target's page, `destination/pages/TARGET.html`; parameters and errors as in `write_report`."""
-    found, study = read_results(target, heads=heads, results=results), read_study(target, results)
-    models = tables.models(found.metrics)
-    matrix = galleries.matrix(found, settings)
-    shown = galleries.galleries(found.outliers, settings.gallery_size, found.confusion.classes)
-    examples = [image for cluster in study.clusters for image in cluster.examples[:CLUSTER_EXAMPLES]]
+    """Write `destination/pages/TARGET.html`; parameters and errors as in `write_report`."""
+    found, analysis = read_results(target, inputs), read_error_analysis(target, inputs.results)
+    models = list_models(found.metrics)
+    matrix = make_matrix(found, settings)
+    galleries = make_galleries(found, settings.gallery_size)
+    examples = [image for cluster in analysis.clusters for image in cluster.examples[:CLUSTER_EXAMPLES]]
     sizes = dict.fromkeys(examples, settings.thumbnail_px)
-    sizes |= galleries.thumbnail_sizes(matrix, shown, settings.thumbnail_px) | sizes
+    sizes |= choose_thumbnail_sizes(matrix, galleries, settings.thumbnail_px) | sizes
     html = render(
         "target.html",
         folder=TEMPLATES,
@@ -53,33 +45,33 @@ def write_page(
         # No link to the other targets' pages: then a further target changes none of them.
         targets=[target],
         root="../",
-        backbone=read_backbone(backbone),
-        thumbnails=make_thumbnails(images, sizes, n_jobs=n_jobs),
+        backbone=read_backbone(inputs.backbone),
+        thumbnails=make_thumbnails(inputs.images, sizes, n_jobs=n_jobs),
         metrics=found.metrics,
         models=models,
-        score_rows={split: tables.score_rows(found.metrics, models, split) for split in ("test", "val")},
-        curves=_curves(found),
-        reliability=_reliability(study),
+        score_rows={split: make_score_rows(found.metrics, models, split) for split in ("test", "val")},
+        curves=_draw_curves(found),
+        reliability=_draw_reliability(analysis),
         per_class=found.per_class,
-        bars=_bars(found.per_class),
+        bars=_draw_bars(found.per_class),
         matrix=matrix,
-        study=study,
-        traits=_traits(study),
+        analysis=analysis,
+        traits=_draw_traits(analysis),
         traits_drawn=TRAITS_DRAWN,
         cluster_examples=CLUSTER_EXAMPLES,
         cards_first=CARDS_FIRST,
-        galleries=shown,
+        galleries=galleries,
         classes=found.confusion.classes,
-        provenance=_provenance(found, read_fingerprint(features), settings),
+        provenance=describe_target(found, read_fingerprint(inputs.features), settings),
     )
     page = destination / "pages" / f"{target}.html"
     write_text(page, html)
     return page
 
 
-def _curves(found: Results) -> list[charts.Chart]:
+def _draw_curves(found: TargetResults) -> list[charts.Chart]:
     return [
-        charts.learning_curve(
+        charts.draw_learning_curve(
             found.curves[metric], title=title, best_epoch=found.head.get("epoch"), lower_is_better=metric == "loss"
         )
         for metric, title in CURVE_TITLES.items()
@@ -87,43 +79,25 @@ def _curves(found: Results) -> list[charts.Chart]:
     ]
 
 
-def _reliability(study: Study) -> charts.Chart | None:
-    """The test split's bins that hold predictions."""
-    if study.reliability is None:
+def _draw_reliability(analysis: ErrorAnalysis) -> charts.Chart | None:
+    """Draw the test split's bins that hold predictions."""
+    if analysis.reliability is None:
         return None
-    bins = study.reliability
+    bins = analysis.reliability
     bins = bins[(bins["split"] == "test") & (bins["n"] > 0)]
-    return charts.reliability(bins) if len(bins) else None
+    return charts.draw_reliability(bins) if len(bins) else None
 
 
-def _bars(per_class: pd.DataFrame) -> charts.Chart | None:
-    """Bars of the classes with the most test images; the table beside them has all."""
+def _draw_bars(per_class: pd.DataFrame) -> charts.Chart | None:
+    """Draw the classes with the most test images; the table next to the chart has all."""
     largest = per_class.sort_values("support", ascending=False, kind="stable").head(BARS_CLASSES)
-    return charts.class_bars(largest) if len(largest) else None
+    return charts.draw_class_bars(largest) if len(largest) else None
 
 
-def _traits(study: Study) -> charts.Chart | None:
-    """The forest plot of the first traits; of those that chance explains badly, if there are any."""
-    if study.traits is None or study.significant is None:
+def _draw_traits(analysis: ErrorAnalysis) -> charts.Chart | None:
+    """Draw the first significant traits; the first of all if none is significant."""
+    if analysis.traits is None or analysis.significant is None:
         return None
-    drawn = study.significant if len(study.significant) else study.traits
+    drawn = analysis.significant if len(analysis.significant) else analysis.traits
     drawn = drawn[(drawn[["odds_ratio", "ci_low", "ci_high"]] > 0).all(axis=1)].head(TRAITS_DRAWN)
-    return charts.forest(drawn) if len(drawn) else None
-
-
-def _provenance(
-    found: Results, features: dict[str, Any], settings: ReportSettings
-) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Titled lists of names and values."""
-    head = {name: value for name, value in found.head.items() if name not in ("classes", "settings")}
-    if found.training_s is not None:
-        head["training took"] = f"{found.training_s:.1f} s"
-    description = features.get("description", {})
-    shape = {name: features[name] for name in features if name != "description"}
-    return [
-        ("Head", list(tables.flattened(head))),
-        ("Settings", list(tables.flattened(found.head.get("settings", {}) | {"report": settings.model_dump()}))),
-        ("Features", list(tables.flattened(shape | {"made by": description}))),
-        ("SHA-256 of the files behind this page", list(found.digests.items())),
-        ("Libraries that wrote this page", tables.library_versions()),
-    ]
+    return charts.draw_odds_ratios(drawn) if len(drawn) else None

@@ -1,4 +1,4 @@
-"""The report stage: a front page, the data's page, a map, and one page per target, each a file that needs no network.
+"""The report stage: an index, the data's page, a map, and one page per target, each a file that needs no network.
 
 In: the files of all other stages. Out: `reports/index.html`, `reports/data.html`, `reports/map.html`,
 `reports/pages/TARGET.html`, and `reports/selfcheck.csv`. Equal inputs give equal bytes: no page holds a date.
@@ -9,61 +9,27 @@ from pathlib import Path
 
 from stages.report.data_page import write_data_page
 from stages.report.index_page import write_index
+from stages.report.inputs import ReportInputs
 from stages.report.map_page import write_map
 from stages.report.settings import ReportSettings
-from stages.report.target_page import write_page
-
-__all__ = ["write_data_page", "write_index", "write_map", "write_page", "write_report"]
+from stages.report.target_page import write_target_page
 
 
 def write_report(
-    *,
-    settings: ReportSettings,
-    targets: Sequence[str],
-    images: Path,
-    manifest: Path,
-    rejected: Path,
-    splits: Path,
-    backbone: Path,
-    features: Path,
-    heads: Path,
-    results: Path,
-    conflicts: Path,
-    ingest_problems: Path,
-    split_report: Path,
-    coordinates: Path,
-    destination: Path,
-    answer_key: Path | None,
-    n_jobs: int = -1,
+    *, settings: ReportSettings, inputs: ReportInputs, targets: Sequence[str], destination: Path, n_jobs: int = -1
 ) -> Path:
     """Write all pages.
 
     Parameters
     ----------
     settings
-        How many pictures, and how large.
+        How many pictures the pages hold, and how large.
+    inputs
+        Paths of the files of the other stages.
     targets
-        The label columns that have a head.
-    images
-        The image root.
-    manifest, rejected, splits
-        The tables of ingest, clean and split.
-    backbone
-        The backbone's card, `backbone.json`.
-    features
-        The published cache, for its `fingerprint.json`.
-    heads
-        Folder of the trained heads.
-    results
-        Folder with what evaluate and find-outliers wrote per target.
-    conflicts, ingest_problems, split_report
-        What else clean, ingest and split found; the data's page does without those that are missing.
-    coordinates
-        Each image's place on the map, written by `write_coordinates`.
+        The label columns with a head.
     destination
         Folder of the pages.
-    answer_key
-        The list of planted faults, or None for a collection that has none.
     n_jobs
         Threads that make thumbnails; -1 is one per core.
 
@@ -77,13 +43,8 @@ def write_report(
     StageError
         If a file of another stage is missing; the message names the command that writes it.
     """
-    shared = {"settings": settings, "images": images, "destination": destination, "n_jobs": n_jobs}
-    cards = {"backbone": backbone, "features": features}
-    listed = {"targets": list(targets), "manifest": manifest, "rejected": rejected, "splits": splits}
     for target in targets:
-        write_page(target=target, heads=heads, results=results, **cards, **shared)
-    write_data_page(
-        conflicts=conflicts, ingest_problems=ingest_problems, split_report=split_report, **listed, **cards, **shared
-    )
-    write_map(targets=list(targets), splits=splits, coordinates=coordinates, results=results, **shared)
-    return write_index(results=results, answer_key=answer_key, **listed, **cards, **shared)
+        write_target_page(settings=settings, inputs=inputs, target=target, destination=destination, n_jobs=n_jobs)
+    write_data_page(settings=settings, inputs=inputs, targets=targets, destination=destination, n_jobs=n_jobs)
+    write_map(settings=settings, inputs=inputs, targets=targets, destination=destination, n_jobs=n_jobs)
+    return write_index(settings=settings, inputs=inputs, targets=targets, destination=destination, n_jobs=n_jobs)

@@ -1,7 +1,7 @@
 """The review server's requests: the page, its pictures, and decisions.
 
-In: HTTP, already checked by `Guard`. Out: HTML, WebP, and a line in `data/review.csv` for every decision that is
-answered with 200.
+In: HTTP requests, checked by `Guard`. Out: HTML, WebP, and a line in `data/review.csv` for every decision answered
+with 200.
 """
 
 import hashlib
@@ -13,42 +13,42 @@ from werkzeug.exceptions import HTTPException
 
 from stages.core.errors import StageError
 from stages.core.images.files import UnusableImage, read_image_bytes
-from stages.core.pages.render import TEMPLATES as REPORT_TEMPLATES
+from stages.core.pages.render import TEMPLATES as SHARED_TEMPLATES
 from stages.core.tables.decisions import VERDICTS
 from stages.core.tables.labels import label_problem, normalise
 from stages.review.decisions import DecisionFile
 from stages.review.guard import HEADERS, Guard
-from stages.review.page import TEMPLATES, Query, render, said
+from stages.review.page import TEMPLATES, Query, describe_decision, render
 from stages.review.pictures import Pictures
 from stages.review.settings import ReviewSettings
-from stages.review.suspects import Collection, Suspect
+from stages.review.suspects import Suspect, SuspectList
 
 LARGEST_REQUEST_BYTES = 16 * 1024
 ASSETS = {
-    "style.css": (REPORT_TEMPLATES, "text/css"),
+    "style.css": (SHARED_TEMPLATES, "text/css"),
     "review.css": (TEMPLATES, "text/css"),
     "review.js": (TEMPLATES, "text/javascript"),
 }
 
 
-class Refused(Exception):
-    """A decision that cannot be taken; the person at the page reads why."""
+class RefusedDecision(Exception):
+    """A decision that cannot be accepted; its text is shown on the page."""
 
 
 def make_app(
     *,
-    collection: Collection,
+    listed: SuspectList,
     decisions: DecisionFile,
     images: Path,
     settings: ReviewSettings,
-    token: str,
+    secret: str,
     port: int,
 ) -> Flask:
     """Make the WSGI application.
 
     Parameters
     ----------
-    collection
+    listed
         The suspects.
     decisions
         Where decisions are kept.
@@ -56,31 +56,31 @@ def make_app(
         The image root.
     settings
         Sizes.
-    token
+    secret
         The first part of every path.
     port
         The port it will be served on.
     """
     app = Flask(__name__, static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST_BYTES
-    guard, pictures = Guard(token, port), Pictures(images, collection.images, settings)
+    guard, pictures = Guard(secret, port), Pictures(images, listed.images, settings)
     app.before_request(lambda: guard.check(request))
     app.after_request(_with_headers)
     app.register_error_handler(HTTPException, lambda error: _message(error.description or "", error.code or 500))
-    app.register_error_handler(Refused, lambda error: _message(str(error), 422))
+    app.register_error_handler(RefusedDecision, lambda error: _message(str(error), 422))
     app.register_error_handler(StageError, lambda error: _message(str(error), 503))
     app.register_error_handler(OSError, lambda error: _message(f"not written: {error}", 503))
 
-    @app.get(f"/{token}/")
+    @app.get(f"/{secret}/")
     def page() -> str:
-        return render(collection, decisions.decisions(), Query.of(request.args), settings.page_size)
+        return render(listed, decisions.decisions(), Query.parse(request.args), settings.page_size)
 
-    @app.get(f"/{token}/<any({', '.join(ASSETS)!s}):name>")
+    @app.get(f"/{secret}/<any({', '.join(ASSETS)!s}):name>")
     def asset(name: str) -> Response:
         folder, media_type = ASSETS[name]
         return Response((folder / name).read_bytes(), content_type=f"{media_type}; charset=utf-8")
 
-    @app.get(f"/{token}/image/<int:number>/<any({', '.join(pictures.sizes)}):size>")
+    @app.get(f"/{secret}/image/<int:number>/<any({', '.join(pictures.sizes)}):size>")
     def picture(number: int, size: str) -> Response:
         try:
             content, media_type = pictures.get(number, size)
@@ -88,54 +88,54 @@ def make_app(
             abort(404)
         return Response(content, content_type=media_type)
 
-    @app.post(f"/{token}/decisions")
+    @app.post(f"/{secret}/decisions")
     def decide() -> Response:
-        suspect, decision, label = _asked(request.get_json(), collection)
+        suspect, decision, label = _parse_decision(request.get_json(), listed)
         if decision == "undo":
             decisions.undo(suspect.image)
             verdict = ""
         else:
-            digest = _digest(collection, images, suspect.image)
+            digest = _check_digest(listed, images, suspect.image)
             made = decisions.record(image=suspect.image, sha256=digest, decision=decision, label=label)
-            verdict = said(made, collection.target)
-        decided = collection.decided(decisions.decisions())
+            verdict = describe_decision(made, listed.target)
+        decided = listed.decided(decisions.decisions())
         return jsonify(verdict=verdict, decided=len(decided))
 
     return app
 
 
-def _asked(body: Any, collection: Collection) -> tuple[Suspect, str, str]:
-    """Read a decision: a suspect's number, one of the verdicts or undo, and a label."""
+def _parse_decision(body: Any, listed: SuspectList) -> tuple[Suspect, str, str]:
+    """Parse a decision: a suspect's number, one of the verdicts or undo, and a label."""
     if not isinstance(body, dict):
         abort(400, "a decision is a JSON object")
     number, decision, label = body.get("number"), body.get("decision"), body.get("label", "")
-    if type(number) is not int or not 0 <= number < len(collection.suspects):
+    if type(number) is not int or not 0 <= number < len(listed.suspects):
         abort(400, "there is no such image in the list")
-    if decision not in (*VERDICTS, "undo") or not isinstance(label, str):
+    if not isinstance(decision, str) or decision not in (*VERDICTS, "undo") or not isinstance(label, str):
         abort(400, f"a decision is one of {', '.join(VERDICTS)}, undo")
-    suspect, label = collection.suspects[number], normalise(label) if decision == "label_wrong" else ""
+    suspect, label = listed.suspects[number], normalise(label) if decision == "label_wrong" else ""
     if decision == "label_wrong":
         if label == suspect.y_true:
-            raise Refused("That is the label it has.")
+            raise RefusedDecision("The image already has this label.")
         if problem := label_problem(label):
-            raise Refused(f"Not a label: {problem}.")
+            raise RefusedDecision(f"Not a label: {problem}.")
     return suspect, decision, label
 
 
-def _digest(collection: Collection, images: Path, image: str) -> str:
-    """SHA-256 of the file, if it is the one that the outliers were found with."""
+def _check_digest(listed: SuspectList, images: Path, image: str) -> str:
+    """Compute the file's SHA-256; refuse a file that has changed since the outliers were found."""
     try:
         digest = hashlib.sha256(read_image_bytes(images, image)).hexdigest()
     except UnusableImage as error:
-        raise Refused(f"Its file cannot be read ({error.reason}): run `dvc repro`.") from None
-    if collection.digests.get(image, digest) != digest:
-        raise Refused("Its file has changed since it was looked at: run `dvc repro`, then review again.")
+        raise RefusedDecision(f"Its file cannot be read ({error.reason}): run `dvc repro`.") from None
+    if listed.digests.get(image, digest) != digest:
+        raise RefusedDecision("Its file has changed since the outliers were found: run `dvc repro`, then review again.")
     return digest
 
 
 def _with_headers(response: Response) -> Response:
     response.headers.update(HEADERS)
-    # Pictures too: another server may use the port later, and its image 3 is another one.
+    # Also for pictures: another server may use the port later, with other images under the same numbers.
     response.headers["Cache-Control"] = "no-store"
     return response
 

@@ -1,7 +1,7 @@
-"""Keep decisions in `data/review.csv`: each is on the disk before whoever made it is told so.
+"""Keep decisions in `data/review.csv`; each is on disk before it is acknowledged.
 
-In: one decision after another, from any number of servers. Out: the file, one row per image and target, in the order in
-which they were made. What decisions do is left to `ingest`.
+In: decisions, from any number of servers. Out: the file, one row per image and target, in the order in which they were
+made. Applying decisions is left to ingest.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ LOCK_TIMEOUT_S = 20.0
 class DecisionFile:
     """The decisions on one label column, in the file that all columns share.
 
-    Every call reads the file anew and every change is made under a lock, so that two servers see each other's.
+    Every call reads the file again, and every change is made under a lock: servers see each other's decisions.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class DecisionFile:
     Raises
     ------
     StageError
-        If there is a file that cannot be kept as it is while rows are added: not UTF-8, no CSV, or other columns.
+        If the file exists and rows cannot be added without changing it: not UTF-8, no CSV, or other columns.
     """
 
     def __init__(self, path: Path, target: str) -> None:
@@ -43,7 +43,7 @@ class DecisionFile:
         self._read()
 
     def decisions(self) -> dict[str, Decision]:
-        """Decisions by image: those on this target, and `image_bad` of any, which drops the image for all."""
+        """Read decisions by image: those on this target, and `image_bad` on any, which drops the image for all."""
         found = {}
         for decision in self._read():
             if self._concerns(decision):
@@ -51,7 +51,7 @@ class DecisionFile:
         return found
 
     def record(self, *, image: str, sha256: str, decision: str, label: str = "") -> Decision:
-        """Write one decision in place of an earlier one on the same image; it is on the disk when this returns."""
+        """Write one decision, replacing an earlier one on the same image; it is on disk when this returns."""
         when = datetime.now(UTC).isoformat(timespec="seconds")
         made = Decision(image, sha256, self.target, decision, label, when)
         with self._locked():
@@ -60,7 +60,7 @@ class DecisionFile:
         return made
 
     def undo(self, image: str) -> None:
-        """Remove what is decided on an image, `image_bad` under another target too."""
+        """Remove the decisions on an image, also `image_bad` under another target."""
         with self._locked():
             rows = self._read()
             kept = [row for row in rows if row.image != image or not self._concerns(row)]
@@ -76,7 +76,7 @@ class DecisionFile:
         if problems:
             first = problems[0]
             raise StageError(
-                f"{self.path}, row {first.row}: {first.problem} ({first.detail}): mend or remove it; "
+                f"{self.path}, row {first.row}: {first.problem} ({first.detail}): fix or remove it; "
                 f"the header must be {','.join(COLUMNS)}"
             )
         return decisions
@@ -94,4 +94,4 @@ class DecisionFile:
             with filelock.FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=LOCK_TIMEOUT_S):
                 yield
         except filelock.Timeout:
-            raise StageError(f"{self.path} is locked by another process: end it, then decide again") from None
+            raise StageError(f"{self.path} is locked by another process: end that process, then decide again") from None

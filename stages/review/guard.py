@@ -1,7 +1,7 @@
-"""Who may speak to the review server: this machine's browser, from the page whose address holds the token.
+"""Access to the review server: only from the page whose address holds the secret.
 
-In: a request. Out: nothing, or 403. Any other site that a person has open may send requests here as well; it cannot
-know the token, and neither a name that it lets point to this machine nor its own origin passes.
+In: a request. Out: nothing, or 403. Other sites that are open in the browser may send requests to this machine. They do
+not know the secret, and their host names (DNS rebinding) and origins (cross-site requests) are refused.
 """
 
 import hmac
@@ -16,31 +16,31 @@ class Guard:
 
     Parameters
     ----------
-    token
+    secret
         The first part of every path.
     port
         The port that the server listens on.
     """
 
-    def __init__(self, token: str, port: int) -> None:
-        self._token = token.encode("ascii")
+    def __init__(self, secret: str, port: int) -> None:
+        self._secret = secret.encode("ascii")
         self._hosts = {f"{name}:{port}" for name in LOOPBACK} | (set(LOOPBACK) if port == 80 else set())
 
     def check(self, request: Request) -> None:
-        """Refuse a request that lacks the token, names another host, or writes from another page.
+        """Refuse a request that lacks the secret, names another host, or writes from another page.
 
         Raises
         ------
         Forbidden
-            HTTP 403, without saying which of them it was.
+            HTTP 403, without the reason.
         """
         host = request.headers.get("Host", "").lower()
         first = request.path.removeprefix("/").partition("/")[0]
-        may = host in self._hosts and hmac.compare_digest(first.encode("utf-8"), self._token)
+        allowed = host in self._hosts and hmac.compare_digest(first.encode("utf-8"), self._secret)
         if request.method not in ("GET", "HEAD"):
-            # A browser names the page's origin with every request that writes.
-            may = may and request.headers.get("Origin", "").lower() == f"http://{host}"
-        if not may:
+            # A browser sends the page's origin with every request that writes.
+            allowed = allowed and request.headers.get("Origin", "").lower() == f"http://{host}"
+        if not allowed:
             abort(403)
 
 

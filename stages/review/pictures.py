@@ -1,6 +1,6 @@
-"""Pictures for the browser: made small and encoded anew, never the file itself.
+"""Pictures for the browser: scaled down and encoded again, never the file itself.
 
-In: an image of the list and a size. Out: WebP, or a drawn placeholder that says why there is no picture.
+In: an image of the list and a size. Out: WebP, or a placeholder with the reason why there is no picture.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from markupsafe import escape
 from stages.core.pages.thumbnails import make_thumbnail
 from stages.review.settings import ReviewSettings
 
+# Pictures kept in memory.
 KEPT = 1000
 PLACEHOLDER = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 160 120" width="160" height="120">'
@@ -21,16 +22,16 @@ PLACEHOLDER = (
 
 
 class Pictures:
-    """The pictures of a list of images, the last ones used kept in memory.
+    """The pictures of a list of images; the most recently used are kept in memory.
 
     Parameters
     ----------
     root
-        The image root; what leads out of it is not read.
+        The image root; paths that leave it are not read.
     images
         Paths relative to it.
     settings
-        How large pictures are.
+        Sizes of the pictures.
     """
 
     def __init__(self, root: Path, images: Sequence[str], settings: ReviewSettings) -> None:
@@ -48,7 +49,7 @@ class Pictures:
         return tuple(self._px)
 
     def get(self, number: int, size: str) -> tuple[bytes, str]:
-        """The content and its media type.
+        """Get the content of a picture and its media type.
 
         Raises
         ------

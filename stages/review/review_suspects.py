@@ -1,6 +1,7 @@
 """The review command: serve the suspects to this machine's browser until a person ends it.
 
-In: `reports/TARGET/outliers.csv`, `data/splits.csv`, the images. Out: decisions in `data/review.csv`.
+In: `outliers.csv` and `outlier_kinds.csv` of `reports/TARGET`, `data/splits.csv`, the images. Out: decisions in
+`data/review.csv`.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -17,19 +19,38 @@ from stages.core.errors import StageError
 from stages.review.app import make_app
 from stages.review.decisions import DecisionFile
 from stages.review.settings import ReviewSettings
-from stages.review.suspects import Collection, read_suspects
+from stages.review.suspects import SuspectList, read_suspects
 
 HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class ReviewPaths:
+    """Paths that the review reads and writes.
+
+    Attributes
+    ----------
+    results
+        Folder with the results of find-outliers, a folder per target.
+    splits
+        The table of split.
+    images
+        The image root.
+    review
+        The file of decisions; it need not exist.
+    """
+
+    results: Path
+    splits: Path
+    images: Path
+    review: Path
 
 
 def review_suspects(
     *,
     target: str,
     settings: ReviewSettings,
-    results: Path,
-    splits: Path,
-    images: Path,
-    review: Path,
+    paths: ReviewPaths,
     port: int = 0,
     open_browser: bool = True,
     announce: Callable[[str], object] = print,
@@ -42,57 +63,60 @@ def review_suspects(
         The label column.
     settings
         Sizes.
-    results, splits, images
-        The folder `reports`, the table of split, the image root.
-    review
-        The file of decisions.
+    paths
+        The files to read, and the file of decisions.
     port
-        Where to listen; 0 takes a free port.
+        The port to listen on; 0 takes a free one.
     open_browser
         Whether to open the address in a browser.
     announce
-        Called with the address as soon as requests are answered there.
+        Called with the address once the server answers there.
 
     Returns
     -------
     str
-        How much is decided, and what to run next.
+        How many suspects are decided, and what to run next.
 
     Raises
     ------
     StageError
         If a table is missing or unreadable, or the port is taken.
     """
-    collection = read_suspects(target, results=results, splits=splits)
-    decisions = DecisionFile(review, target)
+    listed = read_suspects(target, results=paths.results, splits=paths.splits)
+    decisions = DecisionFile(paths.review, target)
     before = decisions.decisions()
-    token = secrets.token_urlsafe(32)
-    with contextlib.closing(_listening(port)) as listener:
+    secret = secrets.token_urlsafe(32)
+    with contextlib.closing(_listen(port)) as listener:
         port = listener.getsockname()[1]
         app = make_app(
-            collection=collection, decisions=decisions, images=images, settings=settings, token=token, port=port
+            listed=listed,
+            decisions=decisions,
+            images=paths.images,
+            settings=settings,
+            secret=secret,
+            port=port,
         )
         server = make_server(HOST, port, app, threaded=True, request_handler=QuietHandler, fd=listener.fileno())
-        url = f"http://{HOST}:{port}/{token}/"
-        # Answers until someone ends it politely.
+        url = f"http://{HOST}:{port}/{secret}/"
+        # Ctrl-C and SIGTERM end the server.
         with contextlib.suppress(KeyboardInterrupt):
-            announce(f"{len(collection.suspects):,} images of {target} to review, until Ctrl-C: {url}")
+            announce(f"{len(listed.suspects):,} images of {target} to review, until Ctrl-C: {url}")
             if open_browser:
-                # A thread: some systems' openers wait until the browser is closed.
+                # In a thread: on some systems the call returns only when the browser is closed.
                 threading.Thread(target=_open, args=(url,), daemon=True).start()
             server.serve_forever()
         server.server_close()
-    return _summary(collection, decisions, changed=decisions.decisions() != before)
+    return _summary(listed, decisions, changed=decisions.decisions() != before)
 
 
 class QuietHandler(WSGIRequestHandler):
-    """Logs nothing: every address holds the token."""
+    """Logs nothing: every address holds the secret."""
 
     def log(self, type: str, message: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
-def _listening(port: int) -> socket.socket:
+def _listen(port: int) -> socket.socket:
     try:
         return socket.create_server((HOST, port))
     except OSError as error:
@@ -106,10 +130,10 @@ def _open(url: str) -> None:
         webbrowser.open(url)
 
 
-def _summary(collection: Collection, decisions: DecisionFile, *, changed: bool) -> str:
+def _summary(listed: SuspectList, decisions: DecisionFile, *, changed: bool) -> str:
     made = decisions.decisions()
-    looked_at = len(collection.decided(made))
-    first = f"{looked_at} of {len(collection.suspects)} images looked at; {decisions.path} has {_counted(len(made))}"
+    looked_at = len(listed.decided(made))
+    first = f"{looked_at} of {len(listed.suspects)} images looked at; {decisions.path} has {_counted(len(made))}"
     return f"{first}. Next: `dvc repro` trains on them." if made or changed else f"{first}."
 
 

@@ -1,7 +1,7 @@
-"""What there is to decide about: the outliers of a target, each image once with all that was found about it.
+"""The suspects of a target: its outliers, each image once with all findings about it.
 
-In: `reports/TARGET/outliers.csv` and `data/splits.csv`. Out: a frozen `Collection`. Images have numbers, and a number
-is all that a browser may ask for.
+In: `outliers.csv` and `outlier_kinds.csv` of `reports/TARGET`, and `data/splits.csv`. Out: a frozen `SuspectList`.
+Images are numbered, and a browser may ask for numbers only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,10 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from stages.core.errors import StageError
 from stages.core.tables.csv_files import read_table
 from stages.core.tables.decisions import Decision
-from stages.core.tables.outliers import KINDS, read_outliers
+from stages.core.tables.outliers import read_outlier_kinds, read_outliers
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Suspect:
-    """One image to look at; `number` is its own, `neighbours` are the numbers of the images nearest to it."""
+    """One image to decide about, with its number; `neighbours` are the numbers of its nearest images."""
 
     number: int
     image: str
@@ -42,12 +40,12 @@ class Suspect:
     neighbours: list[int]
 
     def has_class(self, name: str) -> bool:
-        """Whether it has, or may belong to, that class; any for the empty text."""
+        """Whether the class is its label, its prediction or its suggestion; true for the empty text."""
         return not name or name in (self.y_true, self.y_pred, self.suggested)
 
 
 @dataclass(frozen=True)
-class Collection:
+class SuspectList:
     """All suspects of a target.
 
     Attributes
@@ -55,17 +53,17 @@ class Collection:
     target
         The label column.
     suspects
-        By number, from 0: the first kind's by rank, then those that only later kinds list.
+        By number, from 0: images of the first kind by rank, then those listed by later kinds only.
     images
-        Image paths by number: the suspects', then those that are neighbours only.
+        Image paths by number: suspects, then images that are neighbours only.
     classes
-        The names that labels have, ascending.
+        The names of the classes, ascending.
     kinds
-        Title by kind, for the kinds that there are.
+        Title by kind, for the kinds that the suspects have.
     labels
         Label by image; empty for none.
     digests
-        SHA-256 by image, as `clean` found it: of the files that the heads and the outliers were made from.
+        SHA-256 by image, as clean found it: of the files behind the heads and the outliers.
     """
 
     target: str
@@ -77,14 +75,14 @@ class Collection:
     digests: dict[str, str]
 
     def of_kind(self, kind: str) -> list[Suspect]:
-        """The suspects that are outliers of that kind, by its ranks; all for the empty text."""
+        """List the suspects of one kind by rank; all suspects for the empty text."""
         if not kind:
             return self.suspects
         ranked = [(f.rank, s.number, s) for s in self.suspects for f in s.findings if f.kind == kind]
         return [suspect for _, _, suspect in sorted(ranked, key=lambda entry: entry[:2])]
 
     def decided(self, decisions: Mapping[str, Decision]) -> dict[str, Decision]:
-        """The decisions on suspects, by image, without those on files that have changed since."""
+        """Select the decisions on suspects, by image, without those on files that have changed since."""
         suspects = {suspect.image for suspect in self.suspects}
         return {
             image: made
@@ -93,7 +91,7 @@ class Collection:
         }
 
 
-def read_suspects(target: str, *, results: Path, splits: Path) -> Collection:
+def read_suspects(target: str, *, results: Path, splits: Path) -> SuspectList:
     """Read a target's outliers.
 
     Parameters
@@ -114,7 +112,8 @@ def read_suspects(target: str, *, results: Path, splits: Path) -> Collection:
     table = read_table(splits, required=["image", "sha256"], made_by="pipeline split")
     if target not in table.columns:
         raise StageError(f"{splits} has no label column {target!r} (it has {', '.join(table.columns)})")
-    kinds = _kinds(outliers)
+    texts = read_outlier_kinds(target, results, outliers["kind"])
+    kinds = {kind: title for kind, (title, _) in texts.items()}
     order = {kind: place for place, kind in enumerate(kinds)}
     outliers = outliers.assign(order=outliers["kind"].map(order)).sort_values(["order", "rank"], kind="stable")
     rows: dict[str, list[Any]] = {}
@@ -122,9 +121,9 @@ def read_suspects(target: str, *, results: Path, splits: Path) -> Collection:
         rows.setdefault(row.image, []).append(row)
     images = list(dict.fromkeys([*rows, *(image for row in outliers["neighbours"] for image in row)]))
     numbers = {image: number for number, image in enumerate(images)}
-    return Collection(
+    return SuspectList(
         target=target,
-        suspects=[_suspect(of_image, kinds, numbers) for of_image in rows.values()],
+        suspects=[_join_findings(of_image, kinds, numbers) for of_image in rows.values()],
         images=images,
         classes=sorted(set(table[target]) - {""}),
         kinds=kinds,
@@ -133,15 +132,8 @@ def read_suspects(target: str, *, results: Path, splits: Path) -> Collection:
     )
 
 
-def _kinds(outliers: pd.DataFrame) -> dict[str, str]:
-    """Titles of the kinds that the table has, in the report's order; kinds that it does not know come last."""
-    found = dict.fromkeys(outliers["kind"])
-    known = {kind: KINDS[kind][0] for kind in KINDS if kind in found}
-    return known | {kind: kind.replace("_", " ").capitalize() for kind in found if kind not in KINDS}
-
-
-def _suspect(rows: Sequence[Any], kinds: dict[str, str], numbers: dict[str, int]) -> Suspect:
-    """One image of all its rows of the table, those of the first kind first."""
+def _join_findings(rows: Sequence[Any], kinds: dict[str, str], numbers: dict[str, int]) -> Suspect:
+    """Join the rows of one image, those of the first kind first."""
     first = rows[0]
     return Suspect(
         number=numbers[first.image],

@@ -44,12 +44,15 @@ def dvc_stages() -> dict[str, dict]:
 
 
 def callback_of(command: str) -> object:
-    """The function behind `pipeline NAME …`."""
-    program, name, *_ = shlex.split(command)
+    """The function behind `pipeline NAME …`; each option of `report` has its own, which imports what its part needs."""
+    program, name, *options = shlex.split(command)
     assert program == "pipeline"
     found = cli.commands[name]
     assert isinstance(found, click.Command)
-    return inspect.unwrap(found.callback)
+    function = inspect.unwrap(found.callback)
+    if name == "report":
+        return getattr(inspect.getmodule(function), f"report_{options[0].removeprefix('--')}")
+    return function
 
 
 def imported_in(function: object) -> set[str]:

@@ -1,1 +1,1 @@
-"""HTML pages: templates, charts and thumbnails that the report and the review share."""
+"""HTML pages: templates, charts and thumbnails, shared by the report and the review."""

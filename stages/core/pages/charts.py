@@ -1,7 +1,7 @@
 """Charts as inline SVG: Vega-Lite specifications drawn by vl-convert, coloured by the page's CSS variables.
 
-In: small tables. Out: a `Chart` with its SVG, a sentence that says what it shows, and the numbers as a table.
-Where a chart stands on the page is left to the templates.
+In: small tables. Out: a `Chart` with its SVG, a sentence that sums it up, and the numbers as a table. Placing a chart
+on a page is left to the templates.
 """
 
 import re
@@ -15,9 +15,9 @@ from markupsafe import Markup
 
 WIDTH_PX = 340
 FONT_PX = 12
-# Variables of style.css: a presentation attribute may hold one, so the theme reaches into the SVG.
+# Variables of style.css: presentation attributes may hold them, so the SVG follows the page's theme.
 INK, MUTED, LINE, TRAIN, VAL = "var(--ink)", "var(--muted)", "var(--line)", "var(--warm)", "var(--accent)"
-# Where a logarithmic axis has a line.
+# Grid lines of the logarithmic axis.
 RATIOS = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100]
 DASHES = {"train": [4, 3], "val": [1, 0]}
 COLOURS = {"train": TRAIN, "val": VAL}
@@ -43,7 +43,7 @@ class Chart:
     title
         Its heading.
     summary
-        What it shows, in a sentence: the text alternative.
+        What it shows, in a sentence; also the text alternative.
     svg
         Inline SVG, without scripts, links or fixed size.
     table
@@ -56,8 +56,10 @@ class Chart:
     table: pd.DataFrame
 
 
-def learning_curve(curve: pd.DataFrame, *, title: str, best_epoch: int | None, lower_is_better: bool = False) -> Chart:
-    """Draw a metric per epoch on train and val, with a line where the best epoch is.
+def draw_learning_curve(
+    curve: pd.DataFrame, *, title: str, best_epoch: int | None, lower_is_better: bool = False
+) -> Chart:
+    """Draw a metric per epoch on train and val, with a line at the best epoch.
 
     Parameters
     ----------
@@ -87,7 +89,7 @@ def learning_curve(curve: pd.DataFrame, *, title: str, best_epoch: int | None, l
 
 
 def _lines(curve: pd.DataFrame, splits: list[str]) -> dict[str, Any]:
-    """One line per split, told apart by colour and by dashes."""
+    """One line per split, distinguished by colour and dashes."""
     epoch = {"field": "epoch", "type": "quantitative", "title": "epoch", "scale": {"zero": False, "nice": False}}
     value = {"field": "value", "type": "quantitative", "title": None, "scale": {"zero": False}}
     return {
@@ -102,7 +104,7 @@ def _lines(curve: pd.DataFrame, splits: list[str]) -> dict[str, Any]:
     }
 
 
-def class_bars(per_class: pd.DataFrame) -> Chart:
+def draw_class_bars(per_class: pd.DataFrame) -> Chart:
     """Draw the F1 of each class, the best at the top, with the number of test images behind each.
 
     Parameters
@@ -115,7 +117,7 @@ def class_bars(per_class: pd.DataFrame) -> Chart:
         {"row": number, "name": name or "(empty)", "f1": f1, "label": f"{f1:.2f}  (n {support:.0f})"}
         for number, (name, f1, support) in enumerate(zip(table["class"], table["f1"], table["support"], strict=True))
     ]
-    # Bars are placed by row number, so that two names that look alike once shortened stay two bars.
+    # Bars are placed by row number: two names that are equal once shortened stay two bars.
     names = {"field": "row", "type": "ordinal", "title": None, "axis": {
         "labelExpr": "names[datum.value]",
         "labelLimit": 120, "labelColor": INK, "domain": False, "ticks": False, "labelPadding": 6,
@@ -142,8 +144,10 @@ def class_bars(per_class: pd.DataFrame) -> Chart:
     return Chart("F1 per class", summary, draw(spec, f"F1 per class on the test split. {summary}"), table)
 
 
-def reliability(bins: pd.DataFrame) -> Chart:
-    """Draw accuracy against confidence, before and after temperature scaling; on the diagonal, confidence is honest.
+def draw_reliability(bins: pd.DataFrame) -> Chart:
+    """Draw accuracy against confidence, before and after temperature scaling.
+
+    Calibrated predictions lie on the diagonal.
 
     Parameters
     ----------
@@ -188,7 +192,7 @@ def reliability(bins: pd.DataFrame) -> Chart:
 
 
 def _reliability_summary(bins: pd.DataFrame) -> str:
-    """By how much confidence exceeds accuracy on the whole, after scaling."""
+    """Compare mean confidence with accuracy, after scaling."""
     after = bins[bins["scaling"] == "after"]
     if after.empty:
         return "A point per bin of confidence; larger points stand for more images."
@@ -201,7 +205,7 @@ def _reliability_summary(bins: pd.DataFrame) -> str:
     )
 
 
-def forest(traits: pd.DataFrame) -> Chart:
+def draw_odds_ratios(traits: pd.DataFrame) -> Chart:
     """Draw odds ratios with their intervals, on a logarithmic axis, in the order given.
 
     Parameters
@@ -214,7 +218,7 @@ def forest(traits: pd.DataFrame) -> Chart:
          "side": "more" if trait.odds_ratio > 1 else "less"}
         for row, trait in enumerate(traits.itertuples())
     ]  # fmt: skip
-    names = [trait_name(trait.property, trait.level) for trait in traits.itertuples()]
+    names = [name_trait(trait.property, trait.level) for trait in traits.itertuples()]
     rows = {"field": "row", "type": "ordinal", "title": None, "axis": {
         "labelExpr": "names[datum.value]", "labelLimit": 205, "labelColor": INK, "domain": False, "ticks": False,
         "labelPadding": 8,
@@ -246,25 +250,31 @@ def forest(traits: pd.DataFrame) -> Chart:
     return Chart("Odds of being misclassified", summary, draw(spec, f"Odds ratios per property. {summary}"), table)
 
 
-def trait_name(way: str, level: str) -> str:
-    """Name a trait in a few words: without the range of a fifth, and the class it is within in front."""
+def name_trait(divided_by: str, level: str) -> str:
+    """Name a trait in a few words: without the range of a fifth, with the class that it is within in front.
+
+    >>> name_trait("sharpness", "blurriest fifth (0.87 to 146)")
+    'sharpness: blurriest fifth'
+    >>> name_trait("sharpness within style", "dots: sharpest fifth (3 to 9)")
+    'dots, sharpness: sharpest fifth'
+    """
     short = re.sub(r" \((?:below )?\d[^()]*\)$", "", level)
-    if " within " not in way:
-        return f"{way.replace('_', ' ')}: {short}"
+    if " within " not in divided_by:
+        return f"{divided_by.replace('_', ' ')}: {short}"
     name, _, part = short.rpartition(": ")
-    return f"{name}, {way.partition(' within ')[0].replace('_', ' ')}: {part}"
+    return f"{name}, {divided_by.partition(' within ')[0].replace('_', ' ')}: {part}"
 
 
 def _ratio_domain(traits: pd.DataFrame) -> list[float]:
-    """From the lowest to the highest end of an interval, at least a factor of 2 to both sides of 1, at most 100."""
+    """The axis' range: all intervals, at least 0.5 to 2 and at most 0.01 to 100."""
     low, high = float(traits["ci_low"].min()), float(traits["ci_high"].max())
     return [max(min(low, 0.5), 0.01), min(max(high, 2.0), 100.0)]
 
 
 def draw(spec: dict[str, Any], label: str) -> Markup:
-    """Draw a Vega-Lite specification as SVG that is safe to place in a page.
+    """Draw a Vega-Lite specification as SVG that is safe to embed in a page.
 
-    The SVG is parsed and written again, which escapes every text; `label` names it for screen readers.
+    The SVG is parsed and serialised again, which escapes every text. `label` names it for screen readers.
     """
     drawn = vl_convert.vegalite_to_svg({"background": None, "padding": 4, "config": CONFIG} | spec)
     root = ElementTree.fromstring(drawn)

@@ -1,7 +1,7 @@
 """Fill the templates: every value is escaped, style and script are inlined, and the page may load nothing else.
 
 In: what a page shows. Out: its HTML as text. A Content Security Policy in each page forbids every request and every
-script but our own, whatever a class or file is called.
+other script, whatever the names of classes and files.
 """
 
 import base64
@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -19,7 +19,7 @@ from stages.core.pages.thumbnails import Thumbnail, style_rules
 
 TEMPLATES = Path(__file__).parent / "templates"
 MODEL_NAMES = {"head": "LSTM head", "logistic_regression": "Logistic regression", "majority": "Majority class"}
-NOTHING = "\N{EN DASH}"
+DASH = "\N{EN DASH}"
 
 
 def render(
@@ -37,16 +37,16 @@ def render(
     template
         A file of `folder`, which may extend `base.html`.
     folder
-        The templates and scripts of whoever calls; what it lacks is taken from the shared ones here.
+        The caller's templates and scripts; files missing there are taken from the shared ones.
     thumbnails
         The pictures of the page by image path.
     script
-        Files that make up the one script of the page, in order.
+        Files of the page's script, in order.
     **values
-        What the template names.
+        The template's variables.
     """
     templates = environment(folder)
-    source = "\n".join(_source(templates, name) for name in script)
+    source = "\n".join(_read_source(templates, name) for name in script)
     return templates.get_template(template).render(
         thumbnails=thumbnails,
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
@@ -57,15 +57,15 @@ def render(
     )  # fmt: skip
 
 
-def _source(templates: Environment, name: str) -> str:
-    """A script's text as it stands, with nothing filled in."""
+def _read_source(templates: Environment, name: str) -> str:
+    """Read a script without filling in anything."""
     assert templates.loader is not None
     return templates.loader.get_source(templates, name)[0]
 
 
 @cache
 def environment(folder: Path) -> Environment:
-    """The templates of a folder and the shared ones, with escaping on and missing values an error."""
+    """Make the environment of a folder's templates and the shared ones: values are escaped, missing ones an error."""
     made = Environment(
         loader=FileSystemLoader([folder, TEMPLATES]),
         autoescape=True,
@@ -74,68 +74,104 @@ def environment(folder: Path) -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
-        "score": score,
-        "percent": percent,
-        "count": count,
-        "css": css,
-        "model_name": model_name,
-        "spoken": spoken,
-        "small": small,
-        "equals_small": equals_small,
-        "unbroken": unbroken,
+        "score": format_score,
+        "percent": format_percent,
+        "count": format_count,
+        "css": format_css_number,
+        "model_name": name_model,
+        "as_words": as_words,
+        "probability": format_probability,
+        "equals_probability": format_equation,
+        "nonbreaking": keep_percent_signs,
     }
-    made.tests["known"] = known
+    made.tests["known"] = is_known
     return made
 
 
-def model_name(model: str) -> str:
-    """A model's name as a person says it."""
-    return MODEL_NAMES.get(model, model.replace("_", " "))
+def name_model(model: str) -> str:
+    """Name a model for a person.
+
+    >>> name_model("logistic_regression"), name_model("nearest_class")
+    ('Logistic regression', 'nearest class')
+    """
+    return MODEL_NAMES.get(model, as_words(model))
 
 
-def score(value: float | None, digits: int = 3) -> str:
-    """A score, or a dash where there is none."""
-    return NOTHING if value is None or math.isnan(value) else f"{value:.{digits}f}"
+def format_score(value: float | None, digits: int = 3) -> str:
+    """Format a score; a dash for None or NaN.
+
+    >>> format_score(0.5), format_score(0.456, 2)
+    ('0.500', '0.46')
+    """
+    return f"{value:.{digits}f}" if is_known(value) else DASH
 
 
-def percent(value: float | None) -> str:
-    """A share in whole percent, or a dash where there is none."""
-    return NOTHING if value is None or math.isnan(value) else f"{value * 100:.0f}\N{NO-BREAK SPACE}%"
+def format_percent(value: float | None) -> str:
+    """Format a share in whole percent; a dash for None or NaN.
+
+    >>> format_percent(0.456).replace("\N{NO-BREAK SPACE}", " ")
+    '46 %'
+    """
+    return f"{value * 100:.0f}\N{NO-BREAK SPACE}%" if is_known(value) else DASH
 
 
-def count(value: float | None) -> str:
-    """A whole number with its thousands set apart, or a dash."""
-    return NOTHING if value is None or math.isnan(value) else f"{int(value):,}"
+def format_count(value: float | None) -> str:
+    """Format a whole number with thousands separated; a dash for None or NaN.
+
+    >>> format_count(81446)
+    '81,446'
+    """
+    return f"{int(value):,}" if is_known(value) else DASH
 
 
-def css(value: float | None) -> str:
-    """A number as style sheets and scripts read it; 0 where there is none."""
-    return "0" if value is None or math.isnan(value) else f"{value:.4g}"
+def format_css_number(value: float | None) -> str:
+    """Format a number for style sheets and scripts; 0 for None or NaN.
+
+    >>> format_css_number(0.25), format_css_number(None)
+    ('0.25', '0')
+    """
+    return f"{value:.4g}" if is_known(value) else "0"
 
 
-def spoken(name: str) -> str:
-    """A name from a file as words."""
+def as_words(name: str) -> str:
+    """Write a name from a file as words.
+
+    >>> as_words("near_duplicate")
+    'near duplicate'
+    """
     return name.replace("_", " ")
 
 
-def small(value: float | None) -> str:
-    """A probability with two significant digits, or a dash."""
-    if not known(value):
-        return NOTHING
+def format_probability(value: float | None) -> str:
+    """Format a probability with two significant digits; a dash for None or NaN.
+
+    >>> format_probability(0.0234), format_probability(1e-9)
+    ('0.023', '< 0.0001')
+    """
+    if not is_known(value):
+        return DASH
     return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
 
 
-def equals_small(value: float | None) -> str:
-    """The same behind the name of what it is: `= 0.02`, `< 0.0001`."""
-    text = small(value)
+def format_equation(value: float | None) -> str:
+    """Format a probability to follow the name of its quantity.
+
+    >>> format_equation(0.0234), format_equation(1e-9)
+    ('= 0.023', '< 0.0001')
+    """
+    text = format_probability(value)
     return text if text.startswith("<") else f"= {text}"
 
 
-def unbroken(sentence: str) -> str:
-    """A sentence in which no line ends between a number and its percent sign."""
+def keep_percent_signs(sentence: str) -> str:
+    """Prevent line breaks between a number and its percent sign.
+
+    >>> keep_percent_signs("5 % of 20").replace("\N{NO-BREAK SPACE}", "~")
+    '5~% of 20'
+    """
     return sentence.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-def known(value: float | None) -> bool:
-    """Whether there is a number."""
+def is_known(value: float | None) -> TypeGuard[float]:
+    """Whether a value is a number: neither None nor NaN."""
     return value is not None and not math.isnan(value)

@@ -1,7 +1,7 @@
-"""Small versions of the images, each put into a page once however often it is shown.
+"""Thumbnails of the images, each embedded once in a page however often it is shown.
 
-In: image paths and the longest side of each. Out: a style sheet with one class per image, holding it as a data URI.
-A CSS background needs neither JavaScript nor a second copy; an image that cannot be read becomes a placeholder.
+In: image paths and the longest side of each. Out: a style sheet with one class per image, which holds it as a data URI.
+A CSS background needs neither JavaScript nor a second copy. An image that cannot be read becomes a placeholder.
 """
 
 import base64
@@ -17,7 +17,7 @@ from PIL import Image
 from stages.core.images.files import UnusableImage, load_pixels, open_image, read_image_bytes, to_rgb
 
 WEBP_QUALITY = 74
-# Pillow's own hard limit: clean has already refused what the settings call too large.
+# Pillow's hard limit; clean has already rejected the images that the settings call too large.
 MAX_PIXELS = 2 * 89_478_485
 
 
@@ -28,13 +28,13 @@ class Thumbnail:
     Attributes
     ----------
     css_class
-        The class whose background it is.
+        The CSS class with this background.
     width, height
         Its size in pixels.
     webp
-        The encoded picture; empty if it could not be read.
+        The encoded picture; empty if the image cannot be read.
     problem
-        Why it could not be read, or empty.
+        Why the image cannot be read, or empty.
     """
 
     css_class: str
@@ -45,7 +45,7 @@ class Thumbnail:
 
     @property
     def rule(self) -> str:
-        """The style rule, of digits and base64 only, so that nothing in it needs escaping."""
+        """The style rule: digits and base64 only, so nothing needs escaping."""
         uri = base64.b64encode(self.webp).decode("ascii")
         picture = f'background-image: url("data:image/webp;base64,{uri}")'
         return f".{self.css_class} {{ --w: {self.width}; --h: {self.height}; {picture}; }}"
@@ -61,7 +61,7 @@ def make_thumbnails(root: Path, sizes: Mapping[str, int], *, n_jobs: int = -1) -
     sizes
         Longest side in pixels by image path.
     n_jobs
-        Threads; Pillow decodes outside Python's lock.
+        Threads; Pillow decodes without holding Python's lock.
 
     Returns
     -------
@@ -93,5 +93,5 @@ def make_thumbnail(root: Path, image: str, px: int, css_class: str) -> Thumbnail
 
 
 def style_rules(thumbnails: Iterable[Thumbnail]) -> Markup:
-    """The style sheet of all thumbnails that could be made."""
+    """Join the style rules of all thumbnails with a picture."""
     return Markup("\n".join(thumbnail.rule for thumbnail in thumbnails if thumbnail.webp))

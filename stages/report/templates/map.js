@@ -217,7 +217,7 @@
     return points.nearest(x, y, reach / view.scale, (i) => chosen === NOBODY || groups[i] === chosen);
   }
 
-  // --- What is said of an image ---
+  // --- The tip at the pointer ---
   function point(row, left, top) {
     if (row === pointed && row === NOBODY) return;
     const tip = element("tip");

@@ -63,7 +63,7 @@ const points = (() => {
     return best;
   }
 
-  // --- What is said of an image; names are set as text, never as HTML ---
+  // --- Facts about an image; names are set as text, never as HTML ---
   function facts(i, layerShown) {
     const rows = [text("bdi", data.images[i], "map-name")];
     const pairs = layerShown ? [["outlier score", (layerShown.score[i] / 255).toFixed(2)]] : [];
@@ -75,9 +75,9 @@ const points = (() => {
     const list = document.createElement("dl");
     for (const [name, value] of pairs) {
       const pair = document.createElement("div");
-      const said = document.createElement("dd");
-      said.append(text("bdi", value));
-      pair.append(text("dt", name), said);
+      const fact = document.createElement("dd");
+      fact.append(text("bdi", value));
+      pair.append(text("dt", name), fact);
       list.append(pair);
     }
     return [...rows, list];

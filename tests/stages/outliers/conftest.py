@@ -1,4 +1,4 @@
-"""Labels and tables without a project behind them, for tests of what the study does with them."""
+"""Labels and tables without a project behind them, for tests of what the stage does with them."""
 
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -9,6 +9,7 @@ import pytest
 
 from stages.core.features.labelled import UNLABELLED, LabelledFeatures
 from stages.outliers.levels import Property
+from stages.outliers.outlier_kind import Evidence
 
 
 @pytest.fixture
@@ -22,6 +23,25 @@ def labelled() -> Callable[..., LabelledFeatures]:
         classes = sorted(set(labels) - {""})
         codes = np.array([classes.index(name) if name else UNLABELLED for name in labels])
         return LabelledFeatures("style", classes, table, codes, SimpleNamespace(), "0" * 64)
+
+    return make
+
+
+@pytest.fixture
+def make_evidence(labelled: Callable[..., LabelledFeatures]) -> Callable[..., Evidence]:
+    """Evidence on images with these labels; what a test does not give is uniform probabilities and equal distances."""
+
+    def make(
+        labels: Sequence[str],
+        *,
+        probabilities: np.ndarray | None = None,
+        distances: np.ndarray | None = None,
+        **columns: object,
+    ) -> Evidence:
+        data = labelled(labels, **columns)
+        if probabilities is None:
+            probabilities = np.full((len(labels), len(data.classes)), 1 / max(len(data.classes), 1))
+        return Evidence(data, probabilities, np.ones((len(labels), 2)) if distances is None else distances)
 
     return make
 

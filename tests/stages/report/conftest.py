@@ -11,6 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stages.core.tables.csv_files import write_table
+from stages.outliers.find_outliers import kind_table
+from stages.outliers.kinds import KINDS
+from stages.report.inputs import ReportInputs
 from stages.report.settings import ReportSettings
 from stages.report.write_report import write_report
 from tests.conftest import picture
@@ -34,29 +38,35 @@ class Project:
 
     root: Path
 
-    def write(self, **changes: object) -> Path:
-        """Write the report of it."""
+    @property
+    def inputs(self) -> ReportInputs:
+        """The files that the report reads."""
         root = self.root
-        arguments = {
-            "settings": ReportSettings(gallery_size=6, thumbnail_px=64),
-            "targets": list(CLASSES),
-            "images": root / "images",
-            "manifest": root / "data/manifest.csv",
-            "rejected": root / "data/rejected.csv",
-            "splits": root / "data/splits.csv",
-            "backbone": root / "models/backbone.json",
-            "features": root / "data/features",
-            "heads": root / "models/heads",
-            "results": root / "reports",
-            "conflicts": root / "data/conflicts.csv",
-            "ingest_problems": root / "data/ingest_problems.csv",
-            "split_report": root / "data/split_report.json",
-            "coordinates": root / "reports/coordinates.csv",
-            "destination": root / "reports",
-            "answer_key": root / "data/answer_key.csv",
-            "n_jobs": 2,
-        }
-        return write_report(**arguments | changes)
+        return ReportInputs(
+            images=root / "images",
+            manifest=root / "data/manifest.csv",
+            ingest_problems=root / "data/ingest_problems.csv",
+            rejected=root / "data/rejected.csv",
+            conflicts=root / "data/conflicts.csv",
+            splits=root / "data/splits.csv",
+            split_report=root / "data/split_report.json",
+            backbone=root / "models/backbone.json",
+            features=root / "data/features",
+            heads=root / "models/heads",
+            results=root / "reports",
+            coordinates=root / "reports/coordinates.csv",
+            answer_key=root / "data/answer_key.csv",
+        )
+
+    def write(self, settings: ReportSettings | None = None, inputs: ReportInputs | None = None) -> Path:
+        """Write the report of it."""
+        return write_report(
+            settings=settings or ReportSettings(gallery_size=6, thumbnail_px=64),
+            inputs=inputs or self.inputs,
+            targets=list(CLASSES),
+            destination=self.root / "reports",
+            n_jobs=2,
+        )
 
     def text(self, name: str) -> str:
         """A written page."""
@@ -100,7 +110,9 @@ def make_project(root: Path) -> Project:
         _write_results(root / "reports" / target, splits, target, classes, rng)
     _csv(_answer_key(splits), root / "data/answer_key.csv")
     _write_findings(splits, root / "data")
-    _write_study(root / "reports/style", pd.read_csv(root / "reports/style/predictions.csv", keep_default_na=False))
+    _write_error_analysis(
+        root / "reports/style", pd.read_csv(root / "reports/style/predictions.csv", keep_default_na=False)
+    )
     places = rng.random((IMAGES, 2))
     _csv(splits[["sha256"]].assign(x=places[:, 0], y=places[:, 1]), root / "reports/coordinates.csv")
     return Project(root)
@@ -119,8 +131,9 @@ def _write_findings(splits: pd.DataFrame, data: Path) -> None:
     _json({"groups": 39, "settings": settings, "classes": [small], "leaks": leaks}, data / "split_report.json")
 
 
-def _write_study(folder: Path, predictions: pd.DataFrame) -> None:
-    """The files that only one of the targets has: the study of its outliers, and its reliability."""
+def _write_error_analysis(folder: Path, predictions: pd.DataFrame) -> None:
+    """The files that only one of the targets has: its error analysis, and the texts of its kinds of outlier."""
+    write_table(kind_table(KINDS), folder / "outlier_kinds.csv")
     right = predictions["y_true"] == predictions["y_pred"]
     p_true = predictions["confidence"].where(right, (1 - predictions["confidence"]) / 2)
     _csv(predictions.assign(p_true=p_true, cluster=""), folder / "out_of_sample.csv")
@@ -203,11 +216,11 @@ def _metrics() -> dict[str, object]:
 
 
 def _outliers(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Images 0 to 9 are suspects in that order, 4 to 7 are unlike anything, 10 and 11 conflict."""
+    """Images 0 to 9 are suspects in that order, 4 to 7 are out of distribution, 10 and 11 conflict."""
     kinds = {
         "low_confidence": range(3, 6),
         "suspect_label": range(10),
-        "unlike_anything": range(4, 8),
+        "out_of_distribution": range(4, 8),
         "conflicting_labels": (10, 11),
     }
     neighbours = json.dumps([HOSTILE_IMAGE, "plain/020.jpg", BROKEN_IMAGE])

@@ -2,11 +2,13 @@
 
 import json
 import re
+from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from stages.core.errors import StageError
-from stages.core.pages.charts import trait_name
+from stages.core.pages.charts import name_trait
 from stages.report.settings import ReportSettings
 from tests.stages.report.conftest import (
     ARABIC,
@@ -63,7 +65,7 @@ def test_the_index_links_every_target_and_each_page_links_back(report: Project) 
         assert Page(report.text(f"pages/{target}.html")).all("a", href="../index.html")
 
 
-def test_the_scores_stand_beside_the_baselines_and_the_best_is_marked(report: Project) -> None:
+def test_the_scores_are_next_to_the_baselines_and_the_best_is_marked(report: Project) -> None:
     for name in SCORED:
         page = Page(report.text(name))
         for text in ("LSTM head", "Logistic regression", "Majority class", "0.654", "0.543", "0.321"):
@@ -98,7 +100,7 @@ def test_clusters_show_their_examples_and_what_marks_them(report: Project) -> No
     assert {picture["title"] for picture in page.all("span", class_="square")} == {HOSTILE_IMAGE, "plain/021.jpg"}
 
 
-def test_a_page_does_without_the_files_of_the_study(report: Project) -> None:
+def test_a_page_does_without_the_files_of_the_error_analysis(report: Project) -> None:
     page = Page(report.text("pages/artist.html"))
     for heading in ("What the misclassified have in common", "Clusters of the misclassified", "Reliability"):
         assert heading not in page.texts
@@ -108,9 +110,13 @@ def test_a_page_does_without_the_files_of_the_study(report: Project) -> None:
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("traits.csv", "property\nx\n"), ("clusters.csv", "cluster,size,examples,sentence\n0,3,not JSON,x\n")],
+    [
+        ("traits.csv", "property\nx\n"),
+        ("outlier_kinds.csv", "kind,title\nx,X\n"),
+        ("clusters.csv", "cluster,size,examples,sentence\n0,3,not JSON,x\n"),
+    ],
 )
-def test_a_damaged_file_of_the_study_is_one_line(project: Project, name: str, content: str) -> None:
+def test_a_damaged_file_of_the_error_analysis_is_one_line(project: Project, name: str, content: str) -> None:
     (project.root / "reports/style" / name).write_text(content)
     with pytest.raises(StageError, match=rf"{name}.* run `pipeline find-outliers --target style` again"):
         project.write()
@@ -196,9 +202,24 @@ def test_an_unreadable_image_gets_a_placeholder(report: Project) -> None:
 def test_galleries_show_the_first_of_each_kind(report: Project) -> None:
     page = Page(report.text("pages/style.html"))
     kinds = [attributes["data-kind"] for attributes in page.all("section", class_="gallery")]
-    assert kinds == ["suspect_label", "low_confidence", "unlike_anything", "conflicting_labels"]
+    assert kinds == ["suspect_label", "low_confidence", "out_of_distribution", "conflicting_labels"]
     assert len(page.all("li", class_="card")) == 6 + 3 + 4 + 2
     assert "first 6 of 10" in page.text
+
+
+def test_galleries_have_the_titles_and_explanations_of_the_table_of_kinds(report: Project) -> None:
+    page = Page(report.text("pages/style.html"))
+    table = pd.read_csv(report.root / "reports/style/outlier_kinds.csv")
+    assert set(table["explanation"]) <= set(page.texts)
+    titles = [title for title in page.texts if title in set(table["title"])]
+    assert titles[-4:] == table["title"].tolist()
+
+
+def test_without_a_table_of_kinds_a_gallery_is_called_by_the_kinds_name(report: Project) -> None:
+    page = Page(report.text("pages/artist.html"))
+    kinds = [attributes["data-kind"] for attributes in page.all("section", class_="gallery")]
+    assert sorted(kinds) == ["conflicting_labels", "low_confidence", "out_of_distribution", "suspect_label"]
+    assert {"Suspect label", "Out of distribution"} <= set(page.texts)
 
 
 def test_charts_have_a_name_and_their_numbers_as_a_table(report: Project) -> None:
@@ -230,7 +251,7 @@ def test_the_selfcheck_is_shown_and_written(report: Project) -> None:
 
 
 def test_without_a_key_the_selfcheck_is_an_empty_table(project: Project) -> None:
-    project.write(answer_key=None)
+    project.write(inputs=replace(project.inputs, answer_key=None))
     assert "Planted faults" not in project.text("index.html")
     assert (project.root / "reports/selfcheck.csv").read_text() == "stage,fault,planted,found,detail\n"
 
@@ -276,7 +297,7 @@ def test_a_damaged_file_is_one_line(project: Project, content: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "level", "name"),
+    ("divided_by", "level", "name"),
     [
         ("class", "Colour (field)", "class: Colour (field)"),
         ("near_duplicate", "yes", "near duplicate: yes"),
@@ -285,5 +306,5 @@ def test_a_damaged_file_is_one_line(project: Project, content: str) -> None:
         ("sharpness within style", "a: b: sharpest fifth (3 to 9)", "a: b, sharpness: sharpest fifth"),
     ],
 )
-def test_the_chart_names_a_trait_in_a_few_words(way: str, level: str, name: str) -> None:
-    assert trait_name(way, level) == name
+def test_the_chart_names_a_trait_in_a_few_words(divided_by: str, level: str, name: str) -> None:
+    assert name_trait(divided_by, level) == name

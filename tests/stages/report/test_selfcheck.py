@@ -65,8 +65,8 @@ def test_a_conflict_counts_when_both_copies_are_listed_and_other_listed_images_c
 
 def test_strangers_are_counted_once_for_targets_with_the_same_list() -> None:
     planted = key(("a", "stranger", "", ""), ("b", "stranger", "", ""))
-    same = outliers(unlike_anything="xab")
-    found = check(planted, style=same, genre=same, artist=outliers(unlike_anything="ab"))
+    same = outliers(out_of_distribution="xab")
+    found = check(planted, style=same, genre=same, artist=outliers(out_of_distribution="ab"))
     assert [row[0] for row in found] == ["outliers: style, genre", "outliers: artist"]
     assert [row[4] for row in found] == [
         "1 among the first 2 (precision 0.50), 2 among all 3 (recall 1.00)",

@@ -20,6 +20,9 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from stages.core.tables.csv_files import write_table
+from stages.outliers.find_outliers import kind_table
+from stages.outliers.kinds import KINDS
 from tests.conftest import REPOSITORY, picture, run_pipeline
 
 SCRIPT = "<script>alert(1)</script>"
@@ -137,6 +140,7 @@ def write_outliers(path: Path, labels: pd.DataFrame) -> None:
     ]
     path.parent.mkdir(parents=True)
     pd.DataFrame(rows).to_csv(path, index=False)
+    write_table(kind_table(KINDS), path.with_name("outlier_kinds.csv"))
 
 
 def start(project: Project, *arguments: str, env: dict[str, str] | None = None) -> Served:

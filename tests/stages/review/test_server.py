@@ -28,7 +28,7 @@ def served(serve: Serve) -> Served:
     return serve()
 
 
-def token_of(served: Served) -> str:
+def secret_of(served: Served) -> str:
     return urlsplit(served.url).path.strip("/")
 
 
@@ -46,10 +46,10 @@ def test_it_listens_on_loopback_only(untouched: Served) -> None:
     assert set(addresses) == {f"0100007F:{port:04X}"}
 
 
-def test_every_server_has_a_token_of_its_own(serve: Serve) -> None:
-    tokens = {token_of(serve()) for _ in range(2)}
-    assert len(tokens) == 2
-    assert all(len(token) >= 43 for token in tokens)
+def test_every_server_has_its_own_secret(serve: Serve) -> None:
+    secrets = {secret_of(serve()) for _ in range(2)}
+    assert len(secrets) == 2
+    assert all(len(secret) >= 43 for secret in secrets)
 
 
 def test_the_browser_is_opened_at_the_address(serve: Serve, tmp_path: Path) -> None:
@@ -62,10 +62,10 @@ def test_the_browser_is_opened_at_the_address(serve: Serve, tmp_path: Path) -> N
     assert seen.read_text().strip() == served.url
 
 
-@pytest.mark.parametrize("token", ["", "wrong", "é", "{}x", "x{}"])
+@pytest.mark.parametrize("secret", ["", "wrong", "é", "{}x", "x{}"])
 @pytest.mark.parametrize("path", ["", "style.css", "image/0/card", "decisions"])
-def test_without_the_token_nothing_is_read_or_written(untouched: Served, token: str, path: str) -> None:
-    root = f"/{token.format(token_of(untouched))}/{path}".replace("é", "%C3%A9")
+def test_without_the_secret_nothing_is_read_or_written(untouched: Served, secret: str, path: str) -> None:
+    root = f"/{secret.format(secret_of(untouched))}/{path}".replace("é", "%C3%A9")
     body = {"number": 0, "decision": "fine", "label": ""}
     for method in ("GET", "POST"):
         status, content = untouched.request(root, method=method, body=body)
@@ -110,7 +110,9 @@ def test_a_path_in_the_request_leads_nowhere(untouched: Served, path: str) -> No
     assert b"sha256" not in content
 
 
-def test_pictures_are_encoded_anew_and_none_comes_from_outside_the_image_root(served: Served, project: Project) -> None:
+def test_pictures_are_encoded_again_and_none_comes_from_outside_the_image_root(
+    served: Served, project: Project
+) -> None:
     status, content = served.request("image/0/card")
     assert status == 200
     assert content[8:12] == b"WEBP"
@@ -263,7 +265,7 @@ def test_decisions_on_an_earlier_file_count_as_none_and_bad_images_are_bad_for_e
 def test_a_file_that_cannot_be_kept_as_it_is_is_refused_and_left_alone(tmp_path: Path, content: str) -> None:
     path = tmp_path / "review.csv"
     path.write_text(content, encoding="latin-1")
-    with pytest.raises(StageError, match=r"review\.csv, row 1.*mend or remove"):
+    with pytest.raises(StageError, match=r"review\.csv, row 1.*fix or remove"):
         DecisionFile(path, "genre")
     assert path.read_text(encoding="latin-1") == content
 

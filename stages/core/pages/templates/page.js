@@ -45,7 +45,7 @@
     const before = new Set(gallery.querySelectorAll(".card:not([hidden])"));
     gallery.dataset.all = "yes";
     filter();
-    // The button is gone: whoever pressed it by key goes on with the first card that it brought.
+    // The button is hidden now: keyboard focus moves to the first card that it added.
     const next = [...gallery.querySelectorAll(".card:not([hidden])")].find((card) => !before.has(card));
     next?.setAttribute("tabindex", "-1");
     next?.focus({ preventScroll: true });

@@ -194,11 +194,11 @@ def test_wrong_labels_lead_the_suspects(make_project: MakeProject) -> None:
     assert (suspects["suggested"] == [truth[int(image[:4])] for image in suspects["image"]]).all()
 
 
-def test_strangers_lead_those_unlike_anything_even_with_a_copy(make_project: MakeProject) -> None:
+def test_strangers_lead_the_out_of_distribution_images_even_with_a_copy(make_project: MakeProject) -> None:
     project = make_project(["alien", "alien", *CLASSES * 30], labels=["dabs", "dabs", *CLASSES * 30],
                            groups=[0, 0, *range(1, 91)], noise=0.3)  # fmt: skip
     train(project)
-    unlike = outliers(project).query("kind == 'unlike_anything'")
+    unlike = outliers(project).query("kind == 'out_of_distribution'")
     assert set(unlike.head(2)["image"]) == {"0000.jpg", "0001.jpg"}
     assert "0001.jpg" not in json.loads(unlike.set_index("image").loc["0000.jpg", "neighbours"])
 

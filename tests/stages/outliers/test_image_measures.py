@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageFilter
 
+from stages.outliers.image_measures import MEASURES, measure, measure_images
 from stages.outliers.levels import GREY_CHROMA
-from stages.outliers.properties import MEASURES, measure, measure_images
 from tests.conftest import picture
 
 

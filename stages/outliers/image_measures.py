@@ -1,7 +1,7 @@
-"""What a picture looks like as a whole: how bright, colourful and sharp it is.
+"""Measure how bright, colourful and sharp a picture is.
 
 In: image files. Out: four numbers per image, kept by the file's SHA-256 in a database outside DVC's outputs, so that
-every picture is decoded once for all targets. What they say about mistakes is left to `traits`.
+every picture is decoded once for all targets. How they relate to mistakes is left to `traits`.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from scipy.ndimage import laplace
 from stages.core.images.files import UnusableImage, load_pixels, open_image, read_image_bytes, to_rgb
 from stages.core.progress import Progress
 
-# Raised when a measure changes: what was kept under another number is measured again.
+# Increased when a measure changes: images kept under another number are measured again.
 FORMAT_VERSION = 1
 MEASURES = ["brightness", "saturation", "chroma", "sharpness"]
-# About what a network sees of an image; JPEG files are decoded at the smallest scale that is no smaller.
+# About the size that a network sees; JPEG files are decoded at the smallest scale that is no smaller.
 SIDE_PX = 256
-# The chroma that nearly all pixels of a greyscale picture stay below: a scan's tint and JPEG's rounding are no colour.
+# A high percentile, not the maximum: a scan's tint and JPEG's rounding give few pixels of a greyscale picture colour.
 CHROMA_PERCENTILE = 99
 BATCH_SIZE = 32
 
@@ -44,12 +44,12 @@ def measure_images(table: pd.DataFrame, root: Path, *, max_pixels: int, kept: Pa
     max_pixels
         Larger images are not decoded.
     kept
-        The database of what earlier runs measured; without it, all are measured.
+        The database of earlier measures; without it, all pictures are measured.
 
     Returns
     -------
     DataFrame
-        A row per row of the table, columns `MEASURES` as in `measure`; NaN where the file cannot be read (any more).
+        A row per row of the table, columns `MEASURES` as in `measure`; NaN where the file cannot be read.
     """
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(MeasureStore(kept)) if kept else None
@@ -70,13 +70,13 @@ def measure_images(table: pd.DataFrame, root: Path, *, max_pixels: int, kept: Pa
 
 
 def measure(image: Image.Image) -> tuple[float, ...]:
-    """Measure a decoded picture, at `SIDE_PX` on its longer side where it has as many.
+    """Measure a decoded picture, scaled down to `SIDE_PX` on its longer side.
 
     Returns
     -------
     tuple
-        brightness: mean luma, 0 to 1; saturation: mean S of HSV, 0 to 1; chroma: what the difference between the
-        strongest and the weakest of red, green and blue stays below in 99 % of the pixels, 0 to 255; sharpness:
+        brightness: mean luma, 0 to 1; saturation: mean S of HSV, 0 to 1; chroma: 99th percentile
+        over pixels of the largest minus the smallest of red, green and blue, 0 to 255; sharpness:
         variance of the Laplacian of the luma, in squared grey levels (Pech-Pacheco et al., "Diatom autofocusing in
         brightfield microscopy: a comparative study", 2000).
     """

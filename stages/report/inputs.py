@@ -1,7 +1,7 @@
-"""Read what the other stages wrote into typed objects, and say which command is missing where a file is.
+"""What the report reads: the paths of its files, and their content as typed objects.
 
-In: the files under data/, models/ and reports/. Out: a `Collection`, and per target its `Results`.
-Nothing is computed here beyond turning text into numbers.
+In: the files under data/, models/ and reports/. Out: `CollectionTables`, and `TargetResults` per target; a missing file
+is an error that names the command to run. Nothing is computed here beyond turning text into numbers.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import pandas as pd
 
 from stages.core.errors import StageError
 from stages.core.tables.csv_files import is_own_split, read_text_table, with_numbers
-from stages.core.tables.outliers import read_outliers
+from stages.core.tables.outliers import KindTexts, read_outlier_kinds, read_outliers
 
 SPLITS = ("train", "val", "test")
 CURVES = ("loss", "accuracy", "f1_macro")
@@ -28,6 +28,7 @@ FILES = (
     "per_class.csv",
     "reliability.csv",
     "outliers.csv",
+    "outlier_kinds.csv",
     "out_of_sample.csv",
     "traits.csv",
     "clusters.csv",
@@ -35,8 +36,53 @@ FILES = (
 
 
 @dataclass(frozen=True)
-class Collection:
-    """The images and what was done to all of them.
+class ReportInputs:
+    """Paths of everything that the report reads.
+
+    Attributes
+    ----------
+    images
+        The image root.
+    manifest, ingest_problems
+        The tables of ingest.
+    rejected, conflicts
+        The tables of clean.
+    splits, split_report
+        The table of split and its report.
+    backbone
+        The backbone's card, `backbone.json`.
+    features
+        The published cache, for its `fingerprint.json`.
+    heads
+        Folder of the trained heads, a folder per target.
+    results
+        Folder with the results of evaluate and find-outliers, a folder per target.
+    coordinates
+        Each image's place on the map, written by `write_coordinates`.
+    answer_key
+        The list of planted faults, or None for a collection without one.
+
+    The data page leaves out `conflicts`, `ingest_problems` and `split_report` where they are missing.
+    """
+
+    images: Path
+    manifest: Path
+    ingest_problems: Path
+    rejected: Path
+    conflicts: Path
+    splits: Path
+    split_report: Path
+    backbone: Path
+    features: Path
+    heads: Path
+    results: Path
+    coordinates: Path
+    answer_key: Path | None
+
+
+@dataclass(frozen=True)
+class CollectionTables:
+    """Tables and cards that concern all images.
 
     Attributes
     ----------
@@ -67,8 +113,8 @@ class Confusion:
 
 
 @dataclass(frozen=True)
-class Results:
-    """Everything that is known of one target's head.
+class TargetResults:
+    """Results of one target's head.
 
     Attributes
     ----------
@@ -80,12 +126,14 @@ class Results:
         Per metric a table with `epoch` (from 1) and a column for each of train and val that was logged.
     predictions, per_class, outliers
         Tables with their numbers as floats; `outliers["neighbours"]` holds lists of image paths.
+    kinds
+        Title and explanation of each kind in `outliers`, in the order of the page.
     confusion
         The test split's confusion matrix.
     digests
-        SHA-256 of every file read, by its name relative to the project: two pages with equal digests are equal.
+        SHA-256 of every file read, by its name relative to the project: equal digests give equal pages.
     training_s
-        Seconds that all epochs took together, by the training log; None where it does not say.
+        Duration of all epochs together, in seconds; None without a training log.
     """
 
     target: str
@@ -96,11 +144,12 @@ class Results:
     per_class: pd.DataFrame
     confusion: Confusion
     outliers: pd.DataFrame
+    kinds: dict[str, KindTexts]
     digests: dict[str, str]
     training_s: float | None
 
 
-def read_collection(*, manifest: Path, rejected: Path, splits: Path, backbone: Path, features: Path) -> Collection:
+def read_collection(inputs: ReportInputs) -> CollectionTables:
     """Read the tables and cards that concern all images.
 
     Raises
@@ -108,46 +157,47 @@ def read_collection(*, manifest: Path, rejected: Path, splits: Path, backbone: P
     StageError
         If one is missing or unreadable.
     """
-    return Collection(
-        manifest=read_text_table(manifest, ["image"], "pipeline ingest"),
-        rejected=read_text_table(rejected, ["image", "reason", "detail"], "pipeline clean"),
-        splits=read_text_table(splits, ["image", "sha256", "group", "split"], "pipeline split"),
-        backbone=read_backbone(backbone),
-        features=read_fingerprint(features),
+    return CollectionTables(
+        manifest=read_text_table(inputs.manifest, ["image"], "pipeline ingest"),
+        rejected=read_text_table(inputs.rejected, ["image", "reason", "detail"], "pipeline clean"),
+        splits=read_text_table(inputs.splits, ["image", "sha256", "group", "split"], "pipeline split"),
+        backbone=read_backbone(inputs.backbone),
+        features=read_fingerprint(inputs.features),
     )
 
 
 def read_backbone(path: Path) -> dict[str, Any]:
     """Read the card of the backbone."""
-    return _json(path, "pipeline prepare-backbone")
+    return _read_json(path, "pipeline prepare-backbone")
 
 
 def read_fingerprint(features: Path) -> dict[str, Any]:
-    """Read what the published features are."""
-    return _json(features / "fingerprint.json", "pipeline extract-features")
+    """Read the description of the published features."""
+    return _read_json(features / "fingerprint.json", "pipeline extract-features")
 
 
 def read_metrics(target: str, results: Path) -> dict[str, Any]:
     """Read one target's scores."""
-    return _json(results / target / "metrics.json", f"pipeline evaluate --target {target}")
+    return _read_json(results / target / "metrics.json", f"pipeline evaluate --target {target}")
 
 
-def read_results(target: str, *, heads: Path, results: Path) -> Results:
-    """Read everything about one target's head.
+def read_results(target: str, inputs: ReportInputs) -> TargetResults:
+    """Read the results of one target's head.
 
     Parameters
     ----------
     target
         The label column.
-    heads, results
-        The folders `models/heads` and `reports`.
+    inputs
+        Its folders `heads` and `results` are read.
 
     Raises
     ------
     StageError
         If a file is missing or unreadable; learning curves may be missing.
     """
-    folder, head, evaluate = results / target, heads / target, f"pipeline evaluate --target {target}"
+    folder, head, evaluate = inputs.results / target, inputs.heads / target, f"pipeline evaluate --target {target}"
+    outliers = read_outliers(target, inputs.results)
     predictions = read_text_table(
         folder / "predictions.csv", ["image", "split", "y_true", "y_pred", "confidence"], evaluate
     )
@@ -157,28 +207,29 @@ def read_results(target: str, *, heads: Path, results: Path) -> Results:
     logs = head / "log" / "plots" / "metrics"
     files = [folder / name for name in FILES]
     files += [head / "head.json", *sorted(logs.glob("*/*.tsv"))]
-    return Results(
+    return TargetResults(
         target=target,
-        metrics=read_metrics(target, results),
-        head=_json(head / "head.json", f"pipeline train-head --target {target}"),
-        curves={metric: _curve(logs, metric) for metric in CURVES},
+        metrics=read_metrics(target, inputs.results),
+        head=_read_json(head / "head.json", f"pipeline train-head --target {target}"),
+        curves={metric: _read_curve(logs, metric) for metric in CURVES},
         predictions=with_numbers(predictions, ["confidence"]),
         per_class=with_numbers(per_class, ["precision", "recall", "f1", "support", "train_n"]),
-        confusion=_confusion(folder / "confusion.csv", evaluate),
-        outliers=read_outliers(target, results),
+        confusion=_read_confusion(folder / "confusion.csv", evaluate),
+        outliers=outliers,
+        kinds=read_outlier_kinds(target, inputs.results, outliers["kind"]),
         digests={_short_name(path): _sha256(path) for path in files if path.is_file()},
-        training_s=_training_seconds(logs / "seconds.tsv"),
+        training_s=_sum_seconds(logs / "seconds.tsv"),
     )
 
 
-def _training_seconds(path: Path) -> float | None:
+def _sum_seconds(path: Path) -> float | None:
     if not path.is_file():
         return None
     return float(pd.read_csv(path, sep="\t")["seconds"].sum())
 
 
-def _curve(logs: Path, metric: str) -> pd.DataFrame:
-    """Join DVCLive's files of one metric: `epoch`, and `train` and `val` where they were logged.
+def _read_curve(logs: Path, metric: str) -> pd.DataFrame:
+    """Join DVCLive's files of one metric into columns `epoch`, and `train` and `val` where they were logged.
 
     DVCLive's steps count from 0, the epochs of `head.json` from 1.
     """
@@ -191,8 +242,8 @@ def _curve(logs: Path, metric: str) -> pd.DataFrame:
     return pd.concat(columns, axis=1).rename_axis("epoch").reset_index() if columns else pd.DataFrame(columns=["epoch"])
 
 
-def _confusion(path: Path, command: str) -> Confusion:
-    """Read by position, because a class may be called anything, `y_true` too."""
+def _read_confusion(path: Path, command: str) -> Confusion:
+    """Read by position: a class may have any name, also `y_true`."""
     cells = read_text_table(path, [], command, header=None)
     classes = cells.iloc[1:, 0].tolist()
     if classes != cells.iloc[0, 1:].tolist():
@@ -200,9 +251,10 @@ def _confusion(path: Path, command: str) -> Confusion:
     return Confusion(classes, cells.iloc[1:, 1:].to_numpy().astype(float).astype(int))
 
 
-def _json(path: Path, command: str) -> dict[str, Any]:
+def _read_json(path: Path, command: str) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return content
     except FileNotFoundError:
         raise StageError(f"{path} does not exist: run `{command}` first") from None
     except ValueError as error:
@@ -210,7 +262,7 @@ def _json(path: Path, command: str) -> dict[str, Any]:
 
 
 def _short_name(path: Path) -> str:
-    """The last parts of a path, which say what a file is wherever the project lies."""
+    """The last parts of a path: the file's name relative to the project."""
     return "/".join(path.parts[-3:] if path.suffix == ".tsv" else path.parts[-2:])
 
 

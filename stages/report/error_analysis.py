@@ -1,7 +1,7 @@
-"""Read what the outlier study knows beyond its list: what the misclassified have in common, and where they cluster.
+"""Read the error analysis of one target: traits and clusters of the misclassified (error slices), and calibration.
 
-In: `traits.csv`, `clusters.csv`, `out_of_sample.csv` and `reliability.csv` of one target. Out: a `Study`, in which a
-table is None where its file is not there: these files came later than the others, and a page does without them.
+In: `traits.csv`, `clusters.csv`, `out_of_sample.csv` and `reliability.csv` of one target. Out: an `ErrorAnalysis`, in
+which a table is None where its file is missing; a page leaves its section out.
 """
 
 import json
@@ -30,13 +30,13 @@ TRAIT_COLUMNS = [
 CLUSTER_COLUMNS = ["cluster", "size", "examples", "sentence"]
 OUT_OF_SAMPLE_COLUMNS = ["image", "y_true", "y_pred", "confidence", "p_true"]
 RELIABILITY_COLUMNS = ["split", "scaling", "n", "confidence", "accuracy"]
-# False discovery rate up to which a trait is called one.
+# Largest false discovery rate at which a trait is reported as significant.
 SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Misclassified images that lie together: how many, some of them, and what marks them."""
+    """Misclassified images that are close in feature space: their number, examples, and what they have in common."""
 
     name: str
     size: int
@@ -45,8 +45,8 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class Study:
-    """What is known of one target beyond its outliers.
+class ErrorAnalysis:
+    """Where and how one target's head fails.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Study:
     clusters
         Clusters of the misclassified, as listed.
     out_of_sample
-        A row per image with the prediction of a head that had not seen it; None without its file.
+        A row per image with the prediction of a head that has not seen it; None without `out_of_sample.csv`.
     reliability
         Bins of confidence; None without `reliability.csv`.
     """
@@ -72,28 +72,28 @@ class Study:
 
     @property
     def out_of_sample_accuracy(self) -> tuple[float, int] | None:
-        """Share of all labelled images that are predicted right by a head that had not seen them, and their number."""
+        """Accuracy on all labelled images by heads that have not seen them, and the number of these images."""
         if self.out_of_sample is None:
             return None
         labelled = self.out_of_sample[self.out_of_sample["y_true"] != ""]
-        return (labelled["y_true"] == labelled["y_pred"]).mean(), len(labelled)
+        return float((labelled["y_true"] == labelled["y_pred"]).mean()), len(labelled)
 
 
-def read_study(target: str, results: Path) -> Study:
-    """Read one target's study from `results/TARGET`.
+def read_error_analysis(target: str, results: Path) -> ErrorAnalysis:
+    """Read one target's error analysis from `results/TARGET`.
 
     Raises
     ------
     StageError
-        If a file that is there is unreadable.
+        If a file exists and is unreadable.
     """
     folder, command = results / target, f"pipeline find-outliers --target {target}"
     numbers = ["n", "misclassified_share", "odds_ratio", "ci_low", "ci_high", "p_value", "q_value"]
-    return Study(
-        traits=_optional(folder / "traits.csv", TRAIT_COLUMNS, numbers, command),
-        clusters=_clusters(folder / "clusters.csv", command),
+    return ErrorAnalysis(
+        traits=_read_optional(folder / "traits.csv", TRAIT_COLUMNS, numbers, command),
+        clusters=_read_clusters(folder / "clusters.csv", command),
         out_of_sample=read_out_of_sample(target, results),
-        reliability=_optional(
+        reliability=_read_optional(
             folder / "reliability.csv",
             RELIABILITY_COLUMNS,
             ["n", "confidence", "accuracy"],
@@ -103,18 +103,18 @@ def read_study(target: str, results: Path) -> Study:
 
 
 def read_out_of_sample(target: str, results: Path) -> pd.DataFrame | None:
-    """Read every image's prediction by a head that had not seen it, or None where there is no such file."""
+    """Read every image's prediction by a head that has not seen it; None without `out_of_sample.csv`."""
     path = results / target / "out_of_sample.csv"
     command = f"pipeline find-outliers --target {target}"
-    return _optional(path, OUT_OF_SAMPLE_COLUMNS, ["confidence", "p_true"], command)
+    return _read_optional(path, OUT_OF_SAMPLE_COLUMNS, ["confidence", "p_true"], command)
 
 
-def _optional(path: Path, required: Sequence[str], numbers: Sequence[str], command: str) -> pd.DataFrame | None:
+def _read_optional(path: Path, required: Sequence[str], numbers: Sequence[str], command: str) -> pd.DataFrame | None:
     return with_numbers(read_text_table(path, required, command), numbers) if path.is_file() else None
 
 
-def _clusters(path: Path, command: str) -> list[Cluster]:
-    table = _optional(path, CLUSTER_COLUMNS, ["size"], command)
+def _read_clusters(path: Path, command: str) -> list[Cluster]:
+    table = _read_optional(path, CLUSTER_COLUMNS, ["size"], command)
     if table is None:
         return []
     try:
