@@ -13,7 +13,7 @@ from tests.conftest import REPOSITORY
 
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 COMMENT = re.compile(r"<!--\s*(.*?)\s*-->", re.DOTALL)
-NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?")
+NUMBER = re.compile(r"(?<![\w.])(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?")
 
 Kind = Literal["heading", "text", "table", "code"]
 
@@ -109,7 +109,7 @@ def plain(text: str) -> str:
 
 def numbers(text: str) -> list[str]:
     """The numbers in a text, as written."""
-    return [number.rstrip(",") for number in NUMBER.findall(text)]
+    return NUMBER.findall(text)
 
 
 def same_figure(shown: str, kept: str) -> bool:

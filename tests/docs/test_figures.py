@@ -128,3 +128,8 @@ def test_a_kept_output_is_shown_by_one_page() -> None:
 )
 def test_a_figure_may_be_rounded_and_no_more(shown: str, original: str, same: bool) -> None:
     assert same_figure(shown, original) is same
+
+
+def test_numbers_are_read_from_text_and_from_csv() -> None:
+    assert numbers("1,349 names, 2,698 images; 0.95 of 29") == ["1,349", "2,698", "0.95", "29"]
+    assert numbers("clean,broken,12,12,12 of 12") == ["12", "12", "12", "12"]
