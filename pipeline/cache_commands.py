@@ -114,9 +114,10 @@ def _read_wanted_keys() -> set[str] | None:
     """Read the keys of the current splits; None without splits, and then no image counts as unwanted."""
     if not PATHS.splits.exists():
         return None
+    from stages.core.tables.columns import SPLIT_IMAGES
     from stages.core.tables.csv_files import read_table
 
-    return set(read_table(PATHS.splits, required=["sha256"], made_by="pipeline split")["sha256"])
+    return set(read_table(PATHS.splits, SPLIT_IMAGES, columns=["sha256"])["sha256"])
 
 
 def _to_json(store: StoreSummary, current: str | None, published: str | None) -> dict[str, object]:

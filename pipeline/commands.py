@@ -22,7 +22,7 @@ ALL = "all"
 target_option = click.option("--target", required=True, metavar="COLUMN", help="Label column to work on.")
 
 
-def n_jobs_option(default: str) -> Callable:
+def n_jobs_option(default: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
     """The option for trainings side by side; None is passed on where it is not given."""
     text = f"Trainings side by side, sharing the cores; -1: one per core.  [default: {default}]"
     return click.option("--n-jobs", type=click.IntRange(min=-1024), metavar="N", callback=_not_zero, help=text)
@@ -34,10 +34,20 @@ def _not_zero(context: click.Context, option: click.Parameter, n_jobs: int | Non
     return n_jobs
 
 
+@click.command("paint-demo")
+@with_params
+def paint_demo(params: Params) -> None:
+    """Paint the demo collection, with planted faults."""
+    from stages.demo.collection import paint_collection
+
+    click.echo(paint_collection(settings=params.demo, root=PATHS.demo, n_jobs=params.parallel.n_jobs))
+
+
 @click.command()
 @click.option("--allow-missing", is_flag=True, help="Take labels without files, as dataset.allow_missing does.")
+@click.option("--check-targets", is_flag=True, help="Fail if one of `targets` is no label column.")
 @with_params
-def ingest(params: Params, allow_missing: bool) -> None:
+def ingest(params: Params, allow_missing: bool, check_targets: bool) -> None:
     """Read labels from any source into one manifest."""
     from stages.ingest.ingest_labels import ingest_labels
 
@@ -45,9 +55,9 @@ def ingest(params: Params, allow_missing: bool) -> None:
         settings=params.dataset.model_copy(update={"allow_missing": allow_missing or params.dataset.allow_missing}),
         manifest=PATHS.manifest,
         problems=PATHS.ingest_problems,
-        demo=PATHS.demo,
         review=PATHS.review,
-        n_jobs=params.parallel.n_jobs,
+        targets=params.targets,
+        require_targets=check_targets,
     )
     click.echo(summary)
 
@@ -316,8 +326,10 @@ def _write_pages(write: Callable[..., Path], params: Params, **targets: object) 
 
 
 def _answer_key(params: Params) -> Path | None:
-    """The list of planted faults; None for a collection without one."""
-    return PATHS.demo / "answer_key.csv" if params.dataset.source == "demo" else None
+    """The list of planted faults, in the folder of the label table, if there is one."""
+    labels = params.dataset.labels
+    key = Path(labels).with_name("answer_key.csv") if labels is not None else None
+    return key if key is not None and key.is_file() else None
 
 
 @click.command()
@@ -370,15 +382,16 @@ def predict(params: Params, images: tuple[Path, ...], targets: tuple[str, ...], 
 
 def _checked(target: str) -> str:
     """Refuse a target that could not name a folder."""
-    from pipeline.params import TARGET_NAME
+    from stages.core.tables.columns import label_name_problem
 
-    if not TARGET_NAME.fullmatch(target):
-        raise click.BadParameter(f"{target!r} must hold only letters, digits, _ and -", param_hint="--target")
+    if problem := label_name_problem(target):
+        raise click.BadParameter(f"{target!r} {problem}", param_hint="--target")
     return target
 
 
 # In the order in which they run, which is the order of `pipeline --help`.
 COMMANDS: tuple[click.Command, ...] = (
+    paint_demo,
     ingest,
     clean,
     split,

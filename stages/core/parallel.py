@@ -3,7 +3,7 @@
 import contextlib
 import importlib
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -66,7 +66,7 @@ def process_backend() -> Iterator[None]:
         yield
 
 
-def _import(module: str, package: str):
+def _import(module: str, package: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
@@ -80,11 +80,13 @@ def thread_count(n_jobs: int) -> int:
     """How many threads `n_jobs` means on this machine: joblib's counting, -1 for one per core."""
     import joblib
 
-    return n_jobs if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + n_jobs)
+    cores: int = joblib.cpu_count()
+    return n_jobs if n_jobs > 0 else max(1, cores + 1 + n_jobs)
 
 
 def threads_each(workers: int) -> int:
     """How many threads each of several processes may use without more of them than cores."""
     import joblib
 
-    return max(1, joblib.cpu_count() // workers)
+    cores: int = joblib.cpu_count()
+    return max(1, cores // workers)

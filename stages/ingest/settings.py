@@ -1,26 +1,31 @@
 """Settings of ingest: where the images and their labels come from."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from stages.core.settings import Settings
-from stages.ingest.demo.settings import DemoSettings
+from stages.ingest.label_sources import SOURCES
+
+if TYPE_CHECKING:
+    SourceName = str
+else:
+    SourceName = Literal[tuple(SOURCES)]
 
 
 class DatasetSettings(Settings):
     """The collection (`dataset` in params.yaml)."""
 
-    source: Literal["demo", "artgan", "huggingface", "folder", "csv", "parquet"] = "demo"
-    """demo: painted here. artgan: the ArtGAN lists of WikiArt. huggingface: parquet files with the images inside.
+    source: SourceName = "csv"
+    """artgan: the ArtGAN lists of WikiArt. huggingface: parquet files with the images inside.
     folder: one sub-folder per class. csv, parquet: a table with a path column and label columns."""
     images: str = Field("data/demo/images", min_length=1)
     """The folder that holds the image files; huggingface: that they are extracted to."""
-    labels: str | None = None
+    labels: str | None = "data/demo/labels.csv"
     """csv, parquet: the table with the labels. artgan: the folder of the lists. huggingface: of the parquet files."""
     allow_missing: bool = False
     """Take labels although their images are not there."""
-    watch: str = Field("stages/ingest/demo", min_length=1)
+    watch: str = Field("data/demo/labels.csv", min_length=1)
     """What makes `dvc repro` run ingest again when it changes: set it to `images` (folder) or `labels`."""
     image_column: str = Field("image", min_length=1)
     """csv, parquet: the column that holds each image's path, relative to `images`."""
@@ -31,6 +36,4 @@ class DatasetSettings(Settings):
     folder_attribute: str = Field("style", min_length=1)
     """folder: the attribute that the sub-folders' names are the classes of."""
     no_label: list[str] = Field(["Unknown Artist", "Unknown Genre", "Unknown Style"])
-    """Names that are no classes, in any case: images called so are unlabelled (museums say `Unknown`, for one)."""
-    demo: DemoSettings = DemoSettings()
-    """demo: size, seed and planted faults of the painted collection."""
+    """Names that are no classes (case-insensitive), such as `Unknown`: images labelled so are unlabelled."""

@@ -16,8 +16,8 @@ import pandas as pd
 
 from stages.core.features.labelled import UNLABELLED, LabelledFeatures, load_labelled_features
 from stages.core.head.files import check_same_data, load_head
+from stages.core.tables.columns import OUTLIER_KINDS, OUTLIERS
 from stages.core.tables.csv_files import write_table
-from stages.core.tables.outliers import KIND_COLUMNS, OPTIONAL_COLUMNS, OUTLIER_COLUMNS
 from stages.outliers.clusters import find_clusters
 from stages.outliers.confidence import measure_confidence
 from stages.outliers.folds import out_of_sample_probabilities
@@ -133,7 +133,7 @@ def list_outliers(kinds: Sequence[OutlierKind], evidence: Evidence, most: int) -
 def kind_table(kinds: Sequence[OutlierKind]) -> pd.DataFrame:
     """Make the table of titles and explanations, in the order in which pages show the kinds."""
     in_order = sorted(kinds, key=lambda kind: kind.page_order)
-    return pd.DataFrame([(kind.name, kind.title, kind.explanation) for kind in in_order], columns=KIND_COLUMNS)
+    return pd.DataFrame([(kind.name, kind.title, kind.explanation) for kind in in_order], columns=OUTLIER_KINDS.names)
 
 
 def _measures(data: LabelledFeatures, images: ImagesToMeasure | None) -> pd.DataFrame | None:
@@ -180,4 +180,4 @@ def _outlier_table(
     table = pd.concat([listed, labels, confidence.iloc[rows].reset_index(drop=True)], axis=1)
     images = predictions["image"].tolist()
     near = [json.dumps([images[i] for i in neighbours[row] if i >= 0], ensure_ascii=False) for row in rows]
-    return table.assign(neighbours=near)[[*OUTLIER_COLUMNS, *OPTIONAL_COLUMNS]]
+    return table.assign(neighbours=near)[[*OUTLIERS.names, *OUTLIERS.optional]]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from stages.report.inputs import SPLITS, CollectionTables
+from stages.core.tables.columns import SPLITS
+from stages.report.inputs import CollectionTables
 
 
 @dataclass(frozen=True)

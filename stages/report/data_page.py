@@ -15,7 +15,8 @@ from cache.atomic import write_text
 from stages.core.errors import StageError
 from stages.core.pages.render import render
 from stages.core.pages.thumbnails import make_thumbnails
-from stages.core.tables.csv_files import read_text_table
+from stages.core.tables.columns import CONFLICTS, INGEST_PROBLEMS
+from stages.core.tables.csv_files import read_table
 from stages.report.collection_summary import (
     Duplicates,
     count_labels,
@@ -29,7 +30,7 @@ from stages.report.settings import TEMPLATES, ReportSettings
 
 DUPLICATE_GROUPS = 24
 DUPLICATE_IMAGES = 6
-CONFLICTS = 48
+SHOWN_CONFLICTS = 48
 # Rows of a table on the page; its file has all.
 ROWS = 500
 
@@ -63,7 +64,7 @@ def write_data_page(
         rejections=group_rejections(collection.rejected),
         duplicates=duplicates,
         duplicate_limits=(DUPLICATE_GROUPS, DUPLICATE_IMAGES),
-        conflicts=conflicts[:CONFLICTS],
+        conflicts=conflicts[:SHOWN_CONFLICTS],
         conflicts_total=len(conflicts),
         split=_read_split_report(inputs.split_report),
         problems=_read_problems(inputs.ingest_problems),
@@ -79,7 +80,7 @@ def read_conflicts(path: Path) -> list[Conflict]:
     """Read the pictures whose copies disagree, those with most copies first; an empty list without a file."""
     if not path.is_file():
         return []
-    table = read_text_table(path, ["attribute", "group", "image", "label"], "pipeline clean")
+    table = read_table(path, CONFLICTS)
     found = [
         Conflict(attribute, list(zip(part["image"], part["label"], strict=True)))
         for (attribute, _), part in table.groupby(["attribute", "group"], sort=False)
@@ -110,11 +111,11 @@ def _read_problems(path: Path) -> pd.DataFrame | None:
     """Read the problems that ingest found in the source; None without a file."""
     if not path.is_file():
         return None
-    return read_text_table(path, ["file", "row", "problem", "detail"], "pipeline ingest")
+    return read_table(path, INGEST_PROBLEMS)
 
 
 def _list_images(duplicates: Duplicates, conflicts: list[Conflict]) -> list[str]:
     """List the images that the page shows."""
     copies = [image for group in duplicates.groups[:DUPLICATE_GROUPS] for image in group[:DUPLICATE_IMAGES]]
-    disagreeing = [image for conflict in conflicts[:CONFLICTS] for image, _ in conflict.copies[:DUPLICATE_IMAGES]]
+    disagreeing = [image for conflict in conflicts[:SHOWN_CONFLICTS] for image, _ in conflict.copies[:DUPLICATE_IMAGES]]
     return [*copies, *disagreeing]

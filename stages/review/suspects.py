@@ -10,7 +10,7 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
-from stages.core.errors import StageError
+from stages.core.tables.columns import SPLIT_IMAGES, require_label_column
 from stages.core.tables.csv_files import read_table
 from stages.core.tables.decisions import Decision
 from stages.core.tables.outliers import read_outlier_kinds, read_outliers
@@ -109,9 +109,8 @@ def read_suspects(target: str, *, results: Path, splits: Path) -> SuspectList:
         If a table is missing or unreadable, or has no such label column.
     """
     outliers = read_outliers(target, results)
-    table = read_table(splits, required=["image", "sha256"], made_by="pipeline split")
-    if target not in table.columns:
-        raise StageError(f"{splits} has no label column {target!r} (it has {', '.join(table.columns)})")
+    table = read_table(splits, SPLIT_IMAGES, columns=["image", "sha256"])
+    require_label_column(target, table.columns, splits)
     texts = read_outlier_kinds(target, results, outliers["kind"])
     kinds = {kind: title for kind, (title, _) in texts.items()}
     order = {kind: place for place, kind in enumerate(kinds)}

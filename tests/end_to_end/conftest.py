@@ -15,7 +15,7 @@ from tests.conftest import REPOSITORY
 # As small as still makes every stage do real work: the network is the real one, its crops are not.
 SMALL = {
     "targets": ["style", "genre"],
-    "dataset.demo": {
+    "demo": {
         "images": 72, "random_state": 0, "broken": 12, "exact_duplicates": 4, "near_duplicates": 4,
         "wrong_labels": 4, "strangers": 4,
     },

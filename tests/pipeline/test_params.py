@@ -30,7 +30,7 @@ def test_a_key_left_out_keeps_its_default(tmp_path: Path) -> None:
     [
         ("trian: {}", "trian", "train"),
         ("train: {learning_rate: 1}", "train.learning_rate", "lr"),
-        ("dataset: {demo: {image: 3}}", "dataset.demo.image", "images"),
+        ("demo: {image: 3}", "demo.image", "images"),
         ("train: {lr: '0.1'}", "train.lr", "number"),
         ("train: {lr: -1}", "train.lr", "greater than 0"),
         ("train: {epochs: 2.5}", "train.epochs", "integer"),

@@ -12,23 +12,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from stages.core.errors import StageError
-from stages.core.tables.csv_files import read_text_table, with_numbers
-
-OUTLIER_COLUMNS = [
-    "image",
-    "kind",
-    "rank",
-    "score",
-    "y_true",
-    "y_pred",
-    "confidence",
-    "suggested",
-    "reason",
-    "neighbours",
-]
-# Further measures of confidence; readers accept a table without them.
-OPTIONAL_COLUMNS = ["margin", "entropy"]
-KIND_COLUMNS = ["kind", "title", "explanation"]
+from stages.core.tables.columns import OUTLIER_KINDS, OUTLIERS
+from stages.core.tables.csv_files import read_table, with_numbers
 
 
 class KindTexts(NamedTuple):
@@ -48,13 +33,14 @@ def read_outliers(target: str, results: Path) -> pd.DataFrame:
     StageError
         If the file is missing or unreadable, or lacks a column.
     """
-    path, command = results / target / "outliers.csv", f"pipeline find-outliers --target {target}"
-    table = read_text_table(path, OUTLIER_COLUMNS, command)
-    table = table.assign(**{column: "" for column in OPTIONAL_COLUMNS if column not in table})
-    table = with_numbers(table, ["rank", "score", "confidence", *OPTIONAL_COLUMNS])
+    path = results / target / "outliers.csv"
+    table = read_table(path, OUTLIERS, target=target)
+    table = table.assign(**{column: "" for column in OUTLIERS.optional if column not in table})
+    table = with_numbers(table, OUTLIERS.numbers)
     try:
         neighbours = [[str(image) for image in json.loads(text or "[]")] for text in table["neighbours"]]
     except (ValueError, TypeError):
+        command = OUTLIERS.command_for(target)
         raise StageError(f"{path}: a cell of `neighbours` is not a JSON array: run `{command}` again") from None
     return table.assign(neighbours=pd.Series(neighbours, index=table.index, dtype=object)).sort_values(
         "rank", kind="stable"
@@ -83,7 +69,7 @@ def read_outlier_kinds(target: str, results: Path, present: Iterable[str]) -> di
     path = results / target / "outlier_kinds.csv"
     listed: dict[str, KindTexts] = {}
     if path.is_file():
-        table = read_text_table(path, KIND_COLUMNS, f"pipeline find-outliers --target {target}")
+        table = read_table(path, OUTLIER_KINDS, target=target)
         texts = zip(table["kind"], table["title"], table["explanation"], strict=True)
         listed = {kind: KindTexts(title, explanation) for kind, title, explanation in texts if kind in wanted}
     return listed | {kind: KindTexts(title_of(kind), "") for kind in wanted if kind not in listed}

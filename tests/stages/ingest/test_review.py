@@ -37,7 +37,6 @@ def ingest(tmp_path: Path, image_root: Path, digests: dict[str, str]) -> Ingest:
             settings=DatasetSettings(source="csv", images=str(image_root), labels=str(tmp_path / "labels.csv")),
             manifest=tmp_path / "manifest.csv",
             problems=tmp_path / "problems.csv",
-            demo=tmp_path / "demo",
             review=review,
         )
         manifest, problems = (
@@ -60,7 +59,7 @@ def test_a_wrong_label_is_replaced_for_its_image_and_target_only(ingest: Ingest)
     assert manifest["genre"].tolist() == ["NA", "x", "y", "y"]
     assert set(manifest["style"]) == {"s"}
     assert problems.empty
-    assert "review.csv: 1 labels mended, 0 times image bad, 0 times fine, 0 decisions not applied" in summary
+    assert "review.csv: 1 labels corrected, 0 times image bad, 0 times fine, 0 decisions not applied" in summary
 
 
 def test_a_wrong_label_may_be_no_label_at_all(ingest: Ingest) -> None:

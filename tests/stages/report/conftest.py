@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stages.core.tables.columns import RELIABILITY
 from stages.core.tables.csv_files import write_table
 from stages.outliers.find_outliers import kind_table
 from stages.outliers.kinds import KINDS
@@ -145,8 +146,12 @@ def _write_error_analysis(folder: Path, predictions: pd.DataFrame) -> None:
     _csv(pd.DataFrame(traits, columns=[*columns, "sentence"]), folder / "traits.csv")
     clusters = [("0", 3, json.dumps([HOSTILE_IMAGE, "plain/021.jpg"]), "mostly dark pictures")]
     _csv(pd.DataFrame(clusters, columns=["cluster", "size", "examples", "sentence"]), folder / "clusters.csv")
-    bins = [("test", stage, n, at, at - 0.1) for stage in ("before", "after") for n, at in ((5, 0.4), (3, 0.8))]
-    _csv(pd.DataFrame(bins, columns=["split", "scaling", "n", "confidence", "accuracy"]), folder / "reliability.csv")
+    bins = [
+        ("test", stage, low, low + 0.2, n, low + 0.1, low)
+        for stage in ("before", "after")
+        for n, low in ((5, 0.3), (3, 0.7))
+    ]
+    _csv(pd.DataFrame(bins, columns=RELIABILITY.names), folder / "reliability.csv")
     outliers = pd.read_csv(folder / "outliers.csv", keep_default_na=False)
     steps = np.linspace(0.9, 0.1, len(outliers))
     _csv(outliers.assign(margin=steps, entropy=1 - steps), folder / "outliers.csv")

@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 
 from stages.core.errors import StageError
-from stages.report.selfcheck import KEY_COLUMNS, read_answer_key, score_against_key
+from stages.core.tables.columns import ANSWER_KEY
+from stages.report.selfcheck import read_answer_key, score_against_key
 
 
 def key(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
-    return pd.DataFrame([(*row, "") for row in rows], columns=KEY_COLUMNS)
+    return pd.DataFrame([(*row, "") for row in rows], columns=ANSWER_KEY.names)
 
 
 def outliers(**images: str) -> pd.DataFrame:
@@ -55,7 +56,7 @@ def test_wrong_labels_have_precision_at_their_number_and_recall_in_the_list() ->
 def test_a_conflict_counts_when_both_copies_are_listed_and_other_listed_images_cost_precision() -> None:
     contradicts = "same_bytes_other_style_label"
     rows = [(copy, "exact_duplicate", "", original, contradicts) for copy, original in ("ab", "cd")]
-    planted = pd.DataFrame([*rows, ("e", "exact_duplicate", "", "f", "same_bytes")], columns=KEY_COLUMNS)
+    planted = pd.DataFrame([*rows, ("e", "exact_duplicate", "", "f", "same_bytes")], columns=ANSWER_KEY.names)
     listed = outliers(conflicting_labels="abcxy")
     found = {row[:2]: row[2:] for row in check(planted, style=listed, genre=listed)}
     detail = "1 of 2 pairs are listed (recall 0.50), 3 of 5 listed images are of one (precision 0.60)"
@@ -79,5 +80,5 @@ def test_faults_that_were_not_planted_have_no_row() -> None:
 
 
 def test_a_missing_key_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(StageError, match="does not exist: run `pipeline ingest` first"):
+    with pytest.raises(StageError, match="does not exist: run `pipeline paint-demo` first"):
         read_answer_key(tmp_path / "answer_key.csv")

@@ -1,0 +1,85 @@
+"""Decode one file in full and describe it, or give the reason why it cannot be used.
+
+In: a path under the image root. Out: a `CheckedImage`. That a decoder may crash or hang is left to `decoder`.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from stages.clean.hashes import ENOUGH_PX, hash_picture
+from stages.clean.settings import CleanSettings
+from stages.core.images.files import UnusableImage, load_pixels, open_image, read_image_bytes
+
+DECODED_PX = 4 * ENOUGH_PX
+
+
+@dataclass(frozen=True)
+class CheckedImage:
+    """What was found in one file.
+
+    Attributes
+    ----------
+    sha256
+        Of the file's bytes, hexadecimal.
+    width, height
+        In pixels, as stored.
+    mode
+        Pillow's name of the pixel format.
+    hashes
+        Perceptual hashes of `hashes.hash_picture`, hexadecimal.
+    reason, detail
+        Why the image cannot be used; empty when it can.
+    """
+
+    sha256: str = ""
+    width: int = 0
+    height: int = 0
+    mode: str = ""
+    hashes: str = ""
+    reason: str = ""
+    detail: str = ""
+
+    def to_json(self) -> str:
+        """One line of ASCII."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> "CheckedImage":
+        """Read what `to_json` wrote."""
+        return cls(**json.loads(line))
+
+
+def check_image(root: Path, name: str, settings: CleanSettings) -> CheckedImage:
+    """Decode one file in full and describe it, or give the reason why it cannot be used."""
+    try:
+        encoded = read_image_bytes(root, name)
+        image = open_image(encoded, max_pixels=settings.max_pixels)
+        width, height = image.size
+        if min(image.size) < settings.min_side_px:
+            raise UnusableImage("too_small", f"{width} x {height} pixels, shorter than {settings.min_side_px}")
+        mode = image.mode
+        # All of a JPEG's data is read and checked, but only what is hashed is transformed: one of its three planes, at
+        # the smallest scale that leaves enough to average.
+        image.draft("L", (DECODED_PX, DECODED_PX))
+        load_pixels(image)
+        hashes = _hash(image)
+    except UnusableImage as problem:
+        return CheckedImage(reason=problem.reason, detail=problem.detail)
+    return CheckedImage(
+        sha256=hashlib.sha256(encoded).hexdigest(),
+        width=width,
+        height=height,
+        mode=mode,
+        hashes=hashes.hex(),
+    )
+
+
+def _hash(image: Image.Image) -> bytes:
+    try:
+        return hash_picture(image)
+    except Exception as error:  # damaged EXIF, a mode that cannot be converted: later stages could not use it either
+        raise UnusableImage("decode_error", f"{type(error).__name__}: {error}") from None
