@@ -1,7 +1,7 @@
-"""Do features of another program agree with the cache's? Token by token, on the images that both have.
+"""Compare another program's features with the cache's, token by token, on the images that both have.
 
 In: a project folder with data/features/, and an HDF5 file with `features` `(images, tokens, channels)` and `sha256` or
-`key`, the digest of each image's bytes. Out: a table, on the screen.
+`key`, the digest of each image's bytes. Out: a table on the screen.
 
     python benchmarks/agreement.py --project FOLDER REFERENCE.h5
 """

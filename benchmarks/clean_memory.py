@@ -1,8 +1,8 @@
-"""How much memory clean takes for how many rows, and whether its workers' grows while they decode.
+"""Measure the memory of clean by number of rows, and whether its workers' memory grows while they decode.
 
-In: nothing; small pictures are painted, and a file per row is a hard link to one of them. Most rows are known to the
-scan's memory with made-up hashes, as in a second run; the others are decoded. Out: peak memory of the stage's process
-and of its workers, per number of rows. Every size runs in a process of its own.
+In: nothing. The script paints small pictures and makes one hard link per row. As in a second run, the scan already
+knows most rows, with synthetic hashes; the others are decoded. Out: peak memory of the stage's process and of its
+workers, per number of rows. Each size runs in a separate process.
 
     python benchmarks/clean_memory.py 250000 1000000 --decoded 20000
 """
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def make_collection(folder: Path, rows: int, decoded: int) -> list[str]:
-    """Make the files, and remember all but the first `decoded` of them."""
+    """Write the files, and record all but the first `decoded` in the scan."""
     names = [f"{row // PER_FOLDER:05d}/{row:08d}.jpg" for row in range(rows)]
     for start in range(0, rows, PER_FOLDER):
         (folder / names[start]).parent.mkdir()
@@ -73,7 +73,7 @@ def make_collection(folder: Path, rows: int, decoded: int) -> list[str]:
 
 
 def made_up_answers(start: int, count: int) -> Iterator[str]:
-    """What clean would have found in `count` files, each with bars or without."""
+    """Synthetic findings of `count` files, each with bars or without."""
     hashes = synthetic_hashes(count, seed=start)
     words = np.concatenate([hashes.coarse[..., None], hashes.fine], axis=-1).reshape(len(hashes.owner), -1)
     for row in range(count):
@@ -82,7 +82,7 @@ def made_up_answers(start: int, count: int) -> Iterator[str]:
 
 
 def measure(folder: str, rows: int, n_jobs: int) -> None:
-    """Run the stage, and print what it and its workers held at most."""
+    """Run the stage, and print its peak memory and that of its workers."""
     workers: list[tuple[float, float]] = []
     done = threading.Event()
     watcher = threading.Thread(target=watch_workers, args=(workers, done))
@@ -108,7 +108,7 @@ def measure(folder: str, rows: int, n_jobs: int) -> None:
 
 
 def watch_workers(held: list[tuple[float, float]], done: threading.Event) -> None:
-    """Note every half second what the workers and their decoders hold, while there are any."""
+    """Record the memory of workers and decoders every half second while they run."""
     while not done.wait(0.5):
         resident = []
         for child in psutil.Process().children(recursive=True):
@@ -121,7 +121,7 @@ def watch_workers(held: list[tuple[float, float]], done: threading.Event) -> Non
 
 
 def peak_mib() -> float:
-    """The most that this process has held."""
+    """Peak memory of this process in MiB."""
     return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 
 

@@ -1,7 +1,7 @@
-"""How fast clean is, against decoding alone: the same files, once with Pillow in a plain loop, once by the whole stage.
+"""Compare the rate of clean with decoding alone: the same files through a plain Pillow loop and the whole stage.
 
 In: a folder of images. Out: images per second of wall clock and per second of processor time, and the ratios, several
-times in turn, since other work on the machine disturbs the clock. No file is remembered between runs of the stage.
+times in turns, because other work on the machine disturbs the clock. The stage keeps no findings between runs.
 
     python benchmarks/clean_rate.py IMAGE_ROOT --n-jobs 2 --repeats 5
 """
@@ -29,7 +29,7 @@ def processor_s() -> float:
 
 
 def decode_alone(root: Path, names: list[str]) -> tuple[float, float]:
-    """Images a second that one core reads and decodes in full, by the clock and by processor time."""
+    """Images per second that one core reads and decodes in full, by the clock and by processor time."""
     started, used = time.perf_counter(), processor_s()
     for name in names:
         with Image.open(io.BytesIO((root / name).read_bytes())) as image:
@@ -38,7 +38,7 @@ def decode_alone(root: Path, names: list[str]) -> tuple[float, float]:
 
 
 def whole_stage(root: Path, names: list[str], n_jobs: int) -> tuple[float, float]:
-    """The same of clean, which decodes, digests, hashes, groups and writes."""
+    """The same rates for clean, which decodes, digests, hashes, groups and writes."""
     with tempfile.TemporaryDirectory() as folder, joblib.parallel_config(backend="loky", n_jobs=n_jobs):
         pd.DataFrame({"image": names, "style": "x"}).to_csv(f"{folder}/manifest.csv", index=False)
         tables = {name: Path(folder) / f"{name}.csv" for name in ("manifest", "clean", "rejected", "conflicts")}
@@ -48,7 +48,7 @@ def whole_stage(root: Path, names: list[str], n_jobs: int) -> tuple[float, float
 
 
 def main() -> None:
-    """Measure in turn and print."""
+    """Measure in turns and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path, metavar="IMAGE_ROOT")
     parser.add_argument("--n-jobs", type=int, default=1)

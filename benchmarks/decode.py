@@ -1,10 +1,10 @@
-"""How fast one core turns a JPEG file into the crop that the backbone sees, beside other ways to decode it.
+"""Compare the ways to turn a JPEG file into the crop that the backbone sees, on one core.
 
     python benchmarks/decode.py [--images FOLDER] [--side 1400]
 
-Without a folder, photographs' statistics are imitated (noise whose spectrum falls with the frequency), in files of the
-size that WikiArt's have. All take turns within one run, after a warm-up; a figure is the median of the rounds. Where
-there is a GPU, nvJPEG through torchvision takes part: it must beat all the cores together, not one.
+Without a folder, the script writes noise with the statistics of photographs (its spectrum falls with the frequency), in
+files of WikiArt's size. Contenders run in turns after a warm-up; a figure is the median of the rounds. With a GPU,
+nvJPEG through torchvision takes part; compare it with all the cores together, not with one.
 """
 
 import argparse
@@ -99,7 +99,7 @@ def decode_by_torchvision(path: Path) -> torch.Tensor:
 
 
 def crop_by_nvjpeg(paths: list[Path]) -> None:
-    """All files in one call, as nvJPEG wants them; the crops stay on the GPU."""
+    """Decode all files in one nvJPEG call; the crops stay on the GPU."""
     images = torchvision.io.decode_jpeg([torchvision.io.read_file(str(path)) for path in paths], device="cuda")
     for image in images:
         v2.functional.center_crop(v2.functional.resize(image, [TRANSFORM.resize_px]), [TRANSFORM.crop_px])

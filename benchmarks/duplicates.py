@@ -1,8 +1,7 @@
-"""How well clean finds duplicates: variants planted among the images of a folder, over a sweep of thresholds.
+"""Measure how well clean finds duplicates: variants planted among a folder's images, over a sweep of thresholds.
 
-In: a folder of images. Out: a table of recall per kind of variant, of precision among the pairs of pictures found, and
-of the pairs that the folder holds by itself; then the own pairs nearest to the threshold, which --sheet draws, to be
-judged by eye.
+In: a folder of images. Out: a table of recall per kind of variant, of precision among the pairs found, and of the
+folder's own pairs. Then the own pairs nearest to the threshold; --sheet draws them, to be judged by eye.
 
     python benchmarks/duplicates.py IMAGE_ROOT --originals 800 --sheet nearest.png
 """
@@ -57,7 +56,7 @@ def parse() -> argparse.Namespace:
 
 
 def as_jpeg(image: Image.Image, quality: int) -> Image.Image:
-    """What is left after a round trip through JPEG."""
+    """Encode as JPEG and decode again."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return Image.open(io.BytesIO(buffer.getvalue()))
@@ -72,7 +71,7 @@ def cropped(image: Image.Image, rng: random.Random, most: float) -> Image.Image:
 
 
 def one_edge_cropped(image: Image.Image, rng: random.Random, share: float) -> Image.Image:
-    """Cut `share` off one edge, as a signature or a watermark is."""
+    """Cut `share` off one edge, as one removes a signature or a watermark."""
     width, height = image.size
     box = [0, 0, width, height]
     edge = rng.randrange(4)
@@ -81,7 +80,7 @@ def one_edge_cropped(image: Image.Image, rng: random.Random, share: float) -> Im
 
 
 def letterboxed(image: Image.Image, rng: random.Random) -> Image.Image:
-    """Bars on two sides or a frame, of 3 to 20 % of the side, in black, white or dark grey."""
+    """Add bars on two sides or a frame, 3 to 20 % of the side wide, in black, white or dark grey."""
     width, height = image.size
     bar = [rng.uniform(0.03, 0.2) * side for side in (width, height)]
     shape = rng.randrange(3)
@@ -90,7 +89,7 @@ def letterboxed(image: Image.Image, rng: random.Random) -> Image.Image:
 
 
 def resized(image: Image.Image, rng: random.Random) -> Image.Image:
-    """Anything from a third to twice the size."""
+    """Resize to between a third and twice the size."""
     scale = rng.uniform(0.35, 2)
     size = [max(40, round(side * scale)) for side in image.size]
     return as_jpeg(image.resize(size, Image.Resampling.BICUBIC), 85)
@@ -108,7 +107,7 @@ PLANTED: dict[str, Callable[[Image.Image, random.Random], Image.Image]] = {
 
 
 def hash_with_variants(path: Path, seed: str | None) -> dict[str, bytes]:
-    """Hashes of an image as it is and, with a seed, of every variant of it."""
+    """Hash an image and, given a seed, every variant of it."""
     with Image.open(path) as image:
         image.load()
         hashes = {"original": hash_picture(image)}
@@ -119,15 +118,15 @@ def hash_with_variants(path: Path, seed: str | None) -> dict[str, bytes]:
 
 
 def as_hashes(found: list[bytes]) -> PictureHashes:
-    """The arrays that the index takes."""
+    """Build the arrays that the index takes."""
     owner = np.repeat(np.arange(len(found)), [len(one) // BYTES_PER_VIEW for one in found])
     return PictureHashes.from_words(owner, np.frombuffer(b"".join(found), np.uint64).reshape(-1, WORDS_PER_VIEW))
 
 
 def print_sweep(hashes: PictureHashes, images: list[tuple[int, str]], originals: int, planted: int) -> None:
-    """Recall per kind of variant, and the precision of the pairs of pictures found.
+    """Print recall per kind of variant, and the precision of the pairs found.
 
-    Pairs of two originals are the folder's own, true or not. Pairs of pictures that only variants link are wrong.
+    Pairs of two originals are the folder's own, true or not. Pairs that only variants link are wrong.
     """
     sources = np.array([row for row, _ in images])
     heads = "".join(f"{kind:>18}" for kind in (*PLANTED, "planted in all"))
@@ -149,14 +148,14 @@ def print_sweep(hashes: PictureHashes, images: list[tuple[int, str]], originals:
 
 
 def sweep() -> Iterator[tuple[int, int]]:
-    """Each threshold with the other as it is by default."""
+    """Vary each threshold while the other keeps its default."""
     default = CleanSettings()
     yield from ((coarse, default.confirm_bits) for coarse in COARSE)
     yield from ((default.near_duplicate_bits, fine) for fine in FINE)
 
 
 def nearest_pairs(hashes: PictureHashes, originals: int, count: int = 24) -> list[tuple[int, int, int, bool]]:
-    """Own pairs on both sides of the threshold, ascending: bits of the fine hash, the two rows, whether it is found."""
+    """Own pairs around the threshold, ascending: bits of the fine hash, the two rows, whether the pair is found."""
     default = CleanSettings()
     limits = {"max_bits": default.near_duplicate_bits, "confirm_bits": default.confirm_bits}
     found = set(zip(*map(np.ndarray.tolist, near_pairs(hashes, **limits)), strict=True))
@@ -171,7 +170,7 @@ def nearest_pairs(hashes: PictureHashes, originals: int, count: int = 24) -> lis
 
 
 def print_nearest(pairs: list[tuple[int, int, int, bool]], paths: list[Path]) -> None:
-    """The pairs without their names."""
+    """Print the pairs without their names."""
     print("\nown pairs nearest to the threshold, of 256 bits of the finer hash")
     for bits, a, b, found in pairs:
         folders = "one folder" if paths[a].parent == paths[b].parent else "two folders"
@@ -180,7 +179,7 @@ def print_nearest(pairs: list[tuple[int, int, int, bool]], paths: list[Path]) ->
 
 
 def draw_nearest(pairs: list[tuple[int, int, int, bool]], paths: list[Path], sheet: Path) -> None:
-    """Draw the pairs, their distance beside them."""
+    """Draw the pairs, each next to its distance."""
     canvas = Image.new("RGB", (4 * (2 * CELL_PX + 20), -(-len(pairs) // 4) * (CELL_PX + 20)), "white")
     for place, (bits, a, b, found) in enumerate(pairs):
         x, y = place % 4 * (2 * CELL_PX + 20), place // 4 * (CELL_PX + 20)

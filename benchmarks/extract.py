@@ -1,14 +1,14 @@
-"""How fast `pipeline extract-features` is, beside the network alone and beside what else one could run.
+"""Compare `pipeline extract-features` with the network alone and with other programs.
 
     uv run --group benchmarks python benchmarks/extract.py [--images FOLDER] [--device cuda]
 
-Without a folder, JPEGs of our own painting are made. End to end means: read, decode, transform, forward, write to the
-disk. All contenders take turns within one run, after a warm-up; a figure is the median of the rounds, a ratio that of
-the rounds' ratios. The second table says where the pipeline's time goes. Weights are random, which changes no speed:
-their batch-norm statistics are those of the images, so that nothing overflows. A GPU wants `--count 50000`.
+Without a folder, the script writes JPEG files. End to end means: read, decode, transform, forward, write to the disk.
+Contenders run in turns after a warm-up; a figure is the median of the rounds, a ratio the median of the rounds' ratios.
+The second table shows where the pipeline's time goes. Weights are random, which does not change the speed; their
+batch-norm statistics are those of the images, so nothing overflows. Use `--count 50000` on a GPU.
 
-The usual script and thingsvision run in processes of their own. The networks alone share the pipeline's, which keeps
-freed memory for the next pass: that quickens the eager ones, too.
+The usual script and thingsvision run in separate processes. The networks alone share the pipeline's process, in which
+glibc keeps freed memory; this makes the eager ones faster, too.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def main() -> None:
         rates = measure(contenders, len(paths), arguments.rounds)
         print(f"\n{describe(device, paths)}\n")
         report(rates)
-        cores = os.cpu_count() if device.type == "cpu" else 1  # beside a GPU, processes decode: they are not watched
+        cores = os.cpu_count() if device.type == "cpu" else 1  # with a GPU, processes decode: they are not watched
         print_profile(lambda: contenders[PIPELINE](len(paths)), len(paths), cores)
 
 
@@ -79,7 +79,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def gather(arguments: argparse.Namespace, folder: Path) -> list[Path]:
-    """Bring the images into one folder of its own, which is what every contender reads."""
+    """Collect the images in one folder, which every contender reads."""
     folder.mkdir()
     if arguments.images:
         found = itertools.islice(sorted(arguments.images.rglob("*.jpg")), arguments.count)
@@ -137,7 +137,7 @@ def end_to_end(folder: Path, paths: list[Path], device: torch.device) -> dict[st
 
 
 def our_pipeline(folder: Path, paths: list[Path], precision: str) -> Rate:
-    """The stage as the command runs it, into an empty store every time."""
+    """Run the stage as the command does, into an empty store every time."""
     weights, number = folder / "backbone.safetensors", itertools.count()
     rows = [f"{path.name},{hashlib.sha256(path.read_bytes()).hexdigest()},train" for path in paths]
     shared = {"images": ImageFolder(paths[0].parent)}
@@ -170,7 +170,7 @@ def our_pipeline(folder: Path, paths: list[Path], precision: str) -> Rate:
 
 
 def usual_script(folder: Path, paths: list[Path], device: torch.device) -> Rate:
-    """In a process of its own; its clock starts before the network is built, as the pipeline's does."""
+    """Run in a separate process; its clock starts before the network is built, as the pipeline's does."""
     script = Path(__file__).with_name("usual_extract.py")
 
     def run(count: int) -> float:
@@ -181,7 +181,7 @@ def usual_script(folder: Path, paths: list[Path], device: torch.device) -> Rate:
 
 
 def thingsvision(folder: Path, paths: list[Path], device: torch.device) -> Rate:
-    """In an environment of its own; its clock starts when the network is built."""
+    """Run in a separate environment; its clock starts when the network is built."""
     command = ["uv", "run", "--no-project", "--python", "3.11", "--with", "thingsvision==2.7.3", "python"]
     script = Path(__file__).with_name("thingsvision_extract.py")
 
@@ -199,7 +199,7 @@ def thingsvision(folder: Path, paths: list[Path], device: torch.device) -> Rate:
 
 
 def rate_of(command: list[str], environment: Mapping[str, str], failed: str) -> float:
-    """Images per second, as a script says in its last word."""
+    """Read the images per second, the last word of a script's output."""
     answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if answer.returncode:
         sys.exit(f"{failed}:\n{answer.stderr[-2000:]}")

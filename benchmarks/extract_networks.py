@@ -1,6 +1,6 @@
-"""The network alone, by every engine at hand: the yardsticks of `extract.py`.
+"""Run the network alone in every available engine: the references of `extract.py`.
 
-In: crops that lie in memory. Out: functions that run so many of them and answer with crops per second.
+In: crops in memory. Out: functions that run a number of them and return crops per second.
 """
 
 import os
@@ -23,7 +23,7 @@ OURS = "network, as the pipeline runs it"
 
 
 def contenders(device: torch.device) -> dict[str, Callable[[], Rate]]:
-    """Every way to run ResNet-101, as a function that prepares it; what that costs is printed where it is much."""
+    """Every way to run ResNet-101, as a function that prepares it and prints a high cost of doing so."""
     count, batch = (64, 32) if device.type == "cpu" else (4096, 256)
     crops = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (64, 3, 224, 224), dtype=np.uint8)).to(device)
     crops = crops.repeat(count // 64, 1, 1, 1)
@@ -64,7 +64,7 @@ def in_batches(network: Callable, inputs: torch.Tensor, batch: int) -> Rate:
 
 
 def plain(crops: torch.Tensor, batch: int, dtype: torch.dtype, layout: torch.memory_format) -> Rate:
-    """Eager torch; its inputs are normalised beforehand."""
+    """Run eager torch on inputs that are already normalised."""
     network = resnet().to(crops.device, dtype, memory_format=layout)
     return in_batches(network, prepared(crops, dtype, layout), batch)
 
@@ -74,7 +74,7 @@ def prepared(crops: torch.Tensor, dtype: torch.dtype, layout: torch.memory_forma
 
 
 def compiled(crops: torch.Tensor, batch: int, dtype: torch.dtype) -> Rate:
-    """`torch.compile` at its best: weights frozen into the code on a CPU, CUDA graphs on a GPU."""
+    """Run `torch.compile` at its best: frozen weights on a CPU, CUDA graphs on a GPU."""
     import torch._inductor.config
 
     on_gpu = crops.device.type == "cuda"
@@ -92,7 +92,7 @@ def compiled(crops: torch.Tensor, batch: int, dtype: torch.dtype) -> Rate:
 
 
 def our_forward(crops: torch.Tensor, precision: str) -> Rate:
-    """The pipeline's passes from bytes to float16 features: on a CPU every core runs its own."""
+    """Run the pipeline's passes from bytes to float16 features; on a CPU each core runs a separate pass."""
     device, size = crops.device, choose_batch_size("auto", crops.device)
     extractor = FeatureExtractor(build_backbone("resnet101"), tokens=1, dtype=DTYPES[precision]).to(device)
     started = time.perf_counter()
@@ -116,7 +116,7 @@ def our_forward(crops: torch.Tensor, precision: str) -> Rate:
 
 
 class Pooled(torch.nn.Module):
-    """What the other engines are given: the network and the mean over its last map."""
+    """The network with the mean over its last map, as the other engines get it."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Where the cores' time goes while `extract_features` runs: a clock around each of its parts.
+"""Measure where the cores' time goes while `extract_features` runs, with a clock around each part.
 
 In: a function that runs it. Out: seconds per part, each without the parts within it, summed over all threads.
 """
@@ -37,7 +37,7 @@ PARTS = [
 
 
 class Clock:
-    """Seconds by name; a part that runs within another stops the other's clock."""
+    """Seconds by name; a part inside another one stops the other's clock."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -63,7 +63,7 @@ class Clock:
 
 @contextmanager
 def clocked() -> Iterator[Clock]:
-    """Put clocks around the parts for the length of a block."""
+    """Put clocks around the parts for the duration of a block."""
     clock = Clock()
     before = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in PARTS]
     extractor = stages.core.networks.feature_extractor.FeatureExtractor

@@ -1,12 +1,12 @@
-"""Do fine-tuned features beat the frozen ones that they started from? The same probe on both, seed by seed.
+"""Compare fine-tuned features with the frozen ones by the same probe, seed by seed.
 
-In: a project folder in which `pipeline ingest`, `clean` and `split` have run. Out: a table of macro F1, on the screen.
-Everything it makes goes to the folder's `benchmark-finetune/`; the project's own files are left alone.
+In: a project folder in which `pipeline ingest`, `clean` and `split` have run. Out: a table of macro F1 on the screen.
+It writes to the folder's `benchmark-finetune/` only and leaves the project's own files unchanged.
 
     python benchmarks/finetune.py --project FOLDER --target style --seeds 3 --set backbone.finetune.unfreeze=all
 
-The probe is the logistic regression of `pipeline evaluate` on the pooled features of the centre crop. Val is the split
-that fine-tuning chose its epoch by and the probe its C; test is neither's.
+The probe is the logistic regression of `pipeline evaluate` on the pooled features of the centre crop. Val chooses the
+epoch of fine-tuning and the C of the probe; test chooses nothing.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Do suspects hold the wrong labels? Flip labels at random, and see how early each ranking brings them up.
+"""Measure how well suspects show wrong labels: flip labels at random, and score how early each ranking lists them.
 
 In: an HDF5 file of features and a CSV of labels, as for benchmarks/recipe.py. Out: per target and seed the average
-precision of the suspect-label ranking, of plain low confidence and of chance, and points of the two curves. Everything
-between is the pipeline's own: cache, split, head, folds, calibration, kinds.
+precision of the suspect-label ranking, of plain low confidence and of chance, and points of the two curves. All steps
+in between are the pipeline's own: cache, split, head, folds, calibration, kinds.
 
     python benchmarks/label_noise.py FEATURES.h5 LABELS.csv --targets style genre
 """
@@ -63,7 +63,7 @@ def main() -> None:
 def seeds_of(
     root: Path, splits: Path, target: str, options: argparse.Namespace
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """Per seed: which labelled images were flipped, and each ranking's scores of them."""
+    """Per seed: the flipped images among the labelled ones, and each ranking's scores."""
     table = pd.read_csv(splits, dtype=str, keep_default_na=False)
     for seed in range(options.seeds):
         noisy, flipped = with_flipped_labels(table, target, options.share, seed)
@@ -104,7 +104,7 @@ def scores_of(kind: OutlierKind, data: LabelledFeatures, probabilities: np.ndarr
 
 
 def print_seed(target: str, seed: int, scored: tuple[np.ndarray, dict[str, np.ndarray]]) -> dict[str, float]:
-    """The curves of one seed; their average precisions."""
+    """Print the curves of one seed; return their average precisions."""
     flipped, rankings = scored
     found = {name: float(average_precision_score(flipped, scores)) for name, scores in rankings.items()}
     print(f"{target}, seed {seed}: {flipped.sum()} of {len(flipped)} labels flipped")

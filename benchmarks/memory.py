@@ -1,10 +1,10 @@
-"""Does `pipeline extract-features` need more memory the more images there are?
+"""Measure whether the memory of `pipeline extract-features` grows with the number of images.
 
     python benchmarks/memory.py [--images 100000] [--folder FOLDER]
 
-The whole stage runs (read, check, decode, transform, forward, store, publish) on distinct tiny images; the backbone is
-a stand-in that rearranges their pixels, so that a hundred thousand take minutes. Out: the process's own memory on the
-way, resident and not mapped from a file, in MiB. What grows is the set of keys that the store's writer has seen.
+The whole stage runs (read, check, decode, transform, forward, store, publish) on distinct tiny images. A function that
+rearranges pixels replaces the backbone, so that a hundred thousand images take minutes. Out: the process's memory over
+the run, resident and not mapped from a file, in MiB. The part that grows is the writer's set of known keys.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def stand_in() -> nn.Module:
 
 
 def main() -> None:
-    """Paint the images, extract them, and print the most memory in each tenth of the way."""
+    """Write the images, extract them, and print the peak memory of each tenth of the run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=100_000, help="default: %(default)s")
     parser.add_argument("--folder", type=Path, help="where temporary files go (default: the system's)")
@@ -79,7 +79,7 @@ def report(watch: "Watch", count: int) -> None:
 
 
 def paint(count: int, folder: Path) -> None:
-    """Write so many distinct images, 1,000 to a folder, and the table of split."""
+    """Write `count` distinct images, 1,000 to a folder, and the table of split."""
     rows, generator = ["image,sha256,split"], np.random.default_rng(0)
     for number in range(count):
         name = f"{number // 1000:03d}/{number:06d}.ppm"
@@ -92,7 +92,7 @@ def paint(count: int, folder: Path) -> None:
 
 
 class Watch:
-    """Notes this process's memory fifty times a second for the length of a block."""
+    """Records this process's memory fifty times a second for the duration of a block."""
 
     def __init__(self) -> None:
         self.marked = 0.0
@@ -118,11 +118,11 @@ class Watch:
             self.seconds.append(time.monotonic() - self._started)
 
     def mark(self) -> None:
-        """Note this moment."""
+        """Mark this moment."""
         self.marked = time.monotonic() - self._started
 
     def most(self, start: float, end: float) -> int:
-        """The most memory between two moments, in bytes."""
+        """Peak memory between two moments, in bytes."""
         return max(b for b, second in zip(self.bytes, self.seconds, strict=True) if start <= second <= end)
 
 

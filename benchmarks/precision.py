@@ -1,11 +1,12 @@
-"""What lower precision and the fast decoder change: in the features, and in the heads trained on them.
+"""Measure what lower precision and the fast decoder change in the features and in the heads trained on them.
 
-In: a project folder in which `pipeline ingest`, `clean`, `split` and `prepare-backbone` have run. Out: a table, on the
-screen. What it makes goes to the folder's `benchmark-precision/`; the project's own files are left alone.
+In: a project folder in which `pipeline ingest`, `clean`, `split` and `prepare-backbone` have run. Out: a table on the
+screen. It writes to the folder's `benchmark-precision/` only and leaves the project's own files unchanged.
 
     python benchmarks/precision.py --project FOLDER --targets style genre --seeds 3
 
-The reference is fp32 with the exact decoder. Scores are the test split's, mean and deviation over the head's seeds.
+The reference is fp32 with the exact decoder. Scores are those of the test split, mean and standard deviation over the
+head's seeds.
 """
 
 import argparse
@@ -58,7 +59,7 @@ def main() -> None:
 
 
 def extract(params: Params, precision: str, decoder: str) -> Path:
-    """Compute the features of one variant; what an earlier run has computed is known."""
+    """Compute the features of one variant; those of an earlier run are reused."""
     paths, folder = Paths(), Path("benchmark-precision")
     extract_features(
         settings=params.features.model_copy(update={"precision": precision, "decoder": decoder}),

@@ -102,7 +102,7 @@ def main() -> None:
 def make_project(
     root: Path, features: Path, labels: Path, *, targets: list[str], min_images: int, random_state: int
 ) -> Path:
-    """Bring the features into a cache and the labels into a split; exact duplicates are one group.
+    """Write the features to a cache and the labels to a split; exact duplicates are one group.
 
     Returns
     -------
@@ -140,7 +140,7 @@ def make_project(
 def runs_of(
     data: LabelledFeatures, variants: list[str], seeds: list[int], done: Collection[tuple[str, int]], n_jobs: int
 ) -> Iterator[dict[str, object]]:
-    """Score the baselines, then each variant's heads, on val and test; not what is `done`, by variant and seed."""
+    """Score the baselines, then each variant's heads, on val and test; skip the variants and seeds in `done`."""
     train, val = data.rows("train"), data.rows("val")
     strengths = EvaluateSettings().logistic_regression_C
     all_tokens, one_token = data.features[np.arange(len(data.table))], np.concatenate(list(data.pooled_views()))
@@ -181,7 +181,7 @@ def score_heads(
 def scores(
     data: LabelledFeatures, name: str, probabilities: np.ndarray, seed: int = 0, epoch: int = 0
 ) -> dict[str, object]:
-    """One run's row of the table: scores on val and test."""
+    """The scores of one run on val and test."""
     run: dict[str, object] = {"variant": name, "seed": seed, "epoch": epoch}
     for split in ("val", "test"):
         rows = data.rows(split)
@@ -191,7 +191,7 @@ def scores(
 
 
 def print_run(run: dict[str, object]) -> None:
-    """One line per run, as it ends."""
+    """Print one line when a run ends."""
     print(
         f"split {run['split']} {run['target']:<8}{run['variant']:<40} seed {run['seed']}: "
         f"val {run['val_accuracy']:.3f} / {run['val_f1_macro']:.3f}, "

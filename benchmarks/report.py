@@ -1,6 +1,6 @@
-"""How long the report takes at a collection's size: each page, the map's coordinates, the size of the pages.
+"""Measure the report at a collection's size: time per page and for the map's coordinates, and the size of the pages.
 
-In: nothing; images, features and results are made up at the sizes asked for. Out: a table of wall and processor
+In: nothing; images, features and results are synthetic. Out: a table of wall and processor
 seconds per page and per 1,000 images; with --browser, how long a frame of the map takes in headless Chromium.
 
     python benchmarks/report.py --images 10000 81446 100000 --browser
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def write_all(root: Path, count: int, n_jobs: int) -> None:
-    """Write every page as `pipeline report` does, and print what each took."""
+    """Write every page as `pipeline report` does, and print the time of each."""
     reports, data = root / "reports", root / "data"
     inputs = ReportInputs(
         images=ImageFolder(root / "images"),
@@ -100,7 +100,7 @@ def line(count: int, name: str, seconds: float, cpu: float, megabytes: float) ->
 
 
 def make_collection(root: Path, count: int, side: int) -> None:
-    """Write what the other stages would have written of `count` images."""
+    """Write the other stages' files for `count` synthetic images."""
     rng = np.random.default_rng(0)
     images = [f"painter-{i % 997:03}/a-painting-with-a-title-{i:06}.jpg" for i in range(count)]
     link_pictures(root / "images", images, side, rng)
@@ -122,7 +122,7 @@ def make_collection(root: Path, count: int, side: int) -> None:
 
 
 def link_pictures(root: Path, images: list[str], side: int, rng: np.random.Generator) -> None:
-    """Make a few hundred JPEGs and link every image's name to one of them."""
+    """Write a few hundred JPEG files and link every image's name to one of them."""
     made = []
     for number in range(PICTURES):
         coarse = rng.integers(0, 256, (side // 10, side // 8, 3), dtype=np.uint8)
@@ -137,7 +137,7 @@ def link_pictures(root: Path, images: list[str], side: int, rng: np.random.Gener
 
 
 def make_features(root: Path, images: list[str], keys: list[str], groups: np.ndarray, rng: np.random.Generator) -> None:
-    """Publish features that cluster by genre, through the real cache."""
+    """Publish features that cluster by genre through the real cache."""
     centres = rng.standard_normal((TARGETS["genre"], CHANNELS)).astype(np.float32)
     store = FeatureStore(root / "store", {"arch": "made up", "tokens": 1}, (1, 1, CHANNELS))
     with store.writer() as writer:
@@ -150,7 +150,7 @@ def make_features(root: Path, images: list[str], keys: list[str], groups: np.nda
 
 
 def make_results(root: Path, splits: pd.DataFrame, target: str, names: np.ndarray, rng: np.random.Generator) -> None:
-    """Predictions that are right two times out of three, their confusions, and a tenth of all images per kind."""
+    """Write predictions of which two thirds are right, their confusions, and a tenth of all images per kind."""
     folder, count = root / "reports" / target, len(splits)
     other = names[rng.integers(0, len(names), count)]
     y_pred = np.where(rng.random(count) < 0.65, splits[target], other)
@@ -191,7 +191,7 @@ def write_json(path: Path, content: dict) -> None:
 
 
 def frame_times(page: Path, frames: int = 120) -> list[float]:
-    """Milliseconds between frames while the whole map is moved and zoomed, one key per frame."""
+    """Milliseconds between frames while keys move and zoom the whole map, one key per frame."""
     from playwright.sync_api import sync_playwright
 
     script = """frames => new Promise(done => {

@@ -1,8 +1,8 @@
-"""How near every class comes to its shares of train, val and test, for the clean tables of real collections.
+"""Measure how close every class comes to its shares of train, val and test, for tables of real collections.
 
-In: one or more `data/clean.csv`. Out: per table and attribute, over several seeds, how many classes miss their promise
-(an image or 2 %, whichever is more; classes of 20 or more) and the worst of them, stratified and by hash; then every
-class with the first seed.
+In: one or more `data/clean.csv`. Out: per table and attribute, over several seeds, how many classes of 20 images or
+more are beyond the limit (one image or 2 %, whichever is larger) and the largest deviation, stratified and by hash.
+Then every class with the first seed.
 
     python benchmarks/split.py wikiart/data/clean.csv --seeds 5
 """
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def split(path: Path, method: str, seed: int) -> pd.DataFrame:
-    """The report's table of classes, with the method and the seed."""
+    """Split once; the report's table of classes, with the method and the seed."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         split_images(
@@ -60,7 +60,7 @@ def split(path: Path, method: str, seed: int) -> pd.DataFrame:
 
 
 def print_worst(method: str, attribute: str, rows: pd.DataFrame) -> None:
-    """A line for one attribute over all seeds."""
+    """Print a line for one attribute over all seeds."""
     large = rows[rows["images"] >= PROMISED_SIZE]
     beyond = int((large["deviation"] > large["allowed"] + 0.005).sum())
     worst = large.loc[(large["deviation"] / large["allowed"]).idxmax()]

@@ -1,4 +1,4 @@
-"""Features by thingsvision, timed; run by `extract.py` in an environment of its own, since it needs an older torch.
+"""Time feature extraction by thingsvision. `extract.py` runs it in a separate environment: it needs an older torch.
 
 python thingsvision_extract.py IMAGE_FOLDER OUTPUT_FOLDER DEVICE
 """

@@ -2,9 +2,9 @@
 
     python benchmarks/train.py                  # all parts; --only loop | usual | minute
 
-Synthetic float16 features of WikiArt's size go through the cache's public writer: 48,866 train images, 27 classes of
-uneven size, pooled (1 token) and as a 3 x 3 grid (9 tokens) of 2,048 channels. Contenders take turns within one run
-after a warm-up; a figure is the median of the rounds, a ratio the median of the rounds' own ratios.
+The cache's public writer stores synthetic float16 features of WikiArt's size: 48,866 train images, 27 classes of uneven
+size, pooled (1 token) and as a 3 x 3 grid (9 tokens) of 2,048 channels. Contenders run in turns after a warm-up; a
+figure is the median of the rounds, a ratio the median of the rounds' ratios.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def synthetic(root: Path, images: int, tokens: int) -> LabelledFeatures:
-    """Features like a ReLU network's, written by the cache's writer; a third as many val images as train ones."""
+    """Write features like a ReLU network's to the cache; there are a third as many val images as train images."""
     rng = np.random.default_rng(0)
     count = images + images // 3 + CLASSES
     shares = 1 / np.arange(1, CLASSES + 1)  # the largest class 27 times the smallest, as WikiArt's styles nearly are
@@ -119,9 +119,9 @@ def ours(features: FeatureArray, data: LabelledFeatures, train: np.ndarray, sett
 def one_batch(
     features: FeatureArray, data: LabelledFeatures, train: np.ndarray, settings: TrainSettings, *, plain: bool = False
 ) -> float:
-    """Images per second of forward, loss, backward, clipping and AdamW on a batch that is in memory; no score is kept.
+    """Images per second of forward, loss, backward, clipping and AdamW on one resident batch, without scores.
 
-    Mix-up and the average of weights are part of our step by default; `plain` leaves them out: the bare model.
+    Mix-up and the moving average of the weights are part of our step by default; `plain` omits them.
     """
     device = choose_device()
     torch.manual_seed(0)
@@ -148,7 +148,7 @@ def one_batch(
 
 
 class UsualDataset(Dataset):
-    """What one finds in most repositories: the file is opened for each item, which is then made float32."""
+    """The Dataset of most repositories: it opens the file for each item and converts it to float32."""
 
     def __init__(self, path: Path, rows: np.ndarray, labels: np.ndarray) -> None:
         self.path, self.rows, self.labels = path, rows, labels
@@ -200,7 +200,7 @@ def compare_with_the_usual_loop(data: LabelledFeatures, options: argparse.Namesp
 
 
 def compare(title: str, contenders: dict[str, Callable[[], float]], rounds: int) -> None:
-    """Measure in turns and print the medians and the first one's ratio to each other."""
+    """Measure in turns, and print the medians and the ratio of the first contender to each other one."""
     found: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds + 1):
         for name, measure in contenders.items():
@@ -219,7 +219,7 @@ def compare(title: str, contenders: dict[str, Callable[[], float]], rounds: int)
 
 
 def to_early_stop(data: LabelledFeatures) -> None:
-    """Train a pooled head for 27 classes to early stop, all included, with the default settings and with `MINUTE`."""
+    """Time training a pooled head for 27 classes to early stopping, with the default settings and with `MINUTE`."""
     val = data.rows("val")
     for name, changes in (("the default settings", {}), (", ".join(f"{k}={v}" for k, v in MINUTE.items()), MINUTE)):
         started, settings = time.perf_counter(), TrainSettings(**changes)

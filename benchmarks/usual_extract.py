@@ -1,6 +1,6 @@
-"""What tutorials show: worker processes that decode, the network in fp32, a row of an HDF5 dataset per image.
+"""Extract features as tutorials show: worker processes decode, the network runs in fp32, HDF5 stores a row per image.
 
-Run by `extract.py` in a process of its own, so that what the pipeline settles for its process does not reach it.
+`extract.py` runs it in a separate process, so that the pipeline's settings of its process do not affect it.
 
     python usual_extract.py IMAGE_FOLDER OUTPUT_FILE DEVICE COUNT
 """
@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 
 
 class UsualDataset(torch.utils.data.Dataset):
-    """An image is opened and transformed when it is asked for."""
+    """A Dataset that opens and transforms each image on request."""
 
     def __init__(self, paths: list[Path]) -> None:
         self.paths = paths
