@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.demo import palettes
+from stages.demo.painter import palettes
 from stages.demo.painter.colours import from_hex, jittered, saturated
 from stages.demo.painter.palettes import Palette
 
