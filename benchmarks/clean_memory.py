@@ -24,9 +24,9 @@ import psutil
 from duplicates_index import synthetic_hashes
 from PIL import Image
 
-from stages.clean.check import CheckedImage
+from stages.clean.check_image import CheckedImage
 from stages.clean.clean_images import clean_images
-from stages.clean.scan import ScanCache, file_state
+from stages.clean.scan_memory import ScanMemory, file_state
 from stages.clean.settings import CleanSettings
 
 PER_FOLDER = 1000
@@ -64,7 +64,7 @@ def make_collection(folder: Path, rows: int, decoded: int) -> list[str]:
         os.utime(original, (LONG_AGO_S, LONG_AGO_S))
         for name in names[start : start + PER_FOLDER]:
             os.link(original, folder / name)
-    with ScanCache(folder / "scan.sqlite", folder, CleanSettings()) as cache:
+    with ScanMemory(folder / "scan.sqlite", folder, CleanSettings()) as cache:
         for start in range(decoded, rows, PER_FOLDER):
             part = names[start : start + PER_FOLDER]
             states = [file_state(folder, name) for name in part]

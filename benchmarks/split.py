@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.split.report import PROMISED_SIZE
 from stages.split.settings import SplitSettings
 from stages.split.split_images import split_images
+from stages.split.split_report import PROMISED_SIZE
 
 
 def main() -> None:

@@ -133,9 +133,10 @@ def _wanted_keys() -> set[str] | None:
     """The images of the current splits; None if there are no splits, and then no image counts as unwanted."""
     if not PATHS.splits.exists():
         return None
+    from stages.core.tables.columns import SPLIT_IMAGES
     from stages.core.tables.csv_files import read_table
 
-    return set(read_table(PATHS.splits, required=["sha256"], made_by="pipeline split")["sha256"])
+    return set(read_table(PATHS.splits, SPLIT_IMAGES, columns=["sha256"])["sha256"])
 
 
 def _rows(paths: list[Path]) -> int:

@@ -46,8 +46,9 @@ def paint_demo(params: Params) -> None:
 
 @cli.command()
 @click.option("--allow-missing", is_flag=True, help="Take labels without files, as dataset.allow_missing does.")
+@click.option("--check-targets", is_flag=True, help="Fail if one of `targets` is no label column.")
 @with_params
-def ingest(params: Params, allow_missing: bool) -> None:
+def ingest(params: Params, allow_missing: bool, check_targets: bool) -> None:
     """Read labels from any source into one manifest."""
     from stages.ingest.ingest_labels import ingest_labels
 
@@ -56,6 +57,8 @@ def ingest(params: Params, allow_missing: bool) -> None:
         manifest=PATHS.manifest,
         problems=PATHS.ingest_problems,
         review=PATHS.review,
+        targets=params.targets,
+        require_targets=check_targets,
     )
     click.echo(summary)
 
@@ -351,8 +354,8 @@ def predict(params: Params, images: tuple[Path, ...], targets: tuple[str, ...], 
 
 def _checked(target: str) -> str:
     """Refuse a target that could not name a folder."""
-    from pipeline.params import TARGET_NAME
+    from stages.core.tables.columns import label_name_problem
 
-    if not TARGET_NAME.fullmatch(target):
-        raise click.BadParameter(f"{target!r} must hold only letters, digits, _ and -", param_hint="--target")
+    if problem := label_name_problem(target):
+        raise click.BadParameter(f"{target!r} {problem}", param_hint="--target")
     return target

@@ -1,15 +1,15 @@
 """Read params.yaml, with `--set` overrides, into the stages' typed settings.
 
-In: the file and the overrides. Out: one frozen `Params`. Whoever gets it wrong is told the key and what is allowed.
+In: the file and the overrides. Out: one frozen `Params`, or an error that names the key and what is allowed.
 """
 
-import re
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -20,6 +20,7 @@ from stages.core.extraction.settings import FeatureSettings
 from stages.core.head.settings import HeadSettings, TrainSettings
 from stages.core.parallel import ParallelSettings
 from stages.core.settings import Settings
+from stages.core.tables.columns import label_name_problem
 from stages.demo.settings import DemoSettings
 from stages.evaluate.settings import EvaluateSettings
 from stages.ingest.settings import DatasetSettings
@@ -29,17 +30,14 @@ from stages.review.settings import ReviewSettings
 from stages.split.settings import SplitSettings
 from stages.tune.settings import TuneSettings
 
-# A target names a folder and a DVC stage, so it must be harmless as both.
-TARGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-
 
 class ParamsError(Exception):
     """Settings that cannot be used: which key, what it was given, what is allowed."""
 
 
 def _check_target(name: str) -> str:
-    if not TARGET_NAME.fullmatch(name):
-        raise ValueError("must start with a letter or digit and hold only letters, digits, _ and - (at most 64)")
+    if problem := label_name_problem(name):
+        raise ValueError(problem)
     return name
 
 
@@ -107,7 +105,7 @@ def write_values(path: Path, values: dict[str, Any]) -> None:
     _read_yaml(path)
     yaml = YAML()
     yaml.preserve_quotes, yaml.width = True, 4096
-    # Otherwise a null that is spelled out would become an empty value.
+    # Without this, `null` would become an empty value.
     yaml.representer.add_representer(
         type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
     )
@@ -160,7 +158,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     node[key] = value
 
 
-def _explain(detail: dict[str, Any]) -> str:
+def _explain(detail: ErrorDetails) -> str:
     """Turn one of pydantic's errors into `key: what is allowed (given …)`."""
     location = [
         part for part in detail["loc"] if isinstance(part, int) or not part.startswith(("function-", "literal"))
@@ -173,7 +171,7 @@ def _explain(detail: dict[str, Any]) -> str:
 
 
 def _allowed_keys(location: Sequence[str | int]) -> list[str]:
-    model: type[BaseModel] = Params
+    model: Any = Params  # every section on the way to an unknown key is a settings class
     for part in location:
         model = model.model_fields[str(part)].annotation
     return sorted(model.model_fields)

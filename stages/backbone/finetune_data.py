@@ -20,6 +20,7 @@ from stages.core.errors import StageError
 from stages.core.extraction.settings import FeatureSettings
 from stages.core.images.files import UnusableImage
 from stages.core.images.views import load_views
+from stages.core.tables.columns import SPLIT_IMAGES, missing_label_columns
 from stages.core.tables.csv_files import read_table
 
 # Label of an image that could not be read: `cross_entropy` leaves it out.
@@ -59,12 +60,9 @@ def read_labelled_images(target: str, splits: Path) -> tuple[LabelledImages, Lab
     StageError
         If there is no such column, fewer than two classes in train, or no labelled val image.
     """
-    table = read_table(splits, required=["image", "sha256", "split"], made_by="pipeline split")
-    if target not in table.columns:
-        raise StageError(
-            f"{splits} has no label column {target!r}, which backbone.finetune.target names "
-            f"(it has {', '.join(table.columns)})"
-        )
+    table = read_table(splits, SPLIT_IMAGES, columns=["image", "sha256", "split"])
+    if problem := missing_label_columns([target], table.columns, splits):
+        raise StageError(f"backbone.finetune.target: {problem}")
     table = table[table["split"].isin(["train", "val"]) & (table[target] != "")]
     table = table.drop_duplicates("sha256").sort_values("sha256")
     classes = sorted(table.loc[table["split"] == "train", target].unique())

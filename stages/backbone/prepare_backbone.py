@@ -26,6 +26,7 @@ from stages.core.images.files import UnusableImage
 from stages.core.images.views import load_views
 from stages.core.networks.architectures import Backbone, build
 from stages.core.networks.extractor import map_shape
+from stages.core.tables.columns import SPLIT_IMAGES
 from stages.core.tables.csv_files import read_table
 
 CALIBRATION_BATCH = 32
@@ -151,7 +152,7 @@ def _calibration_pixels(
 
     They are chosen by digest, so that a changed label or a renamed file does not change the backbone.
     """
-    table = read_table(splits, required=["image", "sha256", "split"], made_by="pipeline split")
+    table = read_table(splits, SPLIT_IMAGES, columns=["image", "sha256", "split"])
     train = table[table["split"] == "train"].drop_duplicates("sha256").sort_values("sha256")
     centre = features.model_copy(update={"views": 1})
     crops: list[np.ndarray] = []

@@ -14,15 +14,16 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from stages.clean.check import CheckedImage
+from stages.clean.check_image import CheckedImage
 from stages.clean.decoder import check_batch
 from stages.clean.duplicates import Groups, group_duplicates, label_conflicts
 from stages.clean.findings import Findings
-from stages.clean.scan import FileState, ScanCache, file_state
+from stages.clean.scan_memory import FileState, ScanMemory, file_state
 from stages.clean.settings import CleanSettings
 from stages.core.errors import StageError
 from stages.core.progress import Progress
-from stages.core.tables.csv_files import is_own_split, read_table, write_table
+from stages.core.tables.columns import MANIFEST, label_columns
+from stages.core.tables.csv_files import read_table, write_table
 
 BATCH_SIZE = 16
 LOOK_UP_SIZE = 4096
@@ -64,7 +65,7 @@ def clean_images(
     StageError
         If the image root is missing or no image at all can be used.
     """
-    table = read_table(manifest, required=["image"], made_by="pipeline ingest")
+    table = read_table(manifest, MANIFEST)
     if not images.is_dir() and not settings.allow_missing:
         raise StageError(f"dataset.images is {images}, which is not a folder: set it to the folder of the image files")
     findings, unchanged = _check_all(table["image"].tolist(), images, settings, scan)
@@ -73,7 +74,7 @@ def clean_images(
     if not kept.any():
         counts = ", ".join(f"{n} {reason}" for reason, n in rejections["reason"].value_counts().items())
         raise StageError(f"none of the {len(table)} images in {manifest} can be used ({counts}): check dataset.images")
-    attributes = [column for column in table.columns if column != "image" and not is_own_split(column)]
+    attributes = label_columns(table.columns)
     table, groups = _with_groups(table, findings, kept, settings)
     disagreements = label_conflicts(table, attributes)
     write_table(rejections, rejected)
@@ -83,11 +84,11 @@ def clean_images(
 
 
 def _check_all(names: list[str], images: Path, settings: CleanSettings, scan: Path | None) -> tuple[Findings, int]:
-    """Check files on all workers; also how many were not opened, since they are as an earlier run saw them."""
+    """Check files on all workers; also count those not decoded, since they have not changed since an earlier run."""
     findings = Findings(len(names))
     with contextlib.ExitStack() as stack:
-        cache = stack.enter_context(ScanCache(scan, images, settings)) if scan else None
-        waiting = _take_known(names, images, cache, findings)
+        memory = stack.enter_context(ScanMemory(scan, images, settings)) if scan else None
+        waiting = _take_known(names, images, memory, findings)
         unchanged = len(names) - len(waiting) - int(findings.missing.sum())
         progress = stack.enter_context(Progress(len(names), "Checking", done=len(names) - len(waiting)))
         batches = [waiting[start : start + BATCH_SIZE] for start in range(0, len(waiting), BATCH_SIZE)]
@@ -97,19 +98,19 @@ def _check_all(names: list[str], images: Path, settings: CleanSettings, scan: Pa
         for batch, found in zip(batches, results, strict=True):
             for row, (_, _, answer) in zip(batch, found, strict=True):
                 findings.put(row, CheckedImage.from_json(answer))
-            if cache:
-                cache.remember(_lasting(found))
+            if memory:
+                memory.remember(_lasting(found))
             progress.advance(len(batch))
     return findings, unchanged
 
 
-def _take_known(names: list[str], images: Path, cache: ScanCache | None, findings: Findings) -> list[int]:
-    """Note what needs no look into the file; the rows of the others."""
+def _take_known(names: list[str], images: Path, memory: ScanMemory | None, findings: Findings) -> list[int]:
+    """Note what is known without opening a file; return the rows of the other files."""
     waiting = []
     for start in range(0, len(names), LOOK_UP_SIZE):
         part = names[start : start + LOOK_UP_SIZE]
         states = [file_state(images, name) for name in part]
-        answers = cache.known(part, states) if cache else [None] * len(part)
+        answers = memory.known(part, states) if memory else [None] * len(part)
         for row, (state, answer) in enumerate(zip(states, answers, strict=True), start):
             if state is not None and state.missing:
                 findings.put(row, MISSING)
@@ -121,13 +122,13 @@ def _take_known(names: list[str], images: Path, cache: ScanCache | None, finding
 
 
 def _check(images: Path, names: list[str], settings: CleanSettings) -> list[tuple[str, FileState | None, str]]:
-    """Look into a batch of files, with the state that each had before."""
+    """Check a batch of files, with the state that each had before."""
     states = [file_state(images, name) for name in names]
     return list(zip(names, states, check_batch(images, names, settings), strict=True))
 
 
 def _lasting(found: list[tuple[str, FileState | None, str]]) -> Iterator[tuple[str, FileState | None, str]]:
-    """What the file itself decides: a busy machine or a lost permission may be another's fault."""
+    """Keep what the file itself decides; a busy machine or a lost permission may be gone in the next run."""
     passing = {"missing", "unreadable", "outside_root", "decoder_crashed", "decoder_timeout"}
     for name, state, answer in found:
         if CheckedImage.from_json(answer).reason not in passing:
@@ -169,8 +170,8 @@ def _summary(
     without_file = int((table["sha256"] == "").sum())
     if without_file:
         lines.append(f"  {without_file} of those kept have no file (clean.allow_missing)")
-    lines.append(_duplicates_line(table[table["sha256"] != ""]) + f": {groups.near_pairs} near pairs, the others are"
-                 " equal byte for byte")  # fmt: skip
+    with_file = _duplicates_line(table[table["sha256"] != ""])
+    lines.append(f"{with_file}: {groups.near_pairs} near pairs, the others are equal byte for byte")
     if without_file:
         lines.append(_duplicates_line(table[table["sha256"] == ""]) + " by name alone, since they have no file")
     if groups.chains_cut:

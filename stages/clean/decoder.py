@@ -1,7 +1,7 @@
-"""Decode in a process of its own, so that a decoder that crashes or hangs costs one image and not the run.
+"""Decode in a separate process, so that a decoder that crashes or hangs costs one image and not the run.
 
 In: a batch of paths. Out: a line of JSON per image. Every joblib worker keeps one such process and starts another when
-it dies; the first image without an answer is the one that killed it. Which files to check is left to `run`.
+it dies; the first image without an answer is the one that killed it. Which files to check is left to `clean_images`.
 """
 
 import contextlib
@@ -13,8 +13,9 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
-from stages.clean.check import CheckedImage, check_image
+from stages.clean.check_image import CheckedImage, check_image
 from stages.clean.settings import CleanSettings
 from stages.core.errors import StageError
 from stages.core.memory import keep_freed_memory
@@ -23,14 +24,14 @@ READY = "ready"
 # Of 16 MiB each, which Pillow keeps for the next image; it gives them back to the system by default.
 PILLOW_BLOCKS = {"PILLOW_BLOCKS_MAX": "4"}
 
-_mine = threading.local()
+_thread = threading.local()
 
 
 def check_batch(root: Path, names: Sequence[str], settings: CleanSettings) -> list[str]:
     """Check files in this worker's decoding process.
 
-    A process that dies is replaced. The image that it died of is tried once more, since the system may have killed it
-    for want of memory, and then called decoder_crashed; one that took too long is not tried again.
+    A process that dies is replaced. The image that it died of is tried once more, since the system may have run out of
+    memory; if that fails too, the reason is decoder_crashed. An image that took too long is not tried again.
 
     Returns
     -------
@@ -49,7 +50,7 @@ def check_batch(root: Path, names: Sequence[str], settings: CleanSettings) -> li
         answers += _ask(process, root, names[len(answers) :], settings)
         if len(answers) == len(names):
             break
-        code = _bury(process)
+        code = _discard(process)
         if code == -signal.SIGALRM:
             answers.append(_failed("decoder_timeout", f"not decoded within clean.timeout_s = {settings.timeout_s:g} s"))
         elif tried == len(answers):
@@ -68,10 +69,17 @@ def _cause(code: int) -> str:
 
 
 def _decoder() -> subprocess.Popen[str]:
-    """This thread's decoding process, started if there is none."""
-    if getattr(_mine, "process", None) is None:
-        _mine.process = _start()
-    return _mine.process
+    """Give this thread's decoding process; start one if none runs."""
+    process: subprocess.Popen[str] | None = getattr(_thread, "process", None)
+    if process is None:
+        process = _thread.process = _start()
+    return process
+
+
+def _pipe(pipe: IO[str] | None) -> IO[str]:
+    """Give a pipe of a process that was started with pipes."""
+    assert pipe is not None
+    return pipe
 
 
 def _start() -> subprocess.Popen[str]:
@@ -85,19 +93,19 @@ def _start() -> subprocess.Popen[str]:
         env=PILLOW_BLOCKS | os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         encoding="ascii",
     )
-    if process.stdout.readline().strip() != READY:
+    if _pipe(process.stdout).readline().strip() != READY:
         code = process.wait()
-        raise StageError(f"clean cannot start its decoding process ({_cause(code)}): what it said stands above")
+        raise StageError(f"clean cannot start its decoding process ({_cause(code)}): its messages stand above")
     return process
 
 
-def _bury(process: subprocess.Popen[str]) -> int:
-    """Forget a dead process and say how it ended."""
-    _mine.process = None
+def _discard(process: subprocess.Popen[str]) -> int:
+    """Forget a dead process and give its exit code."""
+    _thread.process = None
     code = process.wait()
-    with contextlib.suppress(OSError):  # what it was not given to read cannot be flushed
-        process.stdin.close()
-    process.stdout.close()
+    with contextlib.suppress(OSError):  # a request that it did not read cannot be flushed
+        _pipe(process.stdin).close()
+    _pipe(process.stdout).close()
     return code
 
 
@@ -105,11 +113,12 @@ def _ask(process: subprocess.Popen[str], root: Path, names: Sequence[str], setti
     """Send a batch and read answers until it is answered or the process is dead."""
     request = {"root": str(root), "names": list(names), "settings": settings.model_dump()}
     with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(json.dumps(request) + "\n")
-        process.stdin.flush()
+        requests = _pipe(process.stdin)
+        requests.write(json.dumps(request) + "\n")
+        requests.flush()
     answers = []
     for _ in names:
-        line = process.stdout.readline()
+        line = _pipe(process.stdout).readline()
         if not line.endswith("\n"):
             break
         answers.append(line.rstrip("\n"))
@@ -117,7 +126,7 @@ def _ask(process: subprocess.Popen[str], root: Path, names: Sequence[str], setti
 
 
 def serve() -> None:
-    """Answer batches from standard input until it ends: the decoding process's whole life."""
+    """Answer batches from standard input until it ends; this is all that the decoding process does."""
     keep_freed_memory()
     # Ctrl-C reaches the whole group of processes; this one leaves when its worker does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

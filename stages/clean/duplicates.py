@@ -13,6 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from stages.clean.near import PictureHashes, fine_distance, near_pairs
+from stages.core.tables.columns import CONFLICTS
 
 # How far from the centre of its group an image may be, in multiples of what makes a pair. Chains that drift further
 # are cut: without this, one blurred picture could join two that nobody would call alike.
@@ -56,7 +57,8 @@ def group_duplicates(digests: Sequence[str], hashes: PictureHashes, *, max_bits:
     exact = _chain(digest_codes)
     near = near_pairs(hashes, max_bits=max_bits, confirm_bits=confirm_bits)
     alike = _alike_chains(hashes)
-    links = tuple(np.concatenate(side) for side in zip(exact, near, alike, strict=True))
+    first, second = (np.concatenate(side) for side in zip(exact, near, alike, strict=True))
+    links = first, second
     graph = coo_array((np.ones(len(links[0]), dtype=bool), links), shape=(count, count))
     parts, component = connected_components(graph, directed=False)
     component, cut = _cut_chains(component, parts, links, digest_codes, hashes, int(REACH * confirm_bits))
@@ -83,12 +85,16 @@ def _alike_chains(hashes: PictureHashes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _cut_chains(
-    component: np.ndarray, parts: int, links: tuple[np.ndarray, np.ndarray], codes: np.ndarray,
-    hashes: PictureHashes, reach: int,
-) -> tuple[np.ndarray, int]:  # fmt: skip
-    """Keep in each group what is within reach of its centre; what is not becomes groups of its own.
+    component: np.ndarray,
+    parts: int,
+    links: tuple[np.ndarray, np.ndarray],
+    codes: np.ndarray,
+    hashes: PictureHashes,
+    reach: int,
+) -> tuple[np.ndarray, int]:
+    """Keep in each group what is within reach of its centre; the other images form new groups.
 
-    `codes` number the digests in their order. A cut may leave two close pictures in two groups, which is the price.
+    `codes` number the digests in their order. The cost: a cut may leave two close pictures in two groups.
     """
     component = component.copy()
     degree = np.bincount(np.concatenate(links), minlength=len(component))
@@ -131,6 +137,6 @@ def label_conflicts(table: pd.DataFrame, attributes: Sequence[str]) -> pd.DataFr
         labelled = table.loc[table[attribute] != "", ["group", "image", attribute]]
         disagree = labelled.groupby("group")[attribute].transform("nunique") > 1
         part = labelled[disagree].rename(columns={attribute: "label"})
-        parts.append(part.assign(attribute=attribute)[["attribute", "group", "image", "label"]])
-    empty = pd.DataFrame(columns=["attribute", "group", "image", "label"])
+        parts.append(part.assign(attribute=attribute)[CONFLICTS.names])
+    empty = pd.DataFrame(columns=CONFLICTS.names)
     return pd.concat([empty, *parts]).sort_values(["attribute", "group", "image"], ignore_index=True)

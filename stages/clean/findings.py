@@ -1,4 +1,4 @@
-"""What was found in all files, kept in columns: about 200 bytes an image, whatever the tables hold besides.
+"""What was found in all files, kept in columns: about 200 bytes an image.
 
 In: a `CheckedImage` per row. Out: columns for the tables, and the hashes as arrays.
 """
@@ -6,9 +6,10 @@ In: a `CheckedImage` per row. Out: columns for the tables, and the hashes as arr
 import numpy as np
 import pandas as pd
 
-from stages.clean.check import CheckedImage
+from stages.clean.check_image import CheckedImage
 from stages.clean.hashes import BYTES_PER_VIEW, WORDS_PER_VIEW
 from stages.clean.near import PictureHashes
+from stages.core.tables.columns import REJECTED
 
 
 class Findings:
@@ -70,7 +71,7 @@ class Findings:
             for row in sorted(self._problems)
             if not (allow_missing and self.missing[row])
         ]
-        return pd.DataFrame(problems, columns=["image", "reason", "detail"])
+        return pd.DataFrame(problems, columns=REJECTED.names)
 
     def hashes(self) -> PictureHashes:
         """Hashes of the good rows, whose owners count good rows only."""

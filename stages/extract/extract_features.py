@@ -18,6 +18,7 @@ from stages.core.extraction.settings import FeatureSettings
 from stages.core.extraction.stream import Failure, FeatureStream, ImageFile
 from stages.core.networks.extractor import load_extractor, read_card
 from stages.core.progress import Progress
+from stages.core.tables.columns import FAILED, SPLIT_IMAGES
 from stages.core.tables.csv_files import read_table, write_table
 
 # Damage that comes back after it was mended is the disk's, and nothing to try for ever.
@@ -70,7 +71,7 @@ def extract_features(
     cache.CacheError
         If the store is locked by another run, the disk is full, and the like.
     """
-    table = read_table(splits, required=["image", "sha256"], made_by="pipeline split").drop_duplicates("sha256")
+    table = read_table(splits, SPLIT_IMAGES, columns=["image", "sha256"]).drop_duplicates("sha256")
     wanted = [ImageFile(key, image) for key, image in zip(table["sha256"], table["image"], strict=True)]
     device = choose_device()
     precision = choose_precision(settings.precision, device)
@@ -176,7 +177,7 @@ def _publish(
     if not good:
         raise StageError("no image could be read: check dataset.images and run `pipeline clean` again")
     published = publish(store, [file.key for file in good], [file.image for file in good], destination)
-    write_table(pd.DataFrame(failures, columns=list(Failure._fields)), destination / "failed.csv")
+    write_table(pd.DataFrame(failures, columns=FAILED.names), destination / "failed.csv")
     if after_publishing == "link":
         share_with_published(store, published)
 

@@ -1,7 +1,7 @@
 """A person's decisions about suspects: read from `data/review.csv`, checked row by row, applied to the manifest.
 
 In: the file that `pipeline review` writes, and the manifest as the source gives it. Out: the manifest with labels
-mended and bad images left out. A row that cannot be applied is noted; writing the file is left to `stages/review`.
+corrected and bad images left out. A row that cannot be applied is noted; writing the file is left to `stages/review`.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import pandas as pd
 
 from stages.core.errors import StageError
 from stages.core.images.files import UnusableImage, read_image_bytes
-from stages.core.tables.csv_files import is_own_split
+from stages.core.tables.columns import label_columns
 from stages.core.tables.decisions import DIGEST, VERDICTS, Decision, read_decisions
 from stages.core.tables.labels import label_problem
 from stages.core.tables.problems import Problems
@@ -21,17 +21,13 @@ from stages.core.tables.problems import Problems
 LEFT_OUT = "image is left out: marked bad in review"
 
 
-def apply_decisions(
-    table: pd.DataFrame, attributes: Sequence[str], *, review: Path, images: Path, problems: Problems
-) -> tuple[pd.DataFrame, str]:
-    """Mend labels and leave out images as a person decided.
+def apply_decisions(table: pd.DataFrame, *, review: Path, images: Path, problems: Problems) -> tuple[pd.DataFrame, str]:
+    """Correct labels and leave out images as a person decided.
 
     Parameters
     ----------
     table
         The manifest as the source gives it; it is not changed.
-    attributes
-        Its columns but the image's.
     review
         The file of decisions; without one there are none.
     images
@@ -42,7 +38,7 @@ def apply_decisions(
     Returns
     -------
     table : DataFrame
-        The mended manifest.
+        The corrected manifest.
     summary : str
         How many decisions did what; empty without any.
 
@@ -51,7 +47,7 @@ def apply_decisions(
     StageError
         If no image is left.
     """
-    targets = {attribute for attribute in attributes if not is_own_split(attribute)}
+    targets = set(label_columns(table.columns))
     done: Counter[str] = Counter()
     labels: dict[str, dict[str, str]] = defaultdict(dict)
     bad: set[str] = set()
@@ -63,8 +59,8 @@ def apply_decisions(
             problems.add(review, row, LEFT_OUT, decision.image)
         elif decision.decision == "label_wrong":
             labels[decision.target][decision.image] = decision.label
-    mended = {target: table["image"].map(new).fillna(table[target]) for target, new in labels.items()}
-    kept = table.assign(**mended)[~table["image"].isin(bad)].reset_index(drop=True)
+    corrected = {target: table["image"].map(new).fillna(table[target]) for target, new in labels.items()}
+    kept = table.assign(**corrected)[~table["image"].isin(bad)].reset_index(drop=True)
     if kept.empty and not table.empty:
         raise StageError(f"{review} marks every image as bad: remove rows of it, or check dataset in params.yaml")
     return kept, _summary(review, len(listed), done)
@@ -102,7 +98,7 @@ def _valid(
     path: Path,
     problems: Problems,
 ) -> Iterator[tuple[int, Decision]]:
-    """The decisions that hold: of several on one image and target the last. All others are noted."""
+    """Give the decisions to apply: of several on one image and target the last. All others are noted."""
     last: dict[tuple[str, str], tuple[int, Decision]] = {}
     for row, decision in listed:
         if problem := decision_problem(decision, known, targets):
@@ -129,6 +125,6 @@ def _summary(path: Path, listed: int, done: Counter[str]) -> str:
     if not listed:
         return ""
     return (
-        f"{path}: {done['label_wrong']} labels mended, {done['image_bad']} times image bad, {done['fine']} times fine, "
-        f"{listed - done.total()} decisions not applied"
+        f"{path}: {done['label_wrong']} labels corrected, {done['image_bad']} times image bad, "
+        f"{done['fine']} times fine, {listed - done.total()} decisions not applied"
     )

@@ -5,22 +5,20 @@ with file and row of whatever is wrong.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from stages.core.errors import StageError
-from stages.core.tables.csv_files import is_own_split, write_table
+from stages.core.tables.columns import is_source_split, missing_label_columns
+from stages.core.tables.csv_files import write_table
 from stages.core.tables.problems import Problems
 from stages.ingest.apply_review import apply_decisions
-from stages.ingest.artgan import read_artgan
-from stages.ingest.cells import checked, merged, without_no_labels
-from stages.ingest.disk import files_under, match_names
-from stages.ingest.folder import read_folders
-from stages.ingest.huggingface import read_huggingface
+from stages.ingest.image_files import files_under, match_names
+from stages.ingest.label_cells import SourceLabels, check_cells, empty_no_labels, merge_cells
+from stages.ingest.label_sources import SOURCES, LabelSource
 from stages.ingest.settings import DatasetSettings
-from stages.ingest.table import read_label_table
 
 # Where `pipeline paint-demo` writes the demo collection's labels.
 DEMO_LABELS = "data/demo/labels.csv"
@@ -34,6 +32,8 @@ def ingest_labels(
     manifest: Path,
     problems: Path,
     review: Path | None = None,
+    targets: Sequence[str] = (),
+    require_targets: bool = False,
 ) -> str:
     """Read the labels of a collection into one manifest.
 
@@ -43,75 +43,88 @@ def ingest_labels(
         Which source, and where it lies.
     manifest
         The table to write: `image` (POSIX path relative to the image root, NFC), one column per attribute, and
-        `split…` columns where the source has splits of its own.
+        `split…` columns where the source has splits.
     problems
         The table to write of what was wrong: `file`, `row`, `problem`, `detail`.
     review
         Decisions of `pipeline review`, which win over the source; a file that is not there holds none.
+    targets
+        Label columns to train heads for, which the source should have.
+    require_targets
+        Refuse a source without one of them, before anything expensive; otherwise a warning names it.
 
     Returns
     -------
     str
-        A table of labels and classes per attribute, what review changed, and how many problems of each kind there are.
+        A table of labels and classes per attribute, what review changed, and the number of problems of each kind.
 
     Raises
     ------
     StageError
-        If the image root or the labels are missing, lack a column, or list no image.
+        If the image root or the labels are missing, lack a column or a required target, or list no image.
     """
     found = Problems()
-    cells, attributes = _read_source(settings, found)
-    cells = without_no_labels(checked(cells, found), settings.no_label)
-    if settings.source in ("artgan", "csv", "parquet"):
-        cells = _named_as_on_disk(cells, Path(settings.images), settings.allow_missing, found)
-    table = merged(cells, attributes, found)
+    source = SOURCES[settings.source]
+    _check_places(settings, source)
+    labels = _read_source(settings, source, found)
+    _check_targets(targets, labels.attributes, settings, require=require_targets)
+    cells = empty_no_labels(check_cells(labels.cells, found), settings.no_label)
+    if source.lists_files:
+        cells = _match_files(cells, Path(settings.images), settings.allow_missing, found)
+    table = merge_cells(cells, labels.attributes, found)
     if table.empty:
         raise StageError(
-            f"no images found: dataset.source is {settings.source}, check dataset.images and dataset.labels"
+            f"no images found: dataset.source is {settings.source} ({source.explanation}), "
+            "check dataset.images and dataset.labels"
         )
     reviewed = ""
     if review is not None:
-        table, reviewed = apply_decisions(
-            table, attributes, review=review, images=Path(settings.images), problems=found
-        )
+        table, reviewed = apply_decisions(table, review=review, images=Path(settings.images), problems=found)
     write_table(table, manifest)
     found.write(problems)
     return "\n".join([*_summary(table), *filter(None, [reviewed]), *_problem_lines(found, problems)])
 
 
-def _read_source(settings: DatasetSettings, problems: Problems) -> tuple[pd.DataFrame, list[str]]:
-    """Label cells and attributes of whichever source."""
-    images = Path(settings.images)
-    if settings.source == "csv" and settings.labels == DEMO_LABELS and not Path(DEMO_LABELS).exists():
-        raise StageError(f"{DEMO_LABELS} does not exist: paint the demo collection with `pipeline paint-demo` first")
-    if settings.source == "huggingface":
-        return read_huggingface(_labels(settings), images, problems)
-    if not images.is_dir() and not settings.allow_missing:
-        raise StageError(f"dataset.images is {images}, which is not a folder: set it to the folder of the image files")
-    if settings.source == "folder":
-        return read_folders(images, settings.folder_attribute, problems)
-    if settings.source == "artgan":
-        return read_artgan(_labels(settings), problems)
-    return read_label_table(
-        _labels(settings),
-        problems,
-        image_column=settings.image_column,
-        columns=settings.columns,
-        class_files=settings.class_files,
-    )
-
-
-def _labels(settings: DatasetSettings) -> Path:
-    if settings.labels is None:
-        raise StageError(f"dataset.source is {settings.source}, but dataset.labels names no file or folder")
-    if settings.watch != settings.labels:
+def _check_places(settings: DatasetSettings, source: LabelSource) -> None:
+    """Refuse settings that name no labels or no image root, and warn if DVC watches other labels."""
+    if "labels" in source.needs:
+        if settings.labels is None:
+            raise StageError(
+                f"dataset.source is {settings.source} ({source.title}), but dataset.labels names no file or folder: "
+                f"set it to {source.explanation}"
+            )
+        if settings.labels == DEMO_LABELS and not Path(DEMO_LABELS).exists():
+            raise StageError(
+                f"{DEMO_LABELS} does not exist: paint the demo collection with `pipeline paint-demo` first"
+            )
+    if not source.writes_images and not Path(settings.images).is_dir() and not settings.allow_missing:
+        raise StageError(
+            f"dataset.images is {settings.images}, which is not a folder: set it to the folder of the image files"
+        )
+    if "labels" in source.needs and settings.watch != settings.labels:
         log.warning(
             "dvc repro will not notice changes of %s: set dataset.watch to it (now %s)", settings.labels, settings.watch
         )
-    return Path(settings.labels)
 
 
-def _named_as_on_disk(cells: pd.DataFrame, images: Path, allow_missing: bool, problems: Problems) -> pd.DataFrame:
+def _read_source(settings: DatasetSettings, source: LabelSource, problems: Problems) -> SourceLabels:
+    """Call the source's reader with the settings that it needs."""
+    return source.load_reader()(problems, **{key: getattr(settings, key) for key in source.needs})
+
+
+def _check_targets(
+    targets: Sequence[str], attributes: Sequence[str], settings: DatasetSettings, *, require: bool
+) -> None:
+    """Refuse targets that are no label columns of the source, or warn of them."""
+    where = settings.labels if "labels" in SOURCES[settings.source].needs else settings.images
+    problem = missing_label_columns(targets, attributes, where)
+    if problem and require:
+        raise StageError(f"targets: {problem}. Set `targets` in params.yaml to label columns")
+    if problem:
+        log.warning("targets: %s. Set `targets` in params.yaml before `dvc repro`", problem)
+
+
+def _match_files(cells: pd.DataFrame, images: Path, allow_missing: bool, problems: Problems) -> pd.DataFrame:
     """Give every image the name that its file has; those without a file keep theirs, and are noted.
 
     They stay in the manifest: `clean` gives the reason `missing` for each, or, with `allow_missing`, keeps them. So do
@@ -157,7 +170,7 @@ def _summary(table: pd.DataFrame) -> Iterator[str]:
     yield f"{'attribute':<16}{'labels':>8}{'classes':>9}  rarest class"
     for attribute in table.columns.drop("image"):
         counts = table.loc[table[attribute] != "", attribute].value_counts()
-        if is_own_split(attribute):
+        if is_source_split(attribute):
             yield f"{attribute:<16}{counts.sum():>8}           {', '.join(f'{n} {c}' for n, c in counts.items())}"
         else:
             rarest = f"{counts.index[-1]} ({counts.iloc[-1]})" if len(counts) else "-"

@@ -1,16 +1,22 @@
 """Settings of ingest: where the images and their labels come from."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from stages.core.settings import Settings
+from stages.ingest.label_sources import SOURCES
+
+if TYPE_CHECKING:
+    SourceName = str
+else:
+    SourceName = Literal[tuple(SOURCES)]
 
 
 class DatasetSettings(Settings):
     """The collection (`dataset` in params.yaml)."""
 
-    source: Literal["artgan", "huggingface", "folder", "csv", "parquet"] = "csv"
+    source: SourceName = "csv"
     """artgan: the ArtGAN lists of WikiArt. huggingface: parquet files with the images inside.
     folder: one sub-folder per class. csv, parquet: a table with a path column and label columns."""
     images: str = Field("data/demo/images", min_length=1)
@@ -30,4 +36,4 @@ class DatasetSettings(Settings):
     folder_attribute: str = Field("style", min_length=1)
     """folder: the attribute that the sub-folders' names are the classes of."""
     no_label: list[str] = Field(["Unknown Artist", "Unknown Genre", "Unknown Style"])
-    """Names that are no classes, in any case: images called so are unlabelled (museums say `Unknown`, for one)."""
+    """Names that are no classes (case-insensitive), such as `Unknown`: images labelled so are unlabelled."""

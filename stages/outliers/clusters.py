@@ -12,10 +12,11 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from stages.core.features.labelled import UNLABELLED, LabelledFeatures
+from stages.core.tables.columns import CLUSTERS
 from stages.outliers.levels import UNKNOWN, Property
 from stages.outliers.traits import SIGNIFICANT, odds_ratios
 
-COLUMNS = ["cluster", "size", "examples", "sentence"]
+COLUMNS = CLUSTERS.names
 DIMENSIONS = 50
 EXAMPLES = 12
 MARKS = 3

@@ -13,6 +13,7 @@ import pandas as pd
 
 from stages.core.features.labelled import UNLABELLED, LabelledFeatures, load_labelled_features
 from stages.core.head.files import check_same_data, load_head
+from stages.core.tables.columns import OUTLIERS
 from stages.core.tables.csv_files import write_table
 from stages.outliers.clusters import find_clusters
 from stages.outliers.folds import out_of_sample_probabilities
@@ -32,20 +33,7 @@ from stages.outliers.settings import OutlierSettings
 from stages.outliers.traits import SIGNIFICANT, find_traits
 
 MAX_PIXELS = 100_000_000
-COLUMNS = [
-    "image",
-    "kind",
-    "rank",
-    "score",
-    "y_true",
-    "y_pred",
-    "confidence",
-    "suggested",
-    "reason",
-    "neighbours",
-    "margin",
-    "entropy",
-]
+COLUMNS = [*OUTLIERS.names, *OUTLIERS.optional]
 
 log = logging.getLogger(__name__)
 

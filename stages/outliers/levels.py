@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from stages.core.features.labelled import UNLABELLED, LabelledFeatures
-from stages.core.tables.csv_files import is_own_split
+from stages.core.tables.columns import label_columns
 
 UNKNOWN = -1
 PARTS = 5
@@ -35,7 +35,6 @@ ENDS = {
     "sharpness": ("blurriest", "sharpest"),
     "year": ("earliest", "latest"),
 }
-NO_ATTRIBUTES = {"image", "sha256", "width", "height", "mode", "group"}
 
 
 @dataclass(frozen=True)
@@ -102,8 +101,8 @@ def _small_class(data: LabelledFeatures) -> Property:
 
 
 def _other_labels(data: LabelledFeatures) -> Iterator[Property]:
-    for column in data.table.columns:
-        if column in NO_ATTRIBUTES | {data.target, "year"} or is_own_split(column):
+    for column in label_columns(data.table.columns):
+        if column in (data.target, "year"):
             continue
         values = data.table[column]
         codes, names = pd.factorize(values.where(values != ""), sort=True)

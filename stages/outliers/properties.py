@@ -6,8 +6,8 @@ every picture is decoded once for all targets. What they say about mistakes is l
 
 import contextlib
 import hashlib
+import json
 import logging
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from PIL import Image, ImageStat
 from scipy.ndimage import laplace
 
 from stages.core.images.files import UnusableImage, load_pixels, open_image, read_image_bytes, to_rgb
+from stages.core.keyed_memory import KeyedMemory
 from stages.core.progress import Progress
 
 # Raised when a measure changes: what was kept under another number is measured again.
 FORMAT_VERSION = 1
 MEASURES = ["brightness", "saturation", "chroma", "sharpness"]
+MADE_WITH = f"measures {FORMAT_VERSION}: {', '.join(MEASURES)}"
 # About what a network sees of an image; JPEG files are decoded at the smallest scale that is no smaller.
 SIDE_PX = 256
 # The chroma that nearly all pixels of a greyscale picture stay below: a scan's tint and JPEG's rounding are no colour.
@@ -52,15 +54,15 @@ def measure_images(table: pd.DataFrame, root: Path, *, max_pixels: int, kept: Pa
         A row per row of the table, columns `MEASURES` as in `measure`; NaN where the file cannot be read (any more).
     """
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(MeasureStore(kept)) if kept else None
-        found = store.known(table["sha256"]) if store else {}
+        memory = stack.enter_context(KeyedMemory(kept, MADE_WITH)) if kept else None
+        found = _known(memory, table["sha256"]) if memory else {}
         waiting = table[~table["sha256"].isin(found)].drop_duplicates("sha256")
         problems = []
         for measured, problem in _measure_all(waiting, root, max_pixels):
             found |= measured
             problems += problem
-            if store:
-                store.remember(measured)
+            if memory:
+                memory.remember((key, json.dumps(values)) for key, values in measured.items())
     if problems:
         message = "%d of %d images cannot be measured (brightness, colour, sharpness), the first is %r: %s"
         log.warning(message, len(problems), len(table), *problems[0])
@@ -134,80 +136,6 @@ def _measure_file(root: Path, image: str, key: str, max_pixels: int) -> tuple[fl
         raise UnusableImage("decode_error", f"{type(error).__name__}: {error}") from None
 
 
-class MeasureStore:
-    """Measures by SHA-256 in a SQLite file; a context manager.
-
-    A damaged file is started anew, and one that cannot be written is done without: it only saves time.
-
-    Parameters
-    ----------
-    path
-        The database; its folder is created.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.database: sqlite3.Connection | None = None
-        for attempt in (1, 2):
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self.database = self._open()
-                return
-            except (OSError, sqlite3.OperationalError) as error:
-                return self._give_up(error)
-            except sqlite3.DatabaseError as error:
-                log.warning("%s cannot be read (%s): every image is measured again", path, error)
-                path.unlink(missing_ok=True)
-                if attempt == 2:
-                    self._give_up(error)
-
-    def _open(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path)
-        try:
-            if database.execute("PRAGMA user_version").fetchone() != (FORMAT_VERSION,):
-                database.execute("DROP TABLE IF EXISTS measured")
-                database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-            columns = ", ".join(f"{name} REAL NOT NULL" for name in MEASURES)
-            database.execute(f"CREATE TABLE IF NOT EXISTS measured (sha256 TEXT PRIMARY KEY, {columns}) WITHOUT ROWID")
-            database.commit()
-        except sqlite3.DatabaseError:
-            database.close()
-            raise
-        return database
-
-    def __enter__(self) -> "MeasureStore":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self.database:
-            self.database.close()
-
-    def known(self, keys: pd.Series) -> Measured:
-        """The measures of those keys that there are."""
-        if not self.database:
-            return {}
-        wanted = set(keys)
-        try:
-            rows = self.database.execute(f"SELECT sha256, {', '.join(MEASURES)} FROM measured")
-            return {row[0]: row[1:] for row in rows if row[0] in wanted}
-        except sqlite3.DatabaseError as error:
-            self._give_up(error)
-            return {}
-
-    def remember(self, measured: Measured) -> None:
-        """Keep measures; they are on disk when this returns."""
-        if not self.database:
-            return
-        marks = ", ".join("?" * (len(MEASURES) + 1))
-        try:
-            with self.database:
-                rows = ((key, *values) for key, values in measured.items())
-                self.database.executemany(f"INSERT OR REPLACE INTO measured VALUES ({marks})", rows)
-        except sqlite3.DatabaseError as error:
-            self._give_up(error)
-
-    def _give_up(self, error: Exception) -> None:
-        log.warning("%s cannot be used (%s): the next run measures these images again", self.path, error)
-        if self.database:
-            self.database.close()
-        self.database = None
+def _known(memory: KeyedMemory, keys: pd.Series) -> Measured:
+    """The measures that earlier runs kept."""
+    return {key: tuple(json.loads(text)) for key, text in memory.known(list(dict.fromkeys(keys))).items()}

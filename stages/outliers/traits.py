@@ -13,20 +13,10 @@ import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom, norm
 
 from stages.core.features.labelled import UNLABELLED, LabelledFeatures
+from stages.core.tables.columns import TRAITS
 from stages.outliers.levels import UNKNOWN, Property
 
-COLUMNS = [
-    "property",
-    "level",
-    "n",
-    "misclassified_share",
-    "odds_ratio",
-    "ci_low",
-    "ci_high",
-    "p_value",
-    "q_value",
-    "sentence",
-]
+COLUMNS = TRAITS.names
 SIGNIFICANT = 0.05
 Z = norm.ppf(0.975)
 

@@ -15,9 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from cache import FeatureCache
 from stages.core.errors import StageError
 from stages.core.features.placement import blocks
+from stages.core.tables.columns import COORDINATES
 from stages.core.tables.csv_files import write_table
 
-COLUMNS = ["sha256", "x", "y"]
 # PaCMAP's authors, too, reduce to this many components first.
 COMPONENTS = 50
 # Enough to estimate 50 components; the memory and time of fitting them stay the same from here on.
@@ -55,7 +55,7 @@ def write_coordinates(*, random_state: int, features: Path, destination: Path) -
     with FeatureCache(features) as cache:
         keys = [key.decode() for key in cache.keys.tolist()]
         places = planar(principal_components(cache.features, random_state, features), random_state)
-    write_table(pd.DataFrame({"sha256": keys, "x": places[:, 0], "y": places[:, 1]})[COLUMNS], destination)
+    write_table(pd.DataFrame({"sha256": keys, "x": places[:, 0], "y": places[:, 1]})[COORDINATES.names], destination)
     return f"placed {len(keys):,} images on the map: {destination}"
 
 

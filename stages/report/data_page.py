@@ -14,14 +14,15 @@ from cache.atomic import write_text
 from stages.core.errors import StageError
 from stages.core.pages.render import render
 from stages.core.pages.thumbnails import make_thumbnails
-from stages.core.tables.csv_files import read_text_table
+from stages.core.tables.columns import CONFLICTS, INGEST_PROBLEMS
+from stages.core.tables.csv_files import read_table
 from stages.report import tables
 from stages.report.settings import TEMPLATES, ReportSettings
 from stages.report.sources import Collection, read_collection
 
 DUPLICATE_GROUPS = 24
 DUPLICATE_IMAGES = 6
-CONFLICTS = 48
+SHOWN_CONFLICTS = 48
 # Rows of a table on the page; the file it comes from has all.
 ROWS = 500
 
@@ -73,7 +74,7 @@ def write_data_page(
         rejections=tables.rejections(collection.rejected),
         duplicates=duplicates,
         duplicate_limits=(DUPLICATE_GROUPS, DUPLICATE_IMAGES),
-        conflicts=found[:CONFLICTS],
+        conflicts=found[:SHOWN_CONFLICTS],
         conflicts_total=len(found),
         split=_split_report(split_report),
         problems=_problems(ingest_problems),
@@ -89,7 +90,7 @@ def read_conflicts(path: Path) -> list[Conflict]:
     """Read the pictures whose copies disagree, those with most copies first; none where there is no file."""
     if not path.is_file():
         return []
-    table = read_text_table(path, ["attribute", "group", "image", "label"], "pipeline clean")
+    table = read_table(path, CONFLICTS)
     found = [
         Conflict(attribute, list(zip(part["image"], part["label"], strict=True)))
         for (attribute, _), part in table.groupby(["attribute", "group"], sort=False)
@@ -129,10 +130,10 @@ def _problems(path: Path) -> pd.DataFrame | None:
     """What ingest found wrong with the source; None where there is no file."""
     if not path.is_file():
         return None
-    return read_text_table(path, ["file", "row", "problem", "detail"], "pipeline ingest")
+    return read_table(path, INGEST_PROBLEMS)
 
 
 def _thumbnails(duplicates: tables.Duplicates, conflicts: list[Conflict], px: int) -> dict[str, int]:
     copies = [image for group in duplicates.groups[:DUPLICATE_GROUPS] for image in group[:DUPLICATE_IMAGES]]
-    disagreeing = [image for conflict in conflicts[:CONFLICTS] for image, _ in conflict.copies[:DUPLICATE_IMAGES]]
+    disagreeing = [image for conflict in conflicts[:SHOWN_CONFLICTS] for image, _ in conflict.copies[:DUPLICATE_IMAGES]]
     return dict.fromkeys([*copies, *disagreeing], px)

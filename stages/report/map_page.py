@@ -16,11 +16,11 @@ import pandas as pd
 from cache.atomic import write_text
 from stages.core.pages.render import render
 from stages.core.pages.thumbnails import Thumbnail, make_thumbnails
-from stages.core.tables.csv_files import read_text_table, with_numbers
+from stages.core.tables.columns import COORDINATES, PREDICTIONS, SPLIT_IMAGES, SPLITS
+from stages.core.tables.csv_files import read_table, with_numbers
 from stages.core.tables.outliers import read_outliers
 from stages.report.outlier_study import read_out_of_sample
 from stages.report.settings import TEMPLATES, ReportSettings
-from stages.report.sources import SPLITS
 
 NO_CLASS = 65535
 # Style, script and text of the page, and the quotes and commas of its data.
@@ -127,9 +127,9 @@ def write_map(
 
 def read_splits(splits: Path, coordinates: Path) -> pd.DataFrame:
     """Join every image with its place; images without features have none and are left out."""
-    table = read_text_table(splits, ["image", "sha256", "split"], "pipeline split")
-    places = read_text_table(coordinates, ["sha256", "x", "y"], "pipeline report --coordinates")
-    places = with_numbers(places, ["x", "y"]).drop_duplicates("sha256")
+    table = read_table(splits, SPLIT_IMAGES, columns=["image", "sha256", "split"])
+    places = read_table(coordinates, COORDINATES)
+    places = with_numbers(places, COORDINATES.numbers).drop_duplicates("sha256")
     return table.drop(columns=["x", "y"], errors="ignore").merge(places[["sha256", "x", "y"]], on="sha256")
 
 
@@ -172,9 +172,8 @@ def target_layer(table: pd.DataFrame, target: str, results: Path) -> TargetLayer
     """
     study = read_out_of_sample(target, results)
     if study is None:
-        columns = ["image", "y_true", "y_pred", "confidence"]
-        found = read_text_table(results / target / "predictions.csv", columns, f"pipeline evaluate --target {target}")
-        found = with_numbers(found, ["confidence"])
+        found = read_table(results / target / "predictions.csv", PREDICTIONS, target=target)
+        found = with_numbers(found, PREDICTIONS.numbers)
         right = (found["y_pred"] == found["y_true"]) | (found["y_true"] == "")
         found = found.assign(score=np.where(right, 1 - found["confidence"], found["confidence"]))
     else:

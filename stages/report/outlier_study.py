@@ -5,7 +5,6 @@ table is None where its file is not there: these files came later than the other
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,23 +12,9 @@ import numpy as np
 import pandas as pd
 
 from stages.core.errors import StageError
-from stages.core.tables.csv_files import read_text_table, with_numbers
+from stages.core.tables.columns import CLUSTERS, OUT_OF_SAMPLE, RELIABILITY, TRAITS, TableContract
+from stages.core.tables.csv_files import read_table, with_numbers
 
-TRAIT_COLUMNS = [
-    "property",
-    "level",
-    "n",
-    "misclassified_share",
-    "odds_ratio",
-    "ci_low",
-    "ci_high",
-    "p_value",
-    "q_value",
-    "sentence",
-]
-CLUSTER_COLUMNS = ["cluster", "size", "examples", "sentence"]
-OUT_OF_SAMPLE_COLUMNS = ["image", "y_true", "y_pred", "confidence", "p_true"]
-RELIABILITY_COLUMNS = ["split", "scaling", "n", "confidence", "accuracy"]
 # False discovery rate up to which a trait is called one.
 SIGNIFICANT = 0.05
 
@@ -87,39 +72,32 @@ def read_study(target: str, results: Path) -> Study:
     StageError
         If a file that is there is unreadable.
     """
-    folder, command = results / target, f"pipeline find-outliers --target {target}"
-    numbers = ["n", "misclassified_share", "odds_ratio", "ci_low", "ci_high", "p_value", "q_value"]
+    folder = results / target
     return Study(
-        traits=_optional(folder / "traits.csv", TRAIT_COLUMNS, numbers, command),
-        clusters=_clusters(folder / "clusters.csv", command),
+        traits=_optional(folder / "traits.csv", TRAITS, target),
+        clusters=_clusters(folder / "clusters.csv", target),
         out_of_sample=read_out_of_sample(target, results),
-        reliability=_optional(
-            folder / "reliability.csv",
-            RELIABILITY_COLUMNS,
-            ["n", "confidence", "accuracy"],
-            f"pipeline evaluate --target {target}",
-        ),
+        reliability=_optional(folder / "reliability.csv", RELIABILITY, target),
     )
 
 
 def read_out_of_sample(target: str, results: Path) -> pd.DataFrame | None:
     """Read every image's prediction by a head that had not seen it, or None where there is no such file."""
-    path = results / target / "out_of_sample.csv"
-    command = f"pipeline find-outliers --target {target}"
-    return _optional(path, OUT_OF_SAMPLE_COLUMNS, ["confidence", "p_true"], command)
+    return _optional(results / target / "out_of_sample.csv", OUT_OF_SAMPLE, target)
 
 
-def _optional(path: Path, required: Sequence[str], numbers: Sequence[str], command: str) -> pd.DataFrame | None:
-    return with_numbers(read_text_table(path, required, command), numbers) if path.is_file() else None
+def _optional(path: Path, contract: TableContract, target: str) -> pd.DataFrame | None:
+    return with_numbers(read_table(path, contract, target=target), contract.numbers) if path.is_file() else None
 
 
-def _clusters(path: Path, command: str) -> list[Cluster]:
-    table = _optional(path, CLUSTER_COLUMNS, ["size"], command)
+def _clusters(path: Path, target: str) -> list[Cluster]:
+    table = _optional(path, CLUSTERS, target)
     if table is None:
         return []
     try:
         examples = [[str(image) for image in json.loads(text or "[]")] for text in table["examples"]]
     except (ValueError, TypeError):
+        command = CLUSTERS.command_for(target)
         raise StageError(f"{path}: a cell of `examples` is not a JSON array: run `{command}` again") from None
     sizes = table["size"].fillna(0).astype(np.int64)
     return [

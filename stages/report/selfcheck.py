@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.core.errors import StageError
+from stages.core.tables.columns import ANSWER_KEY, SELFCHECK
+from stages.core.tables.csv_files import read_table
 
-COLUMNS = ["stage", "fault", "planted", "found", "detail"]
-KEY_COLUMNS = ["image", "fault", "attribute", "truth", "detail"]
+COLUMNS = SELFCHECK.names
 
 
 def read_answer_key(path: Path) -> pd.DataFrame:
@@ -23,13 +23,7 @@ def read_answer_key(path: Path) -> pd.DataFrame:
     StageError
         If it is missing or has other columns.
     """
-    try:
-        key = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except FileNotFoundError:
-        raise StageError(f"{path} does not exist: run `pipeline paint-demo` first") from None
-    if missing := [column for column in KEY_COLUMNS if column not in key.columns]:
-        raise StageError(f"{path} has no column {missing[0]!r}: run `pipeline paint-demo` again")
-    return key
+    return read_table(path, ANSWER_KEY)
 
 
 def score_against_key(

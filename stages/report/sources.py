@@ -14,13 +14,19 @@ import numpy as np
 import pandas as pd
 
 from stages.core.errors import StageError
-from stages.core.tables.csv_files import is_own_split, read_text_table, with_numbers
+from stages.core.tables.columns import (
+    CONFUSION,
+    MANIFEST,
+    PER_CLASS,
+    PREDICTIONS,
+    REJECTED,
+    SPLIT_IMAGES,
+    label_columns,
+)
+from stages.core.tables.csv_files import read_cells, read_table, with_numbers
 from stages.core.tables.outliers import read_outliers
 
-SPLITS = ("train", "val", "test")
 CURVES = ("loss", "accuracy", "f1_macro")
-# Columns of the tables that are not label columns.
-RESERVED_COLUMNS = {"image", "sha256", "width", "height", "mode", "group", "split"}
 FILES = (
     "metrics.json",
     "predictions.csv",
@@ -55,7 +61,7 @@ class Collection:
     @property
     def attributes(self) -> list[str]:
         """The label columns."""
-        return [c for c in self.manifest.columns if c not in RESERVED_COLUMNS and not is_own_split(c)]
+        return label_columns(self.manifest.columns)
 
 
 @dataclass(frozen=True)
@@ -109,9 +115,9 @@ def read_collection(*, manifest: Path, rejected: Path, splits: Path, backbone: P
         If one is missing or unreadable.
     """
     return Collection(
-        manifest=read_text_table(manifest, ["image"], "pipeline ingest"),
-        rejected=read_text_table(rejected, ["image", "reason", "detail"], "pipeline clean"),
-        splits=read_text_table(splits, ["image", "sha256", "group", "split"], "pipeline split"),
+        manifest=read_table(manifest, MANIFEST),
+        rejected=read_table(rejected, REJECTED),
+        splits=read_table(splits, SPLIT_IMAGES, columns=["image", "sha256", "group", "split"]),
         backbone=read_backbone(backbone),
         features=read_fingerprint(features),
     )
@@ -147,13 +153,9 @@ def read_results(target: str, *, heads: Path, results: Path) -> Results:
     StageError
         If a file is missing or unreadable; learning curves may be missing.
     """
-    folder, head, evaluate = results / target, heads / target, f"pipeline evaluate --target {target}"
-    predictions = read_text_table(
-        folder / "predictions.csv", ["image", "split", "y_true", "y_pred", "confidence"], evaluate
-    )
-    per_class = read_text_table(
-        folder / "per_class.csv", ["class", "precision", "recall", "f1", "support", "train_n"], evaluate
-    )
+    folder, head = results / target, heads / target
+    predictions = read_table(folder / "predictions.csv", PREDICTIONS, target=target)
+    per_class = read_table(folder / "per_class.csv", PER_CLASS, target=target)
     logs = head / "log" / "plots" / "metrics"
     files = [folder / name for name in FILES]
     files += [head / "head.json", *sorted(logs.glob("*/*.tsv"))]
@@ -162,9 +164,9 @@ def read_results(target: str, *, heads: Path, results: Path) -> Results:
         metrics=read_metrics(target, results),
         head=_json(head / "head.json", f"pipeline train-head --target {target}"),
         curves={metric: _curve(logs, metric) for metric in CURVES},
-        predictions=with_numbers(predictions, ["confidence"]),
-        per_class=with_numbers(per_class, ["precision", "recall", "f1", "support", "train_n"]),
-        confusion=_confusion(folder / "confusion.csv", evaluate),
+        predictions=with_numbers(predictions, PREDICTIONS.numbers),
+        per_class=with_numbers(per_class, PER_CLASS.numbers),
+        confusion=_confusion(folder / "confusion.csv", target),
         outliers=read_outliers(target, results),
         digests={_short_name(path): _sha256(path) for path in files if path.is_file()},
         training_s=_training_seconds(logs / "seconds.tsv"),
@@ -191,11 +193,12 @@ def _curve(logs: Path, metric: str) -> pd.DataFrame:
     return pd.concat(columns, axis=1).rename_axis("epoch").reset_index() if columns else pd.DataFrame(columns=["epoch"])
 
 
-def _confusion(path: Path, command: str) -> Confusion:
+def _confusion(path: Path, target: str) -> Confusion:
     """Read by position, because a class may be called anything, `y_true` too."""
-    cells = read_text_table(path, [], command, header=None)
+    cells = read_cells(path, CONFUSION, target=target)
     classes = cells.iloc[1:, 0].tolist()
     if classes != cells.iloc[0, 1:].tolist():
+        command = CONFUSION.command_for(target)
         raise StageError(f"{path}: rows and columns name different classes: run `{command}` again")
     return Confusion(classes, cells.iloc[1:, 1:].to_numpy().astype(float).astype(int))
 

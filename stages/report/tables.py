@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from stages.core.pages.render import MODEL_NAMES
-from stages.report.sources import SPLITS, Collection
+from stages.core.tables.columns import SPLITS
+from stages.report.sources import Collection
 
 # Name, key in metrics.json, whether smaller is better.
 MEASURES = (

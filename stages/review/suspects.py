@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from stages.core.errors import StageError
+from stages.core.tables.columns import SPLIT_IMAGES, require_label_column
 from stages.core.tables.csv_files import read_table
 from stages.core.tables.decisions import Decision
 from stages.core.tables.outliers import KINDS, read_outliers
@@ -111,9 +111,8 @@ def read_suspects(target: str, *, results: Path, splits: Path) -> Collection:
         If a table is missing or unreadable, or has no such label column.
     """
     outliers = read_outliers(target, results)
-    table = read_table(splits, required=["image", "sha256"], made_by="pipeline split")
-    if target not in table.columns:
-        raise StageError(f"{splits} has no label column {target!r} (it has {', '.join(table.columns)})")
+    table = read_table(splits, SPLIT_IMAGES, columns=["image", "sha256"])
+    require_label_column(target, table.columns, splits)
     kinds = _kinds(outliers)
     order = {kind: place for place, kind in enumerate(kinds)}
     outliers = outliers.assign(order=outliers["kind"].map(order)).sort_values(["order", "rank"], kind="stable")

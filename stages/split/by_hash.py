@@ -1,4 +1,4 @@
-"""Divide pictures by a hash of their own name: where one goes does not depend on which others there are.
+"""Divide pictures by a hash of their name: the part of a picture does not depend on the other pictures.
 
 In: group names. Out: a part for every group.
 """
@@ -18,7 +18,7 @@ def divide_by_hash(groups: Sequence[str], ratios: Sequence[float], random_state:
 
 
 def _place(group: str, random_state: int) -> float:
-    """A number in [0, 1) that looks random and is not."""
+    """A pseudo-random number in [0, 1) that depends on the group and the seed alone."""
     return int.from_bytes(hashlib.sha256(f"{random_state}\0{group}".encode()).digest()[:6]) / 2**48
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, hstack
 
 # A column of which more than this share of the labelled images are in too small classes (a title, an accession
 # number) tells images apart, not classes.
@@ -32,7 +32,7 @@ class GroupClasses:
     has_small
         Which groups hold one of those, shape `(g,)`, bool.
     unclassed
-        Columns that were passed over because nearly every image has a class of its own.
+        Columns that were passed over because nearly every image has its own class.
     """
 
     groups: np.ndarray
@@ -71,11 +71,10 @@ def count_classes(table: pd.DataFrame, columns: Sequence[str], min_class_size: i
         matrices.append(matrix[:, np.flatnonzero(~too_small)])
     empty = csr_array((len(groups), 0), dtype=np.int64)
     return GroupClasses(
-        groups, np.bincount(group_of, minlength=len(groups)), _beside(matrices, empty), small, has_small, unclassed
+        groups, np.bincount(group_of, minlength=len(groups)), _join(matrices, empty), small, has_small, unclassed
     )
 
 
-def _beside(matrices: list[csr_array], empty: csr_array) -> csr_array:
-    from scipy.sparse import hstack
-
+def _join(matrices: list[csr_array], empty: csr_array) -> csr_array:
+    """Join matrices column by column."""
     return csr_array(hstack([empty, *matrices], format="csr")) if matrices else empty

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from stages.core.errors import StageError
-from stages.core.tables.csv_files import OWN_SPLIT_PREFIX
+from stages.core.tables.columns import SOURCE_SPLIT_PREFIX
 from stages.split.classes import GroupClasses
 from stages.split.stratify import TEST, TRAIN, VAL, divide
 
@@ -23,7 +23,7 @@ COPY_NUMBER = re.compile(r"\(\d+\)(?=\.[^.]*$)")
 
 @dataclass(frozen=True)
 class Leaks:
-    """Images that train should not hold.
+    """Images that leak from the held-out lists into train.
 
     Attributes
     ----------
@@ -32,8 +32,8 @@ class Leaks:
     duplicate_groups
         Groups of duplicates with images on both sides of an attribute's list, by attribute.
     same_file_name
-        File names, less a number in brackets, that occur on both sides, by attribute: a hint, since other artworks may
-        be called alike.
+        File names, without a number in brackets, that occur on both sides, by attribute: a hint, since different
+        artworks may have the same name.
     """
 
     cross_attribute: dict[str, list[str]]
@@ -44,9 +44,9 @@ class Leaks:
 def official_attributes(table: pd.DataFrame) -> list[str]:
     """Attributes that the source has split, in the order of their columns."""
     return [
-        column.removeprefix(OWN_SPLIT_PREFIX)
+        column.removeprefix(SOURCE_SPLIT_PREFIX)
         for column in table.columns
-        if column.startswith(OWN_SPLIT_PREFIX) and (table[column] != "").any()
+        if column.startswith(SOURCE_SPLIT_PREFIX) and (table[column] != "").any()
     ]
 
 
@@ -68,7 +68,7 @@ def check_official(table: pd.DataFrame, attribute: str | None, clean: object) ->
         raise StageError(
             f"split.official_attribute: {clean} has no split of {attribute!r} (only {', '.join(available)})"
         )
-    side = table[OWN_SPLIT_PREFIX + attribute]
+    side = table[SOURCE_SPLIT_PREFIX + attribute]
     unknown = ~side.isin(["", "train", *HELD_OUT])
     if unknown.any():
         row = int(np.flatnonzero(unknown)[0])
@@ -91,7 +91,7 @@ def follow(
     array
         Shape `(n,)`, int8.
     """
-    side = table[OWN_SPLIT_PREFIX + attribute].to_numpy(dtype=str)
+    side = table[SOURCE_SPLIT_PREFIX + attribute].to_numpy(dtype=str)
     group = np.searchsorted(classes.groups, table["group"].to_numpy(dtype=str))
     has = {
         name: np.bincount(group, side == name, minlength=len(classes.groups)) > 0 for name in ("train", "val", "test")
@@ -109,8 +109,8 @@ def follow(
     unlisted = np.flatnonzero(~(has["train"] | has["val"] | has["test"]))
     if len(unlisted) >= 3:
         parts[unlisted] = divide(classes.take(unlisted), ratios, random_state)
-    of_image = parts[group]
-    # The lists are followed image by image, also where they tear a group of duplicates apart.
+    of_image: np.ndarray = parts[group]
+    # The lists are followed image by image, even where they divide a group of duplicates.
     of_image[side == "train"] = np.where(of_image[side == "train"] == VAL, VAL, TRAIN)
     of_image[np.isin(side, HELD_OUT)] = TEST
     if three:
@@ -122,8 +122,8 @@ def find_leaks(table: pd.DataFrame) -> Leaks:
     """Name what leaks through the source's own lists."""
     attributes = official_attributes(table)
     image = table["image"].to_numpy()
-    train = {a: (table[OWN_SPLIT_PREFIX + a] == "train").to_numpy() for a in attributes}
-    held = {a: table[OWN_SPLIT_PREFIX + a].isin(HELD_OUT).to_numpy() for a in attributes}
+    train = {a: (table[SOURCE_SPLIT_PREFIX + a] == "train").to_numpy() for a in attributes}
+    held = {a: table[SOURCE_SPLIT_PREFIX + a].isin(HELD_OUT).to_numpy() for a in attributes}
     cross = {f"{a} > {b}": image[train[a] & held[b]].tolist() for a in attributes for b in attributes if a != b}
     file_names = np.array([COPY_NUMBER.sub("", PurePosixPath(name).name) for name in image], dtype=object)
     groups = {a: _both_sides(table["group"].to_numpy(), train[a], held[a]) for a in attributes}
@@ -136,14 +136,14 @@ def find_leaks(table: pd.DataFrame) -> Leaks:
 
 
 def leaking_rows(table: pd.DataFrame, parts: np.ndarray, attribute: str) -> np.ndarray:
-    """Rows of train and val that another list holds out, or of which a duplicate is in test; shape `(n,)`, bool."""
-    beside_test = table["group"].isin(table.loc[parts == TEST, "group"]).to_numpy()
+    """Rows of train and val that another list holds out, or that have a duplicate in test; shape `(n,)`, bool."""
+    copy_in_test: np.ndarray = table["group"].isin(table.loc[parts == TEST, "group"]).to_numpy()
     others = [a for a in official_attributes(table) if a != attribute]
-    listed = (table[OWN_SPLIT_PREFIX + attribute] == "train").to_numpy()
+    listed = (table[SOURCE_SPLIT_PREFIX + attribute] == "train").to_numpy()
     held_elsewhere = np.zeros(len(table), dtype=bool)
     for other in others:
-        held_elsewhere |= table[OWN_SPLIT_PREFIX + other].isin(HELD_OUT).to_numpy()
-    return (parts != TEST) & (beside_test | (listed & held_elsewhere))
+        held_elsewhere |= table[SOURCE_SPLIT_PREFIX + other].isin(HELD_OUT).to_numpy()
+    return np.asarray((parts != TEST) & (copy_in_test | (listed & held_elsewhere)))
 
 
 def _both_sides(keys: np.ndarray, train: np.ndarray, held: np.ndarray) -> set[str]:

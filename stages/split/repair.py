@@ -1,6 +1,6 @@
 """Move duplicate groups between the parts of a split until every class has its share of images.
 
-In: a split that is nearly right. Out: one that keeps the promise wherever moving or exchanging groups can.
+In: a split that is nearly right. Out: a split that keeps the promise wherever moving or exchanging groups allows it.
 """
 
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from scipy.sparse import csr_array, hstack
 
 from stages.split.classes import GroupClasses
 
-# The promise: an image, or this share of the class, whichever is more.
+# The promise: a class misses its share by at most one image or this share of the class, whichever is more.
 ALLOWED_IMAGES, ALLOWED_SHARE = 1.0, 0.02
 CANDIDATES = 256
-# A step mends something or is not made, so this only bounds the time on collections that cannot be mended.
+# A step is made only if it improves the split, so this bounds the time where no split keeps the promise.
 MOST_STEPS = 5000
 
 
@@ -23,7 +23,7 @@ def allowed_deviation(sizes: np.ndarray) -> np.ndarray:
 
 
 class Shares:
-    """What every class should have in every part, and how bad it is to miss it.
+    """The images that every class should have in every part, and the cost of missing them.
 
     Parameters
     ----------
@@ -45,19 +45,23 @@ class Shares:
         """Images of each class in each part, shape `(3, c)`."""
         return np.stack([np.asarray(self.counts[parts == part].sum(axis=0)) for part in range(3)])
 
-    def excess(self, images: np.ndarray, part: object = slice(None)) -> np.ndarray:
-        """How far beyond the allowed each class is; a class that a part lacks is one image more. Broadcasts."""
+    def excess(self, images: np.ndarray, part: int | slice = slice(None)) -> np.ndarray:
+        """How far each class is beyond the allowed deviation; a class that a part lacks counts one image more.
+
+        Broadcasts.
+        """
         beyond = np.maximum(np.abs(images - self.wanted[part]) - self.allowed, 0)
-        return beyond + ((images == 0) & self.used[part] & (self.totals > 0))
+        lacking = (images == 0) & self.used[part] & (self.totals > 0)
+        return np.asarray(beyond + lacking)
 
     def badness(self, images: np.ndarray, part: int) -> np.ndarray:
         """What a step must lower: the excess above all, then the deviation; summed over classes."""
         deviation = (images - self.wanted[part]) / self.allowed
-        return (self.excess(images, part) + 1e-4 * deviation**2).sum(axis=-1)
+        return np.asarray((self.excess(images, part) + 1e-4 * deviation**2).sum(axis=-1))
 
 
 def repair(parts: np.ndarray, shares: Shares, *, movable: np.ndarray, random_state: int) -> np.ndarray:
-    """Move or exchange groups while that brings classes nearer to their allowed deviation.
+    """Move or exchange groups while that brings classes closer to their allowed deviation.
 
     Parameters
     ----------
@@ -99,9 +103,15 @@ def _violations(shares: Shares, images: np.ndarray) -> Iterator[tuple[int, int]]
 
 
 def _best_step(
-    parts: np.ndarray, images: np.ndarray, shares: Shares, members: np.ndarray, part: int, column: int,
-    movable: np.ndarray, rng: np.random.Generator,
-) -> list[tuple[int, int]] | None:  # fmt: skip
+    parts: np.ndarray,
+    images: np.ndarray,
+    shares: Shares,
+    members: np.ndarray,
+    part: int,
+    column: int,
+    movable: np.ndarray,
+    rng: np.random.Generator,
+) -> list[tuple[int, int]] | None:
     """The move, or else the exchange, of groups with this class that helps most; None if none does."""
     surplus = images[part, column] > shares.wanted[part, column]
     others = [other for other in range(3) if other != part and shares.used[other, 0]]
@@ -113,10 +123,8 @@ def _best_step(
             if exchange:
                 coming = _sample(np.flatnonzero((parts == target) & movable), rng)
                 pairs = min(len(leaving) * len(coming), 4 * CANDIDATES)
-                leaving, coming = (
-                    rng.choice(leaving, pairs) if pairs else [],
-                    rng.choice(coming, pairs) if pairs else [],
-                )
+                leaving = rng.choice(leaving, pairs) if pairs else leaving[:0]
+                coming = rng.choice(coming, pairs) if pairs else coming[:0]
             if not len(leaving):
                 continue
             change = shares.counts[leaving].toarray()

@@ -17,11 +17,11 @@ class SplitSettings(Settings):
     source: Literal["own", "official"] = "own"
     """own: divided here. official: as the source's own lists for one attribute say."""
     official_attribute: str | None = None
-    """official: whose lists (the manifest's column split_ATTRIBUTE); null takes the first there is."""
+    """official: whose lists (the manifest's column split_ATTRIBUTE); null takes the first one."""
     drop_leaks: bool = False
-    """official: leave out what train must not hold if the scores on test are to be trusted."""
+    """official: leave out images of train and val that would make the scores on test too good."""
     method: Literal["stratified", "hash"] = "stratified"
-    """stratified: classes keep their shares. hash: every picture by its own digest, so added ones move no old one."""
+    """stratified: classes keep their shares. hash: every picture by its digest, so adding pictures moves no old one."""
     previous: str | None = None
     """hash: an earlier splits.csv whose images stay where they were, even when a duplicate of them is added."""
     stratify_by: list[str] | None = None

@@ -11,15 +11,15 @@ import pandas as pd
 
 from cache.atomic import write_text
 from stages.core.errors import StageError
-from stages.core.tables.csv_files import is_own_split, read_table, write_table
+from stages.core.tables.columns import CLEAN, SPLIT_IMAGES, SPLITS, label_columns, missing_label_columns
+from stages.core.tables.csv_files import read_table, write_table
 from stages.split.by_hash import divide_by_hash, keep_previous
 from stages.split.classes import GroupClasses, count_classes
 from stages.split.official import check_official, find_leaks, follow, leaking_rows
-from stages.split.report import SPLITS, class_table, deviation_lines, leak_lines, listed, report_json
 from stages.split.settings import SplitSettings
+from stages.split.split_report import class_table, deviation_lines, first_names, leak_lines, report_json
 from stages.split.stratify import divide
 
-CLEAN_COLUMNS = ("image", "sha256", "width", "height", "mode", "group")
 # Pinning more than this share of train to it for the sake of small classes would leave nothing to choose there.
 MOST_PINNED = 0.5
 
@@ -47,8 +47,8 @@ def split_images(*, settings: SplitSettings, clean: Path, splits: Path, report: 
         If a column to stratify over is missing, the source's split cannot be followed, or there are fewer groups than
         splits.
     """
-    table = read_table(clean, required=CLEAN_COLUMNS, made_by="pipeline clean")
-    attributes = [column for column in table.columns if column not in CLEAN_COLUMNS and not is_own_split(column)]
+    table = read_table(clean, CLEAN)
+    attributes = label_columns(table.columns)
     columns = _columns_to_stratify(attributes, settings, clean)
     classes = count_classes(table, columns, settings.min_class_size)
     if len(classes.groups) < len(SPLITS):
@@ -63,7 +63,7 @@ def split_images(*, settings: SplitSettings, clean: Path, splits: Path, report: 
     if "split" in table:
         table = table.rename(columns={"split": "split_source"})
     table = _without_small_labels(table.assign(split=np.array(SPLITS)[parts]), classes, settings)
-    # The lists have shares of their own: against these, not against the settings, a class may be off.
+    # Classes are compared with the shares of the lists, not with those of the settings.
     ratios = [(table["split"] == name).mean() for name in SPLITS] if settings.source == "official" else settings.ratios
     shares = class_table(table, attributes, ratios)
     found |= {
@@ -80,10 +80,8 @@ def _columns_to_stratify(attributes: list[str], settings: SplitSettings, clean: 
     if settings.stratify_by is None:
         return attributes
     for column in settings.stratify_by:
-        if column not in attributes:
-            raise StageError(
-                f"split.stratify_by: {clean} has no label column {column!r} (it has {', '.join(attributes)})"
-            )
+        if problem := missing_label_columns([column], attributes, clean):
+            raise StageError(f"split.stratify_by: {problem}")
     return settings.stratify_by
 
 
@@ -97,16 +95,15 @@ def _parts(
     if settings.method == "hash":
         parts = divide_by_hash(classes.groups.tolist(), settings.ratios, settings.random_state)
         if settings.previous is not None:
-            previous = read_table(
-                Path(settings.previous), required=["image", "sha256", "split"], made_by="pipeline split"
-            )
+            previous = read_table(Path(settings.previous), SPLIT_IMAGES, columns=["image", "sha256", "split"])
             parts, found["moved_by_merging"] = keep_previous(parts, classes.groups, table, previous, SPLITS)
     else:
         pinned = classes.has_small
         found["small_classes_kept_in_train"] = bool(pinned.mean() <= MOST_PINNED * settings.ratios[0])
         pinned = pinned & found["small_classes_kept_in_train"] & (settings.small_classes == "keep")
         parts = divide(classes, settings.ratios, settings.random_state, pinned=pinned)
-    return parts[np.searchsorted(classes.groups, table["group"].to_numpy(dtype=str))]
+    of_image: np.ndarray = parts[np.searchsorted(classes.groups, table["group"].to_numpy(dtype=str))]
+    return of_image
 
 
 def _with_leaks_counted(
@@ -137,18 +134,20 @@ def _summary(table: pd.DataFrame, classes: GroupClasses, settings: SplitSettings
     if settings.source == "official":
         leaking = len(found["leaking_into_train_or_val"])
         dropped = "were dropped" if settings.drop_leaks else "leak (split.drop_leaks: true drops them)"
-        lines.append(f"test is what the source holds out for {found['official_attribute']}; {leaking} images of train"
-                     f" and val {dropped}")  # fmt: skip
+        lines.append(
+            f"test is what the source holds out for {found['official_attribute']}; {leaking} images of train "
+            f"and val {dropped}"
+        )
     if found.get("moved_by_merging"):
         lines.append(f"{found['moved_by_merging']} old images moved: a new picture made theirs and another's one group")
     if classes.small:
         fate = "lose their labels" if settings.small_classes == "drop" else "are not divided, but kept in train"
         if settings.small_classes == "keep" and not found.get("small_classes_kept_in_train"):
             fate = "fall where they fall"
-        names = listed([f"{column}={name}" for column, name in classes.small])
+        names = first_names([f"{column}={name}" for column, name in classes.small])
         lines.append(f"{len(classes.small)} classes of fewer than {settings.min_class_size} pictures {fate}: {names}")
     if classes.unclassed:
         lines.append(
-            f"not stratified over, since nearly every image has a class of its own: {listed(classes.unclassed)}"
+            f"not stratified over, since nearly every image has its own class: {first_names(classes.unclassed)}"
         )
     return lines

@@ -20,7 +20,7 @@ def test_a_decision_runs_ingest_again_and_reaches_the_splits(project: Path) -> N
         file.write(f"{relabelled},{digests[0]},genre,label_wrong,sea piece,\n{bad},{digests[1]},genre,image_bad,,\n")
     ran = command("dvc", "repro", "split", cwd=project).stdout
     assert "Running stage 'ingest'" in ran
-    assert "data/review.csv: 1 labels mended, 1 times image bad" in ran
+    assert "data/review.csv: 1 labels corrected, 1 times image bad" in ran
     for path in tables:
         table = pd.read_csv(path, keep_default_na=False).set_index("image")
         assert table["genre"][relabelled] == "sea piece"

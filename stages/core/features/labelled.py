@@ -15,7 +15,8 @@ import pandas as pd
 from cache import FeatureCache
 from stages.core.errors import StageError
 from stages.core.features.placement import CachedFeatures, blocks
-from stages.core.tables.csv_files import is_own_split, read_table
+from stages.core.tables.columns import MANIFEST, SPLIT_IMAGES, missing_label_columns, require_label_column
+from stages.core.tables.csv_files import read_table
 
 UNLABELLED = -1
 CHECKED_ROWS = 4096
@@ -104,9 +105,9 @@ def load_collection(*, features: Path, splits: Path, targets: Sequence[str] = ()
     cache.CacheError
         If the cache is missing or damaged.
     """
-    table = read_table(splits, required=["image", "sha256", "group", "split"], made_by="pipeline split")
+    table = read_table(splits, SPLIT_IMAGES, columns=["image", "sha256", "group", "split"])
     for target in targets:
-        _check_target(target, table, splits)
+        require_label_column(target, table.columns, splits)
     cache = FeatureCache(features)
     table = _with_features(table, cache, splits)
     return Collection(table, CachedFeatures(cache, table["sha256"].tolist()), cache.fingerprint, splits)
@@ -134,7 +135,7 @@ def labelled(target: str, collection: Collection) -> LabelledFeatures:
         If fewer than two classes occur in train, or val or test have no label.
     """
     table, splits = collection.table, collection.splits
-    _check_target(target, table, splits)
+    require_label_column(target, table.columns, splits)
     classes = _classes(target, table, splits)
     code = {name: index for index, name in enumerate(classes)}
     _say_if_few(target, table)
@@ -148,13 +149,6 @@ def not_finite_message(data: LabelledFeatures, row: int, features: Path) -> str:
         f"{features}: the features of image {data.table['image'][row]!r} are NaN or infinite: "
         "set features.precision to fp32, then run `pipeline extract-features` again"
     )
-
-
-def _check_target(target: str, table: pd.DataFrame, splits: Path) -> None:
-    if target not in table.columns:
-        others = {"image", "sha256", "width", "height", "mode", "group"}
-        attributes = [column for column in table.columns if column not in others and not is_own_split(column)]
-        raise StageError(f"{splits} has no label column {target!r}; it has: {', '.join(attributes) or 'none'}")
 
 
 def refuse_not_finite(data: LabelledFeatures, pooled: np.ndarray, features: Path) -> None:
@@ -176,9 +170,9 @@ def refuse_stale_labels(data: LabelledFeatures, *, splits: Path, manifest: Path)
     """
     if not manifest.exists():
         return
-    table = read_table(manifest, required=["image"], made_by="pipeline ingest")
-    if data.target not in table.columns:
-        raise StageError(f"{manifest} has no label column {data.target!r} any more: {_FRESH_SPLIT}")
+    table = read_table(manifest, MANIFEST)
+    if problem := missing_label_columns([data.target], table.columns, manifest):
+        raise StageError(f"{problem}: {_FRESH_SPLIT}")
     now = dict(zip(table["image"], table[data.target], strict=True))
     then = zip(data.table["image"], data.table[data.target], strict=True)
     changed = [(image, label) for image, label in then if now.get(image) != label]

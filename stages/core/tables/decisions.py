@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from stages.core.tables.columns import REVIEW
 from stages.core.tables.labels import normalise
 from stages.core.tables.problems import Problems
 from stages.core.tables.text_files import read_text
 
 Verdict = Literal["label_wrong", "image_bad", "fine"]
 VERDICTS = get_args(Verdict)
-COLUMNS = ["image", "sha256", "target", "decision", "label", "when"]
+COLUMNS = REVIEW.names
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a person said of one image as an example of one label column.
+    """What a person decided about one image as an example of one label column.
 
     Attributes
     ----------

@@ -9,20 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from stages.core.errors import StageError
-from stages.core.tables.csv_files import read_text_table, with_numbers
+from stages.core.tables.columns import OUTLIERS
+from stages.core.tables.csv_files import read_table, with_numbers
 
-OUTLIER_COLUMNS = [
-    "image",
-    "kind",
-    "rank",
-    "score",
-    "y_true",
-    "y_pred",
-    "confidence",
-    "suggested",
-    "reason",
-    "neighbours",
-]
+OUTLIER_COLUMNS = OUTLIERS.names
 KINDS = {
     "suspect_label": (
         "Suspect labels",
@@ -48,13 +38,14 @@ def read_outliers(target: str, results: Path) -> pd.DataFrame:
 
     The numbers `margin` and `entropy` are NaN where the table has no such column.
     """
-    path, command = results / target / "outliers.csv", f"pipeline find-outliers --target {target}"
-    table = read_text_table(path, OUTLIER_COLUMNS, command)
-    table = table.assign(**{column: "" for column in ("margin", "entropy") if column not in table})
-    table = with_numbers(table, ["rank", "score", "confidence", "margin", "entropy"])
+    path = results / target / "outliers.csv"
+    table = read_table(path, OUTLIERS, target=target)
+    table = table.assign(**{column: "" for column in OUTLIERS.optional if column not in table})
+    table = with_numbers(table, OUTLIERS.numbers)
     try:
         neighbours = [[str(image) for image in json.loads(text or "[]")] for text in table["neighbours"]]
     except (ValueError, TypeError):
+        command = OUTLIERS.command_for(target)
         raise StageError(f"{path}: a cell of `neighbours` is not a JSON array: run `{command}` again") from None
     return table.assign(neighbours=pd.Series(neighbours, index=table.index, dtype=object)).sort_values(
         "rank", kind="stable"

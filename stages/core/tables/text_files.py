@@ -11,12 +11,12 @@ BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf
 
 
 def encoding_of(path: Path, problems: Problems) -> str:
-    """Name a file's encoding: what its byte-order mark says, else UTF-8; Latin-1, which is noted, if it is not that.
+    """Name a file's encoding: by its byte-order mark, else UTF-8, else Latin-1, which is noted as a problem.
 
     Raises
     ------
     StageError
-        If there is no such file.
+        If the file does not exist.
     """
     try:
         content = path.read_bytes()

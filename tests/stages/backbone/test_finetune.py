@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -194,16 +195,19 @@ def test_an_image_that_cannot_be_read_is_left_out_and_many_stop_the_run(
     ("settings", "arch", "message"),
     [
         ({"target": "genre"}, "resnet18", "no label column 'genre'"),
-        ({"target": "group"}, "resnet18", "no image of the val split"),
-        ({"target": "split"}, "resnet18", "two or more classes"),
+        ({"target": "picture"}, "resnet18", "no image of the val split"),
+        ({"target": "part"}, "resnet18", "two or more classes"),
         ({"unfreeze": "layer4"}, "mobilenet_v3_small", "mobilenet_v3_small is no ResNet"),
     ],
 )
 def test_what_cannot_work_is_refused(
     make_collection: Callable[..., Collection], settings: dict, arch: str, message: str
 ) -> None:
+    collection = make_collection()
+    table = pd.read_csv(collection.splits, dtype=str, keep_default_na=False)
+    table.assign(picture=table["group"], part=table["split"]).to_csv(collection.splits, index=False)
     with pytest.raises(StageError, match=message):
-        make_collection().prepare(arch=arch, weights="random", finetune=FinetuneSettings(**(TUNING | settings)))
+        collection.prepare(arch=arch, weights="random", finetune=FinetuneSettings(**(TUNING | settings)))
 
 
 def test_an_epochs_crops_depend_on_seed_epoch_and_image_alone(make_collection: Callable[..., Collection]) -> None:

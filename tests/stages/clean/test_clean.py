@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from stages.clean.check import check_image
+from stages.clean.check_image import check_image
 from stages.clean.clean_images import clean_images
 from stages.clean.settings import CleanSettings
 from stages.core.errors import StageError

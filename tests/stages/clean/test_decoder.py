@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from stages.clean import decoder
-from stages.clean.check import CheckedImage
+from stages.clean.check_image import CheckedImage
 from stages.clean.clean_images import clean_images
 from stages.clean.settings import CleanSettings
 
@@ -59,11 +59,11 @@ def log_of_bad_decoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 def leave_decoder() -> None:
     """End this thread's decoding process, so that the next one starts in the environment as it is then."""
-    if getattr(decoder._mine, "process", None) is not None:
-        decoder._mine.process.stdin.close()
-        decoder._mine.process.wait()
-        decoder._mine.process.stdout.close()
-        decoder._mine.process = None
+    if getattr(decoder._thread, "process", None) is not None:
+        decoder._thread.process.stdin.close()
+        decoder._thread.process.wait()
+        decoder._thread.process.stdout.close()
+        decoder._thread.process = None
 
 
 def outcomes(image_root: Path, names: list[str], **settings: object) -> list[tuple[str, str]]:
@@ -123,8 +123,8 @@ def test_the_decoding_process_ends_with_its_worker(image_root: Path, save_pictur
     save_picture("a.png", 1)
     leave_decoder()
     outcomes(image_root, ["a.png"])
-    process = decoder._mine.process
+    process = decoder._thread.process
     process.stdin.close()
     assert process.wait(timeout=60) == 0
     process.stdout.close()
-    decoder._mine.process = None
+    decoder._thread.process = None

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from stages.clean.check import check_image
+from stages.clean.check_image import check_image
 from stages.clean.settings import CleanSettings
 from stages.core.images.files import to_rgb
 from stages.demo.collection import paint_collection

@@ -59,7 +59,7 @@ def test_a_wrong_label_is_replaced_for_its_image_and_target_only(ingest: Ingest)
     assert manifest["genre"].tolist() == ["NA", "x", "y", "y"]
     assert set(manifest["style"]) == {"s"}
     assert problems.empty
-    assert "review.csv: 1 labels mended, 0 times image bad, 0 times fine, 0 decisions not applied" in summary
+    assert "review.csv: 1 labels corrected, 0 times image bad, 0 times fine, 0 decisions not applied" in summary
 
 
 def test_a_wrong_label_may_be_no_label_at_all(ingest: Ingest) -> None:

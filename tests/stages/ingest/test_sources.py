@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 
 from stages.core.errors import StageError
 from stages.core.progress import Progress
-from stages.core.tables.labels import clean_label, normalise
-from stages.core.tables.problems import FORMULA_STARTS
-from stages.ingest.cells import path_problem
-from stages.ingest.disk import match_names, skeleton
+from stages.core.tables.labels import FORMULA_STARTS, clean_label, normalise
+from stages.ingest.image_files import match_names, skeleton
 from stages.ingest.ingest_labels import ingest_labels
+from stages.ingest.label_cells import path_problem
 from stages.ingest.settings import DatasetSettings
 from tests.conftest import picture
 
@@ -469,3 +468,27 @@ def test_the_bytes_of_an_image_are_those_of_the_parquet_file(place):
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
     assert f"{digest[:2]}/{digest}.jpg" in set(found["image"])
     assert not list(place.root.rglob("evil*"))
+
+
+def test_a_target_that_is_no_label_column_is_refused_before_anything_is_written(place):
+    labels = place.write("labels.csv", csv_text())
+    places = {name: place.root / f"{name}.csv" for name in ("manifest", "problems")}
+    settings = DatasetSettings(source="csv", images=str(place.images), labels=labels)
+    message = r"targets: .*labels\.csv has no label column 'genres', 'artist'; it has: style, genre \(nearest: genre\)"
+    with pytest.raises(StageError, match=message + r"\. Set `targets` in params\.yaml"):
+        ingest_labels(settings=settings, targets=["style", "genres", "artist"], require_targets=True, **places)
+    assert not places["manifest"].exists()
+    ingest_labels(settings=settings, targets=["style", "genre"], require_targets=True, **places)
+    assert places["manifest"].exists()
+
+
+def test_without_the_check_a_target_that_is_no_label_column_is_one_line_of_warning(place, caplog):
+    labels = place.write("labels.csv", csv_text())
+    places = {name: place.root / f"{name}.csv" for name in ("manifest", "problems")}
+    settings = DatasetSettings(source="csv", images=str(place.images), labels=labels, watch=labels)
+    ingest_labels(settings=settings, targets=["style", "artist"], **places)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"targets: {labels} has no label column 'artist'; it has: style, genre. "
+        "Set `targets` in params.yaml before `dvc repro`"
+    ]
+    assert places["manifest"].exists()

@@ -91,7 +91,7 @@ def test_a_damaged_database_is_started_anew(
     found = measure_images(table_of(image_root, "a.jpg"), image_root, max_pixels=10**6, kept=kept)
     assert found.notna().all(axis=None)
     with sqlite3.connect(kept) as database:
-        assert database.execute("SELECT count(*) FROM measured").fetchone() == (1,)
+        assert database.execute("SELECT count(*) FROM memory").fetchone() == (1,)
 
 
 def test_a_database_that_cannot_be_written_is_done_without(

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.core.errors import StageError
+from stages.core.tables.columns import SPLITS
 from stages.split.settings import SplitSettings
-from stages.split.split_images import SPLITS, split_images
+from stages.split.split_images import split_images
 
 
 def table_of(labels: dict[str, list[str]], groups: list[int]) -> pd.DataFrame:
@@ -243,5 +244,5 @@ def test_fewer_pictures_than_splits_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_column_that_is_not_there_cannot_be_stratified_over(tmp_path: Path) -> None:
-    with pytest.raises(StageError, match=r"no label column 'period' \(it has style\)"):
+    with pytest.raises(StageError, match=r"split\.stratify_by: .*no label column 'period'; it has: style"):
         split(tmp_path, table_of({"style": list("abab")}, [0, 1, 2, 3]), stratify_by=["period"])

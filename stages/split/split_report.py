@@ -1,4 +1,4 @@
-"""What a split did to every class, and what leaks through it: as JSON and as a few lines to read.
+"""Report how a split divides every class, and what leaks through it: as JSON and as a few lines of text.
 
 In: the table with its `split`, and the leaks. Out: `data/split_report.json` and text.
 """
@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stages.core.tables.columns import SPLITS
 from stages.split.official import Leaks
 from stages.split.repair import allowed_deviation
 
-SPLITS = ("train", "val", "test")
 # From this size on, a class's deviation is promised.
 PROMISED_SIZE = 20
 NAMED = 8
 
 
 def class_table(table: pd.DataFrame, attributes: Sequence[str], ratios: Sequence[float]) -> pd.DataFrame:
-    """A row per class: its images, where they are, and how far that is from the ratios.
+    """Make a table with a row per class: its images per split, and how far they are from the ratios.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def _of_attribute(table: pd.DataFrame, attribute: str) -> pd.DataFrame:
 
 
 def report_json(found: dict[str, Any], classes: pd.DataFrame, leaks: Leaks) -> str:
-    """The whole report; `found` holds what is not in the tables."""
+    """Write the whole report as JSON; `found` holds what is not in the tables."""
     whole = found | {
         "classes": classes.to_dict("records"),
         "leaks": {
@@ -59,7 +59,7 @@ def report_json(found: dict[str, Any], classes: pd.DataFrame, leaks: Leaks) -> s
 
 
 def deviation_lines(classes: pd.DataFrame) -> list[str]:
-    """A line per attribute: how well the classes keep their shares, and the worst."""
+    """Write a line per attribute: how well the classes keep their shares, and the worst class."""
     lines = [f"{'attribute':<16}{'classes':>8}{'of 20+':>8}{'beyond':>8}  worst of those of 20 or more"]
     for attribute, rows in classes.groupby("attribute", sort=False):
         large = rows[rows["images"] >= PROMISED_SIZE]
@@ -74,7 +74,7 @@ def deviation_lines(classes: pd.DataFrame) -> list[str]:
 
 
 def leak_lines(leaks: Leaks) -> list[str]:
-    """How much leaks through the source's own lists; nothing if it has none."""
+    """Write how much leaks through the source's lists; nothing if it has none."""
     lines = [
         f"  {len(images)} images in train of {pair.split(' > ')[0]} are held out by {pair.split(' > ')[1]}"
         for pair, images in leaks.cross_attribute.items()
@@ -89,7 +89,11 @@ def leak_lines(leaks: Leaks) -> list[str]:
     return ["leaks in the source's own lists, named in split_report.json:", *lines] if lines else []
 
 
-def listed(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
+def first_names(names: Sequence[str]) -> str:
+    """List the first names, and how many more there are.
+
+    >>> first_names(["a", "b"])
+    'a, b'
+    """
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more

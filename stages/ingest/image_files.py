@@ -1,4 +1,4 @@
-"""Which file on the disk a listed name means, though Unicode form, case or a mis-decoding stand between them.
+"""Find the file on disk that a listed name means, despite another Unicode form, case or decoding.
 
 In: names as listed, and the image root. Out: names as they are on the disk. A name is matched only where exactly one
 file can be meant.
@@ -37,7 +37,7 @@ class DiskFiles(NamedTuple):
 
 
 def files_under(root: Path) -> DiskFiles:
-    """List the files under a folder; none if there is no such folder."""
+    """List the files under a folder; none if the folder does not exist."""
     found = DiskFiles([], set(), False, [])
     if not root.is_dir():
         return found
@@ -92,7 +92,7 @@ def match_names(listed: Iterable[str], on_disk: Iterable[str]) -> dict[str, str 
     listed
         NFC names.
     on_disk
-        NFC names of the files that there are.
+        NFC names of the existing files.
 
     Returns
     -------

@@ -18,7 +18,7 @@ from cache.atomic import TEMPORARY_SUFFIX
 from stages.core.errors import StageError
 from stages.core.progress import Progress
 from stages.core.tables.problems import Problems
-from stages.ingest.cells import cells_of, check_attribute
+from stages.ingest.label_cells import SourceLabels, check_attribute, make_cells
 
 BATCH_ROWS = 64
 ENDINGS = {
@@ -31,24 +31,22 @@ ENDINGS = {
 }
 
 
-def read_huggingface(folder: Path, images: Path, problems: Problems) -> tuple[pd.DataFrame, list[str]]:
+def read_huggingface(problems: Problems, *, labels: str, images: str) -> SourceLabels:
     """Extract the images of every parquet file and read their labels.
 
     Parameters
     ----------
-    folder
-        Holds the parquet files, at any depth.
-    images
-        The image root: files are written to `images/ab/abcdef….jpg`, by the SHA-256 of their bytes.
     problems
         Where rows without an image, and unknown class indices, are noted.
+    labels
+        The folder that holds the parquet files, at any depth.
+    images
+        The image root: files are written to `images/ab/abcdef….jpg`, by the SHA-256 of their bytes.
 
     Returns
     -------
-    cells : DataFrame
-        As `cells_of` makes them.
-    attributes : list of str
-        The class-label columns, in the schema's order.
+    SourceLabels
+        Its attributes are the class-label columns, in the schema's order.
 
     Raises
     ------
@@ -58,6 +56,7 @@ def read_huggingface(folder: Path, images: Path, problems: Problems) -> tuple[pd
     import pyarrow
     import pyarrow.parquet
 
+    folder = Path(labels)
     paths = sorted(folder.rglob("*.parquet")) if folder.is_dir() else []
     if not paths:
         raise StageError(f"dataset.labels is {folder}, where there are no .parquet files: set it to their folder")
@@ -68,10 +67,10 @@ def read_huggingface(folder: Path, images: Path, problems: Problems) -> tuple[pd
         parts = []
         with Progress(sum(file.metadata.num_rows for _, file in files), "Extracting images") as progress:
             for path, file in files:
-                parts += list(_cells(path, file, image_column, classes, images, problems, progress))
+                parts += list(_cells(path, file, image_column, classes, Path(images), problems, progress))
     except (pyarrow.ArrowException, KeyError) as error:
         raise StageError(f"{folder} has a parquet file that cannot be read: {error}") from None
-    return pd.concat(parts, ignore_index=True), list(classes)
+    return SourceLabels(pd.concat(parts, ignore_index=True), list(classes))
 
 
 def _columns(schema: Any, path: Path) -> tuple[str, dict[str, list[str]]]:
@@ -91,7 +90,7 @@ def _columns(schema: Any, path: Path) -> tuple[str, dict[str, list[str]]]:
 
 
 def _check_alike(files: list[tuple[Path, Any]], expected: tuple[str, dict[str, list[str]]]) -> None:
-    """An index means another class where the classes are listed in another order."""
+    """Refuse files that list the classes in another order: an index would mean another class."""
     for path, file in files[1:]:
         if _columns(file.schema_arrow, path) != expected:
             raise StageError(
@@ -125,7 +124,7 @@ def _cells(
             )
             for attribute, known in classes.items()
         }
-        cells = cells_of(pd.Series(names), values, path, pd.Series(numbers))
+        cells = make_cells(pd.Series(names), values, path, pd.Series(numbers))
         yield cells[cells["image"] != ""]
         first += len(rows)
         progress.advance(len(rows))

@@ -11,9 +11,10 @@ from pathlib import Path
 import pandas as pd
 
 from stages.core.errors import StageError
+from stages.core.tables.columns import SOURCE_SPLIT_PREFIX
 from stages.core.tables.problems import Problems
 from stages.core.tables.text_files import read_text
-from stages.ingest.cells import cells_of
+from stages.ingest.label_cells import SourceLabels, make_cells
 
 ATTRIBUTES = ("style", "genre", "artist")
 SUFFIXES = ("", ".csv", ".txt")
@@ -22,21 +23,22 @@ ROW = r"^(?P<image>.+?)\s*,[\s,]*(?P<index>-?\d+)\s*$"
 LINE_END = re.compile(r"\r\n|\n|\r")  # str.splitlines would cut mis-decoded names in two at 0x85
 
 
-def read_artgan(folder: Path, problems: Problems) -> tuple[pd.DataFrame, list[str]]:
-    """Read the lists of every attribute that the folder has.
+def read_artgan(problems: Problems, *, labels: str) -> SourceLabels:
+    """Read the lists of every attribute in a folder.
 
-    Returns
-    -------
-    cells : DataFrame
-        As `cells_of` makes them.
-    attributes : list of str
-        The columns of the manifest, in order.
+    Parameters
+    ----------
+    problems
+        Where rows that cannot be read are noted.
+    labels
+        The folder of the lists.
 
     Raises
     ------
     StageError
         If the folder has none of the lists, or only a part of an attribute's three.
     """
+    folder = Path(labels)
     if not folder.is_dir():
         raise StageError(f"dataset.labels is {folder}, which is not a folder: set it to the folder of the ArtGAN lists")
     present = [
@@ -51,7 +53,8 @@ def read_artgan(folder: Path, problems: Problems) -> tuple[pd.DataFrame, list[st
         for attribute in present
         for kind in ("train", "val")
     ]
-    return pd.concat(cells, ignore_index=True), [*present, *(f"split_{attribute}" for attribute in present)]
+    splits = [SOURCE_SPLIT_PREFIX + attribute for attribute in present]
+    return SourceLabels(pd.concat(cells, ignore_index=True), [*present, *splits])
 
 
 def _find(folder: Path, attribute: str, kind: str) -> Path | None:
@@ -95,5 +98,5 @@ def _read_list(folder: Path, attribute: str, kind: str, classes: dict[int, str],
         detail = f"{attribute} {parsed.loc[number, 'index']} of {parsed.loc[number, 'image']}"
         problems.add(path, number, "class index is not in the class file", detail)
     split = pd.Series(kind, index=parsed.index).where(labels.notna(), "")
-    values = {attribute: labels.fillna(""), f"split_{attribute}": split}
-    return cells_of(parsed["image"], values, path, parsed.index.to_series())
+    values = {attribute: labels.fillna(""), SOURCE_SPLIT_PREFIX + attribute: split}
+    return make_cells(parsed["image"], values, path, parsed.index.to_series())

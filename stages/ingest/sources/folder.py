@@ -9,22 +9,31 @@ import pandas as pd
 
 from stages.core.errors import StageError
 from stages.core.tables.problems import Problems
-from stages.ingest.cells import cells_of, check_attribute
-from stages.ingest.disk import files_under
+from stages.ingest.image_files import files_under
+from stages.ingest.label_cells import SourceLabels, check_attribute, make_cells
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"}
 
 
-def read_folders(images: Path, attribute: str, problems: Problems) -> tuple[pd.DataFrame, list[str]]:
+def read_folders(problems: Problems, *, images: str, folder_attribute: str) -> SourceLabels:
     """List the image files of every class's folder.
+
+    Parameters
+    ----------
+    problems
+        Where files that belong to no class, or are no images, are noted.
+    images
+        The image root, which holds the folders.
+    folder_attribute
+        The label column that the folders' names are the classes of.
 
     Raises
     ------
     StageError
-        If there is none.
+        If there is no image file.
     """
-    check_attribute(attribute, "dataset.folder_attribute")
-    files = files_under(images)
+    check_attribute(folder_attribute, "dataset.folder_attribute")
+    files = files_under(Path(images))
     for problem, name in [
         *files.problems,
         *(("link leads out of dataset.images", n) for n in sorted(files.leading_out)),
@@ -44,4 +53,5 @@ def read_folders(images: Path, attribute: str, problems: Problems) -> tuple[pd.D
         )
     listed = pd.Series(names)
     labels = listed.map(lambda name: name.split("/", 1)[0])
-    return cells_of(listed, {attribute: labels}, images, pd.Series(0, index=listed.index)), [attribute]
+    cells = make_cells(listed, {folder_attribute: labels}, images, pd.Series(0, index=listed.index))
+    return SourceLabels(cells, [folder_attribute])

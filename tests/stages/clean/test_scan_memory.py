@@ -98,6 +98,6 @@ def test_an_answer_that_was_altered_is_not_believed(tmp_path: Path, run: Callabl
     run()
     first = tables(tmp_path)
     with sqlite3.connect(tmp_path / ".scan" / "clean.sqlite") as database:
-        database.execute("UPDATE scanned SET answer = replace(answer, '80', '81') WHERE name = '1.png'")
+        database.execute("UPDATE memory SET text = replace(text, '80', '81') WHERE key = '1.png'")
     assert run().endswith("4 unchanged since they were last decoded")
     assert tables(tmp_path) == first

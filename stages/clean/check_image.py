@@ -1,4 +1,4 @@
-"""Decode one file in full and describe it, or say why it cannot be used.
+"""Decode one file in full and describe it, or give the reason why it cannot be used.
 
 In: a path under the image root. Out: a `CheckedImage`. That a decoder may crash or hang is left to `decoder`.
 """
@@ -54,7 +54,7 @@ class CheckedImage:
 
 
 def check_image(root: Path, name: str, settings: CleanSettings) -> CheckedImage:
-    """Decode one file in full and describe it, or say why it cannot be used."""
+    """Decode one file in full and describe it, or give the reason why it cannot be used."""
     try:
         encoded = read_image_bytes(root, name)
         image = open_image(encoded, max_pixels=settings.max_pixels)

@@ -9,28 +9,28 @@ from pathlib import Path
 import pandas as pd
 
 from stages.core.errors import StageError
-from stages.core.tables.csv_files import is_own_split
+from stages.core.tables.columns import is_source_split
 from stages.core.tables.problems import Problems
 from stages.core.tables.text_files import encoding_of, read_text
-from stages.ingest.cells import cells_of, check_attribute
+from stages.ingest.label_cells import SourceLabels, check_attribute, make_cells
 
 
 def read_label_table(
-    path: Path,
     problems: Problems,
     *,
+    labels: str,
     image_column: str,
     columns: Mapping[str, str] | None,
     class_files: Mapping[str, str],
-) -> tuple[pd.DataFrame, list[str]]:
+) -> SourceLabels:
     """Read a label table and give its columns the attributes' names.
 
     Parameters
     ----------
-    path
-        A CSV file, or a parquet file by its ending.
     problems
         Where bad rows are noted.
+    labels
+        A CSV file, or a parquet file by its ending.
     image_column
         The column with the paths.
     columns
@@ -38,36 +38,37 @@ def read_label_table(
     class_files
         Attribute to the file whose lines name its classes, where labels are indices.
 
-    Returns
-    -------
-    cells : DataFrame
-        As `cells_of` makes them.
-    attributes : list of str
-        The columns of the manifest, in order.
-
     Raises
     ------
     StageError
         If the file is missing, is no table, or lacks a column.
     """
+    path = Path(labels)
     wanted = None if columns is None else [image_column, *columns.values()]
     table = _read_parquet(path, wanted) if path.suffix.lower() == ".parquet" else _read_csv(path, problems)
     if columns is None:
         columns = {name: name for name in table.columns if name != image_column}
-    for name in (image_column, *columns.values()):
-        if name not in table.columns:
-            raise StageError(f"{path} has no column {name!r}; it has: {', '.join(map(str, table.columns))}")
-    for attribute in columns:
-        if not is_own_split(attribute):
-            check_attribute(attribute, path)
-    for attribute in set(class_files) - set(columns):
-        raise StageError(f"dataset.class_files names {attribute!r}, which is no label column of {path}")
+    _check_columns(table, path, image_column, columns, class_files)
     rows = table.index.to_series() + 2  # from 1, and the header is row 1
     values = {attribute: table[name] for attribute, name in columns.items()}
     for attribute, file in class_files.items():
         classes = read_classes(Path(file), problems)
         values[attribute] = _names(values[attribute], classes, attribute, path, rows, problems)
-    return cells_of(table[image_column], values, path, rows), list(columns)
+    return SourceLabels(make_cells(table[image_column], values, path, rows), list(columns))
+
+
+def _check_columns(
+    table: pd.DataFrame, path: Path, image_column: str, columns: Mapping[str, str], class_files: Mapping[str, str]
+) -> None:
+    """Refuse columns that the table lacks, attributes that cannot be targets, and class files of no attribute."""
+    for name in (image_column, *columns.values()):
+        if name not in table.columns:
+            raise StageError(f"{path} has no column {name!r}; it has: {', '.join(map(str, table.columns))}")
+    for attribute in columns:
+        if not is_source_split(attribute):
+            check_attribute(attribute, path)
+    for attribute in set(class_files) - set(columns):
+        raise StageError(f"dataset.class_files names {attribute!r}, which is no label column of {path}")
 
 
 def _read_csv(path: Path, problems: Problems) -> pd.DataFrame:

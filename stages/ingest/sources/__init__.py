@@ -1,0 +1,1 @@
+"""Label sources, a module each; `stages.ingest.label_sources` lists them."""
