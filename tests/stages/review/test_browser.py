@@ -146,7 +146,7 @@ def test_a_label_that_nobody_has_is_asked_for_twice(page: Page, project: Project
 def test_what_is_not_saved_is_said(page: Page, served: Served) -> None:
     card(page, 0).get_by_label("Right label").fill("portrait")
     press(page, 0, "Label wrong")
-    expect(card(page, 0).get_by_role("alert")).to_have_text("Not saved. That is the label it has.")
+    expect(card(page, 0).get_by_role("alert")).to_have_text("Not saved. The image already has this label.")
     served.stop()
     press(page, 0, "Fine")
     expect(card(page, 0).get_by_role("alert")).to_contain_text("Not saved: the server does not answer")
