@@ -133,7 +133,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             f"{path} does not exist: copy the project's params.yaml here, or name one with --params"
         ) from None
     except (YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} is not valid YAML: {_one_line(error)}") from None
+        hint = "; write `&labels` before the value of dataset.labels" if "undefined alias" in str(error) else ""
+        raise ParamsError(f"{path} is not valid YAML: {_one_line(error)}{hint}") from None
     if not isinstance(raw, dict):
         raise ParamsError(f"{path} must hold sections such as `features:` and `train:`, not a {type(raw).__name__}")
     return raw

@@ -127,7 +127,7 @@ def _bands(count: int, max_bits: int) -> list[tuple[int, int, list[int]]]:
 
 def _cost(bands: list[tuple[int, int, list[int]]], keys: int) -> float:
     """Steps per query: one look-up per change, and one comparison per key found."""
-    return sum(len(changes) * (1 + keys / 2 ** (high - low)) for low, high, changes in bands)
+    return float(sum(len(changes) * (1 + keys / 2 ** (high - low)) for low, high, changes in bands))
 
 
 def _changes(bits: int, most: int) -> list[int]:

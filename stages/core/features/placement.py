@@ -113,7 +113,8 @@ def available_bytes() -> int:
     """Bytes that this process may still take under the limits of the machine, its container (cgroup) and itself."""
     free = [psutil.virtual_memory().available, *_under_own_limits()]
     free += [limit - psutil.Process().memory_info().rss for limit in _cgroup_limits()]
-    return max(0, min(free))
+    least: int = min(free)
+    return max(0, least)
 
 
 def _under_own_limits() -> Iterator[int]:

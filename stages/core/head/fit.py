@@ -165,7 +165,7 @@ def _train_epoch(state: TrainingState, loss: Loss, batches: Batches, settings: T
             logits = head(x).float()
         value = batch_loss(logits, y)
         state.optimizer.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         if settings.clip_norm:
             torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
         state.optimizer.step()
