@@ -1,6 +1,7 @@
-"""The sub-commands, in the order in which they run: each reads the settings, calls one stage, prints what came out.
+"""The sub-commands, in the order in which they run.
 
-The stages are imported inside the commands, so that `pipeline --help` answers at once.
+In: the settings and a command's options. Out: one call of a stage, and its summary on the terminal. The stages are
+imported inside the commands, so that `pipeline --help` is fast.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ target_option = click.option("--target", required=True, metavar="COLUMN", help="
 
 
 def n_jobs_option(default: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
-    """The option for trainings side by side; None is passed on where it is not given."""
-    text = f"Trainings side by side, sharing the cores; -1: one per core.  [default: {default}]"
+    """Make the option for parallel trainings; a command gets None where it is not given."""
+    text = f"Train this many heads in parallel; -1: one per core.  [default: {default}]"
     return click.option("--n-jobs", type=click.IntRange(min=-1024), metavar="N", callback=_not_zero, help=text)
 
 
@@ -45,7 +46,7 @@ def paint_demo(params: Params) -> None:
 
 
 @click.command()
-@click.option("--allow-missing", is_flag=True, help="Take labels without files, as dataset.allow_missing does.")
+@click.option("--allow-missing", is_flag=True, help="Accept labels without files (dataset.allow_missing).")
 @click.option("--check-targets", is_flag=True, help="Fail if one of `targets` is no label column.")
 @with_params
 def ingest(params: Params, allow_missing: bool, check_targets: bool) -> None:
@@ -145,7 +146,7 @@ def extract_features(params: Params, allow_failed: bool) -> None:
 def train_head(params: Params, target: str, n_jobs: int | None) -> None:
     """Train an LSTM head on cached features.
 
-    `--target all` loads the features once for all label columns; with --n-jobs their heads are trained side by side.
+    `--target all` loads the features once for all label columns; --n-jobs trains their heads in parallel.
     """
     from stages.core.head.recipe import Recipe
     from stages.train.train_heads import train_heads
@@ -165,15 +166,15 @@ def train_head(params: Params, target: str, n_jobs: int | None) -> None:
 
 @click.command()
 @target_option
-@click.option("--trials", type=click.IntRange(min=1), help="Trainings in all, as tune.trials.")
+@click.option("--trials", type=click.IntRange(min=1), help="Train this many heads in all (tune.trials).")
 @n_jobs_option("parallel.n_jobs")
-@click.option("--write", is_flag=True, help="Put the best settings into the file of settings, its comments kept.")
+@click.option("--write", is_flag=True, help="Write the best settings to the settings file (comments preserved).")
 @with_params
 def tune(params: Params, target: str, trials: int | None, n_jobs: int | None, write: bool) -> None:
     """Search the settings of a head, on val only.
 
-    Run again, a search that was stopped goes on, and one that has its trials only says what it found. With --n-jobs 1
-    the same seed gives the same trials; side by side, what each learns from depends on which others have ended.
+    An interrupted search resumes; a finished one prints its results. With --n-jobs 1 the same seed gives the same
+    trials; in parallel, each trial learns from those that have finished by then.
     """
     from pipeline.params import write_values
     from stages.core.head.recipe import Recipe
@@ -195,16 +196,16 @@ def tune(params: Params, target: str, trials: int | None, n_jobs: int | None, wr
     path = click.get_current_context().params["params_file"]
     if found.better:
         write_values(path, found.values)
-        click.echo(f"{path} has them now: run `pipeline train-head --target {target}`, or `dvc repro`, next.")
+        click.echo(f"{path} now holds them: run `pipeline train-head --target {target}`, or `dvc repro`, next.")
     else:
-        click.echo(f"{path} has the best settings already.")
+        click.echo(f"{path} already holds the best settings.")
 
 
 @click.command()
 @target_option
 @with_params
 def evaluate(params: Params, target: str) -> None:
-    """Score a head on val and test, beside baselines."""
+    """Score a head and its baselines on val and test."""
     from stages.evaluate.evaluate_head import evaluate_head
 
     summary = evaluate_head(

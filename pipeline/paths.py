@@ -80,7 +80,7 @@ class Paths:
 
     @property
     def training(self) -> Path:
-        """What a killed training goes on from; in neither git nor DVC."""
+        """Checkpoints from which an interrupted training resumes; in neither git nor DVC."""
         return self.root / ".training"
 
     @property

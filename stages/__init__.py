@@ -1,4 +1,5 @@
-"""The work, one package per step: ingest, clean, split, backbone, extract, train, evaluate, outliers, report.
+"""One package per stage of the DAG (demo, ingest, clean, split, backbone, extract, train, evaluate, outliers, report).
 
-A package's `settings.py` says what can be set and imports nothing heavy; its `run.py` holds the entry function.
+tune, predict and review are commands outside the DAG; `core` holds what several stages share. The module of a stage's
+entry function has the function's name. `settings.py` imports nothing heavy.
 """

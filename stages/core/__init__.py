@@ -1,4 +1,5 @@
-"""What several stages stand on, a room per subject: images, tables, networks, extraction, features, head, pages.
+"""The code that several stages share, one room per subject.
 
-A room imports no stage. Beside the rooms: parallel, progress, settings, errors, device, memory.
+Rooms: images, tables, networks, extraction, features, head, optimisation, pages. Single modules: parallel, progress,
+settings, errors, device, memory, keyed_memory. No room imports a stage; pyproject.toml lists the order of the rooms.
 """

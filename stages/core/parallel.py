@@ -1,4 +1,7 @@
-"""Where independent units of work run: joblib's backends on one machine or a cluster."""
+"""Where independent units of work run: joblib's backends on one machine or a cluster.
+
+In: the `parallel` settings. Out: a context in which every `joblib.Parallel` uses them. What a unit is is left to stages.
+"""
 
 import contextlib
 import importlib
@@ -53,9 +56,9 @@ def parallel_backend(settings: ParallelSettings) -> Iterator[None]:
 
 @contextlib.contextmanager
 def process_backend() -> Iterator[None]:
-    """Run what seeds global random generators in processes of its own: threads would draw from one another's.
+    """Replace a threading backend by processes, for work that seeds global random generators.
 
-    A cluster's backend stays; threads give way to processes on this machine.
+    Threads would draw from one another's generators. A cluster's backend stays.
     """
     import joblib
     from joblib.parallel import get_active_backend
@@ -77,7 +80,7 @@ def _import(module: str, package: str) -> Any:
 
 
 def thread_count(n_jobs: int) -> int:
-    """How many threads `n_jobs` means on this machine: joblib's counting, -1 for one per core."""
+    """Turn joblib's `n_jobs` into a number of threads on this machine; -1 is one per core."""
     import joblib
 
     cores: int = joblib.cpu_count()
@@ -85,7 +88,7 @@ def thread_count(n_jobs: int) -> int:
 
 
 def threads_each(workers: int) -> int:
-    """How many threads each of several processes may use without more of them than cores."""
+    """Share the cores among processes: threads that each may use, at least one."""
     import joblib
 
     cores: int = joblib.cpu_count()

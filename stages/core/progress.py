@@ -1,4 +1,7 @@
-"""Show how far long work is: a bar on a terminal, a plain line now and then anywhere else."""
+"""Show how far long work is: a bar on a terminal, a log line every ten seconds elsewhere.
+
+In: counts of finished units. Out: rate and time left, on stderr. What a unit is is left to the caller.
+"""
 
 import logging
 import sys

@@ -121,7 +121,7 @@ def test_the_commands_train_all_targets_and_tune_one(project: Project, tmp_path:
     done = run_pipeline("tune", "--target", "style", "--trials", "2", "--n-jobs", "1", "--write", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "style: 2 trials" in done.stdout
-    assert "params.yaml has them now" in done.stdout
+    assert "params.yaml now holds them" in done.stdout
     written = (tmp_path / "params.yaml").read_text().splitlines()
     changed = [(old, new) for old, new in zip(settings, written, strict=True) if old != new]
     assert len(changed) == 1
