@@ -1,6 +1,7 @@
 """Where independent units of work run: joblib's backends on one machine or a cluster.
 
-In: the `parallel` settings. Out: a context in which every `joblib.Parallel` uses them. What a unit is is left to stages.
+In: the `parallel` settings. Out: a context in which every `joblib.Parallel` uses them.
+What a unit is is left to the stages.
 """
 
 import contextlib

@@ -22,7 +22,7 @@ from stages.core.networks.feature_extractor import FeatureExtractor, map_shape, 
 from stages.core.networks.registry import LIBRARIES, build_backbone, find_library
 from stages.core.networks.torchvision_networks import trunk
 from stages.extract.extract_features import extract_features
-from tests.stages.backbone.conftest import FEATURES, Collection, make_collection  # noqa: F401 (a fixture)
+from tests.stages.backbone.conftest import FEATURES, Collection
 
 # The smallest member of every family of torchvision, and the side of a small input that it takes.
 FAMILIES = {
