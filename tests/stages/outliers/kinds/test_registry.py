@@ -24,7 +24,10 @@ def test_every_kind_has_texts_and_a_place_of_its_own() -> None:
 def test_the_table_of_kinds_is_in_the_order_of_the_pages() -> None:
     table = kind_table(KINDS)
     assert table.columns.tolist() == ["kind", "title", "explanation"]
-    assert table["kind"].tolist() == ["suspect_label", "low_confidence", "out_of_distribution", "conflicting_labels"]
+    in_order = sorted(KINDS, key=lambda kind: kind.page_order)
+    assert table["kind"].tolist() == [kind.name for kind in in_order]
+    assert table["title"].tolist() == [kind.title for kind in in_order]
+    assert table["kind"][0] == "suspect_label"  # what a person looks at first
 
 
 def test_each_kind_lists_its_first_images_ranked_from_one(make_evidence: Callable[..., Evidence]) -> None:
