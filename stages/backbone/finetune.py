@@ -129,8 +129,13 @@ def finetune(
         if processes.first:
             run.save(checkpoint, setup, state)
             best = (state.stopping.best_score, state.stopping.best_epoch)
-            log.info("epoch %d: train loss %.4f, val macro F1 %.4f (best %.4f at epoch %d)",
-                     epoch, scores["train/loss"], scores["val/f1_macro"], *best)  # fmt: skip
+            log.info(
+                "epoch %d: train loss %.4f, val macro F1 %.4f (best %.4f at epoch %d)",
+                epoch,
+                scores["train/loss"],
+                scores["val/f1_macro"],
+                *best,
+            )
 
     backbone.network.to("cpu").load_state_dict(state.best_state)
     backbone.network.requires_grad_(False).eval()
@@ -169,8 +174,13 @@ class _Run:
     def train(self, batches: DataLoader[Any], steps: Steps, epoch: int) -> EpochLog:
         """Step through every train image once."""
         # Dropout and the like: keyed by epoch, so that a resumed run draws what an uninterrupted one does.
-        torch.manual_seed(int(np.random.SeedSequence([self.settings.random_state, epoch, self.processes.rank])
-                              .generate_state(1, np.uint64)[0]))  # fmt: skip
+        torch.manual_seed(
+            int(
+                np.random.SeedSequence([self.settings.random_state, epoch, self.processes.rank]).generate_state(
+                    1, np.uint64
+                )[0]
+            )
+        )
         set_train_mode(self.classifier, self.learning, self.settings.batch_norm)
         total = torch.zeros(4, dtype=torch.float64)  # loss, right, read, unreadable
         shown = Progress(steps.count, f"Fine-tuning, epoch {epoch}") if self.processes.first else nullcontext()
@@ -195,9 +205,12 @@ class _Run:
         with self.autocast:
             logits = self.model(pixels)
         loss = F.cross_entropy(
-            logits.float(), labels,
-            ignore_index=UNREADABLE, label_smoothing=self.settings.label_smoothing, reduction="sum",
-        )  # fmt: skip
+            logits.float(),
+            labels,
+            ignore_index=UNREADABLE,
+            label_smoothing=self.settings.label_smoothing,
+            reduction="sum",
+        )
         self.optimizer.zero_grad(set_to_none=True)
         # Gradients are averaged over processes, whose shares of the step may differ by one image.
         (loss * self.processes.count / size).backward()

@@ -69,8 +69,16 @@ class Progress:
         self.logged = time.monotonic()
         rate = (self.count - self.initial) / max(self.logged - self.started, 1e-9)
         left = "" if self.count >= self.total else f", {(self.total - self.count) / max(rate, 1e-9):.0f} s left"
-        log.info("%s: %d of %d %s, %.1f a second%s%s",
-                 self.description, self.count, self.total, self.unit, rate, left, self.note)  # fmt: skip
+        log.info(
+            "%s: %d of %d %s, %.1f a second%s%s",
+            self.description,
+            self.count,
+            self.total,
+            self.unit,
+            rate,
+            left,
+            self.note,
+        )
 
 
 def tracked(items: Iterable[T], total: int, description: str, unit: str = "images") -> Iterator[T]:

@@ -80,8 +80,14 @@ def extract_features(
     failures: list[Failure] = []
     for _ in range(PUBLISHING_ATTEMPTS):
         todo = _missing(features, wanted, failures)
-        log.info("%d images: %d in the store already, %d to compute on %s in %s",
-                 len(wanted), len(wanted) - len(todo), len(todo), compute.device, compute.precision)  # fmt: skip
+        log.info(
+            "%d images: %d in the store already, %d to compute on %s in %s",
+            len(wanted),
+            len(wanted) - len(todo),
+            len(todo),
+            compute.device,
+            compute.precision,
+        )
         if todo:
             ensure_room(store, features.bytes_for(len(todo)))
             ensure_room(destination, features.bytes_for(len(wanted)))

@@ -86,12 +86,16 @@ def render(listed: SuspectList, decisions: Mapping[str, Decision], query: Query,
     """Fill the template of one page."""
     decided = listed.decided(decisions)
     labels = {made.label for made in decisions.values() if made.target == listed.target}
-    return environment(TEMPLATES).get_template("review.html").render(
-        listed=listed,
-        classes=sorted({*listed.classes, *labels} - {""}),
-        verdicts={image: describe_decision(made, listed.target) for image, made in decided.items()},
-        outdated={image for image in decisions if image not in decided},
-        shown=choose_suspects(listed, decided, query, size),
-        query=query,
-        filters=DECIDED_FILTERS,
-    )  # fmt: skip
+    return (
+        environment(TEMPLATES)
+        .get_template("review.html")
+        .render(
+            listed=listed,
+            classes=sorted({*listed.classes, *labels} - {""}),
+            verdicts={image: describe_decision(made, listed.target) for image, made in decided.items()},
+            outdated={image for image in decisions if image not in decided},
+            shown=choose_suspects(listed, decided, query, size),
+            query=query,
+            filters=DECIDED_FILTERS,
+        )
+    )

@@ -106,15 +106,24 @@ def _draw_history(table: pd.DataFrame) -> tuple[str, str, Markup]:
     y_scale = {"zero": False}
     kinds = {"domain": ["completed", "pruned"], "range": [ACCENT, MUTED]}
     spec = {
-        "width": 560, "height": 240, "data": {"values": records.to_dict("records")},
+        "width": 560,
+        "height": 240,
+        "data": {"values": records.to_dict("records")},
         "layer": [
-            {"mark": {"type": "point", "filled": True, "size": 36}, "encoding": {
-                "x": trial, "color": {"field": "kind", "type": "nominal", "scale": kinds},
-                "y": {"field": "f1_macro", "type": "quantitative", "title": "macro F1 on val", "scale": y_scale}}},
-            {"mark": {"type": "line", "interpolate": "step-after", "color": INK, "strokeWidth": 1.5}, "encoding": {
-                "x": trial, "y": {"field": "best", "type": "quantitative", "scale": y_scale}}},
+            {
+                "mark": {"type": "point", "filled": True, "size": 36},
+                "encoding": {
+                    "x": trial,
+                    "color": {"field": "kind", "type": "nominal", "scale": kinds},
+                    "y": {"field": "f1_macro", "type": "quantitative", "title": "macro F1 on val", "scale": y_scale},
+                },
+            },
+            {
+                "mark": {"type": "line", "interpolate": "step-after", "color": INK, "strokeWidth": 1.5},
+                "encoding": {"x": trial, "y": {"field": "best", "type": "quantitative", "scale": y_scale}},
+            },
         ],
-    }  # fmt: skip
+    }
     caption = (
         f"The best is trial {table.iloc[0]['trial']} with {table.iloc[0]['f1_macro']:.3f}; the line is the best so far."
     )
@@ -125,10 +134,12 @@ def _draw_importances(importances: dict[str, float]) -> tuple[str, str, Markup]:
     values = [{"setting": name, "share": share} for name, share in importances.items()]
     share = {"field": "share", "type": "quantitative", "title": "share of the variance", "scale": {"domain": [0, 1]}}
     spec = {
-        "width": 420, "height": {"step": 24}, "data": {"values": values},
+        "width": 420,
+        "height": {"step": 24},
+        "data": {"values": values},
         "mark": {"type": "bar", "color": ACCENT, "height": 12},
         "encoding": {"y": {"field": "setting", "type": "nominal", "sort": "-x", "title": None}, "x": share},
-    }  # fmt: skip
+    }
     most = max(importances, key=lambda name: importances[name])
     caption = f"{most} explains most of the difference between the completed trials ({importances[most]:.0%})."
     return "Importance of the settings", caption, draw(spec, f"Importance of every searched setting. {caption}")

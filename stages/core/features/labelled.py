@@ -205,9 +205,12 @@ def _drop_without_features(table: pd.DataFrame, cache: FeatureCache, splits: Pat
 def _find_classes(target: str, table: pd.DataFrame, splits: Path) -> list[str]:
     """Find the classes of the train split, sorted; refuse or report those that cannot be learned or scored."""
     labelled = table[table[target] != ""]
-    counts = labelled.groupby([target, "split"]).size().unstack(fill_value=0).reindex(
-        columns=["train", "val", "test"], fill_value=0
-    )  # fmt: skip
+    counts = (
+        labelled.groupby([target, "split"])
+        .size()
+        .unstack(fill_value=0)
+        .reindex(columns=["train", "val", "test"], fill_value=0)
+    )
     classes = sorted(counts.index[counts["train"] > 0])
     if len(classes) < 2:
         found = f"only {classes[0]!r}" if classes else "none"

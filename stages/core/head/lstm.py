@@ -50,9 +50,13 @@ class LSTMHead(Head[LSTMSettings]):
         self.register_buffer("input_std", torch.full((channels,), 1 / settings.input_scale))
         self.projection = nn.Linear(channels, projection) if projection else None
         self.lstm = nn.LSTM(
-            projection or channels, hidden_size, num_layers=2, batch_first=True, dropout=settings.dropout,
+            projection or channels,
+            hidden_size,
+            num_layers=2,
+            batch_first=True,
+            dropout=settings.dropout,
             bidirectional=settings.bidirectional,
-        )  # fmt: skip
+        )
         self.linear = nn.Linear(hidden_size * (2 if settings.bidirectional else 1), classes)
         self.skip: nn.Linear | None = None
         if settings.skip == "probe":

@@ -25,13 +25,25 @@ CONFIG: dict[str, Any] = {
     "aria": False,  # the SVG as a whole is one image with a text alternative
     "view": {"stroke": None},
     "axis": {
-        "labelColor": MUTED, "titleColor": MUTED, "gridColor": LINE, "domainColor": LINE, "tickColor": LINE,
-        "labelFontSize": FONT_PX, "titleFontSize": FONT_PX, "titleFontWeight": "normal",
+        "labelColor": MUTED,
+        "titleColor": MUTED,
+        "gridColor": LINE,
+        "domainColor": LINE,
+        "tickColor": LINE,
+        "labelFontSize": FONT_PX,
+        "titleFontSize": FONT_PX,
+        "titleFontWeight": "normal",
     },
-    "legend": {"labelColor": INK, "labelFontSize": FONT_PX, "title": None, "orient": "top", "symbolSize": 260,
-               "columnPadding": 18},
+    "legend": {
+        "labelColor": INK,
+        "labelFontSize": FONT_PX,
+        "title": None,
+        "orient": "top",
+        "symbolSize": 260,
+        "columnPadding": 18,
+    },
     "text": {"color": INK, "fontSize": FONT_PX},
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -118,12 +130,26 @@ def draw_class_bars(per_class: pd.DataFrame) -> Chart:
         for number, (name, f1, support) in enumerate(zip(table["class"], table["f1"], table["support"], strict=True))
     ]
     # Bars are placed by row number: two names that are equal once shortened stay two bars.
-    names = {"field": "row", "type": "ordinal", "title": None, "axis": {
-        "labelExpr": "names[datum.value]",
-        "labelLimit": 120, "labelColor": INK, "domain": False, "ticks": False, "labelPadding": 6,
-    }}  # fmt: skip
-    f1 = {"field": "f1", "type": "quantitative", "title": "F1 on test", "scale": {"domain": [0, 1]},
-          "axis": {"values": [0, 0.5, 1], "format": ".1f"}}  # fmt: skip
+    names = {
+        "field": "row",
+        "type": "ordinal",
+        "title": None,
+        "axis": {
+            "labelExpr": "names[datum.value]",
+            "labelLimit": 120,
+            "labelColor": INK,
+            "domain": False,
+            "ticks": False,
+            "labelPadding": 6,
+        },
+    }
+    f1 = {
+        "field": "f1",
+        "type": "quantitative",
+        "title": "F1 on test",
+        "scale": {"domain": [0, 1]},
+        "axis": {"values": [0, 0.5, 1], "format": ".1f"},
+    }
     bars = {
         "mark": {"type": "bar", "color": VAL, "height": 12},
         "encoding": {"y": names, "x": f1},
@@ -214,34 +240,66 @@ def draw_odds_ratios(traits: pd.DataFrame) -> Chart:
         Columns property, level, odds_ratio, ci_low, ci_high, all ratios above 0.
     """
     values = [
-        {"row": row, "ratio": trait.odds_ratio, "low": trait.ci_low, "high": trait.ci_high,
-         "side": "more" if trait.odds_ratio > 1 else "less"}
+        {
+            "row": row,
+            "ratio": trait.odds_ratio,
+            "low": trait.ci_low,
+            "high": trait.ci_high,
+            "side": "more" if trait.odds_ratio > 1 else "less",
+        }
         for row, trait in enumerate(traits.itertuples())
-    ]  # fmt: skip
+    ]
     names = [name_trait(trait.property, trait.level) for trait in traits.itertuples()]
-    rows = {"field": "row", "type": "ordinal", "title": None, "axis": {
-        "labelExpr": "names[datum.value]", "labelLimit": 205, "labelColor": INK, "domain": False, "ticks": False,
-        "labelPadding": 8,
-    }}  # fmt: skip
+    rows = {
+        "field": "row",
+        "type": "ordinal",
+        "title": None,
+        "axis": {
+            "labelExpr": "names[datum.value]",
+            "labelLimit": 205,
+            "labelColor": INK,
+            "domain": False,
+            "ticks": False,
+            "labelPadding": 8,
+        },
+    }
     scale = {"type": "log", "nice": False, "domain": _ratio_domain(traits)}
-    ratio = {"field": "ratio", "type": "quantitative", "scale": scale, "title": "odds of being misclassified, times",
-             "axis": {"values": RATIOS, "format": "~g"}}  # fmt: skip
-    colour = {"color": {"field": "side", "type": "nominal", "legend": None,
-                        "scale": {"domain": ["more", "less"], "range": [TRAIN, VAL]}}}  # fmt: skip
+    ratio = {
+        "field": "ratio",
+        "type": "quantitative",
+        "scale": scale,
+        "title": "odds of being misclassified, times",
+        "axis": {"values": RATIOS, "format": "~g"},
+    }
+    colour = {
+        "color": {
+            "field": "side",
+            "type": "nominal",
+            "legend": None,
+            "scale": {"domain": ["more", "less"], "range": [TRAIN, VAL]},
+        }
+    }
     spec = {
         "width": 210,
         "height": {"step": 24},
         "params": [{"name": "names", "value": names}],
         "data": {"values": values},
         "layer": [
-            {"data": {"values": [{"ratio": 1}]}, "mark": {"type": "rule", "color": MUTED, "strokeDash": [2, 3]},
-             "encoding": {"x": ratio}},
-            {"mark": {"type": "rule", "strokeWidth": 2},
-             "encoding": {"y": rows, "x": ratio | {"field": "low"}, "x2": {"field": "high"}} | colour},
-            {"mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
-             "encoding": {"y": rows, "x": ratio} | colour},
+            {
+                "data": {"values": [{"ratio": 1}]},
+                "mark": {"type": "rule", "color": MUTED, "strokeDash": [2, 3]},
+                "encoding": {"x": ratio},
+            },
+            {
+                "mark": {"type": "rule", "strokeWidth": 2},
+                "encoding": {"y": rows, "x": ratio | {"field": "low"}, "x2": {"field": "high"}} | colour,
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
+                "encoding": {"y": rows, "x": ratio} | colour,
+            },
         ],
-    }  # fmt: skip
+    }
     table = traits[["property", "level", "odds_ratio", "ci_low", "ci_high"]]
     summary = (
         f"Strongest is {names[0]} with {traits.iloc[0]['odds_ratio']:.1f} times the odds. Bars are 95 % intervals; "

@@ -54,7 +54,7 @@ def render(
         script=Markup(source),
         script_hash=base64.b64encode(hashlib.sha256(source.encode("utf-8")).digest()).decode("ascii"),
         **values,
-    )  # fmt: skip
+    )
 
 
 def _read_source(templates: Environment, name: str) -> str:
