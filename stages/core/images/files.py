@@ -123,7 +123,7 @@ class ImageFolder:
         if not encoded:
             raise UnusableImage("empty", "0 bytes")
         if sha256 is not None and hashlib.sha256(encoded).hexdigest() != sha256:
-            raise UnusableImage("changed", "its bytes are not those that `pipeline clean` saw: run it again")
+            raise UnusableImage("changed", "its bytes have changed since `pipeline clean` read them: run it again")
         return encoded
 
     def open(self, image: str, *, sha256: str | None = None) -> Image.Image:

@@ -1,6 +1,6 @@
-"""The eight invented artists: their colours, their hand, what they like to paint; and their mood on one day.
+"""The eight invented artists: their colours, their hand, what they like to paint; and their variation on one day.
 
-In: artists.toml. Out: `ARTISTS`, and `Mood`, the named colours and habits of one picture.
+In: artists.toml. Out: `ARTISTS`, and `Variation`, one picture's named colours and habits.
 How a style or a genre uses them is left to those modules.
 """
 
@@ -63,8 +63,8 @@ ARTISTS = tuple(Artist(**row.pop("hand"), **row) for row in _TABLES["artists"])
 
 
 @dataclass(frozen=True)
-class Mood:
-    """An artist on the day of one picture: `colours` has one or more arrays of shape `(3,)` per name."""
+class Variation:
+    """An artist's colours and habits, varied for one picture; `colours` has arrays of shape `(3,)` per name."""
 
     artist: Artist
     colours: dict[str, list[np.ndarray]]
@@ -78,7 +78,7 @@ def _colour(text: str) -> np.ndarray:
     return np.array(ImageColor.getrgb(f"#{text}"), np.float32) / 255
 
 
-def mood_of(rng: np.random.Generator, artist: Artist) -> Mood:
+def vary_artist(rng: np.random.Generator, artist: Artist) -> Variation:
     """Vary an artist's palette and habits for one picture."""
     lender = ARTISTS[rng.integers(len(ARTISTS))] if rng.random() < BORROWED_PALETTES else artist
     palette = _TABLES["palettes"][rng.choice(lender.palettes)]
@@ -103,7 +103,7 @@ def mood_of(rng: np.random.Generator, artist: Artist) -> Mood:
         "front": colours["wall"] + colours["soil"] + accents + ([] if night else colours["light"]),
     }
     common = {name: [_colour(text) for text in row.split()] for name, row in _TABLES["common"].items()}
-    return Mood(
+    return Variation(
         artist=artist,
         colours=common | colours | mixtures,
         light=float(np.radians(rng.normal(artist.light, 22))),

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from stages.demo.painter.artists import Mood
+from stages.demo.painter.artists import Variation
 from stages.demo.painter.colours import jittered, mix
 
 # A colour, or names: `"accent dark:.3 white:0-.2"` is an accent, with 30 % dark and then up to 20 % white mixed in.
@@ -78,22 +78,22 @@ class Easel:
     """A picture of width `aspect` and height 1 in the making."""
 
     rng: np.random.Generator
-    mood: Mood
+    variation: Variation
     aspect: float
     shapes: list[Shape] = field(default_factory=list)
 
     @property
     def lit_side(self) -> int:
         """Where the light comes from: 1 right, -1 left."""
-        return 1 if np.cos(self.mood.light) > 0 else -1
+        return 1 if np.cos(self.variation.light) > 0 else -1
 
     def tint(self, tint: Tint, **own: np.ndarray) -> np.ndarray:
-        """Mix a colour, shape `(3,)`, from those of the mood and from `own` ones; of several, any one is taken."""
+        """Mix a colour, shape `(3,)`, from those of the variation and from `own` ones; of several, any one is taken."""
         if not isinstance(tint, str):
             return tint
         colour = np.zeros(3, np.float32)
         for name, low, high in _parsed(tint):
-            colours = [own[name]] if name in own else self.mood.colours[name]
+            colours = [own[name]] if name in own else self.variation.colours[name]
             other = colours[0] if len(colours) == 1 else colours[self.rng.integers(len(colours))]
             other = other if len(colours) == 1 else jittered(self.rng, other, 0.03)
             colour = mix(colour, other, low if low == high else self.rng.uniform(low, high))
@@ -110,14 +110,14 @@ class Easel:
         finish = replace(finish, **changes) if changes else finish
         dark = mix(light, self.tint("black"), finish.shade) if to is None else self.tint(to)
         light = mix(light, self.tint("white"), finish.shade) if to is None else light
-        away = self.mood.light + np.pi
+        away = self.variation.light + np.pi
         across = np.pi if self.lit_side > 0 else 0.0
         directions = {"down": np.pi / 2, "right": 0.0, "light": away, "sphere": None, "cylinder": across}
         self.shapes.append(Shape(outline, light, dark, directions[finish.gradient], finish))
 
     def choose(self, genre: str, compositions: Mapping[str, Any]) -> Any:
         """Pick how to compose a genre; the artist's favourite comes up about every other time."""
-        favourite = self.mood.artist.favourite.get(genre, "")
+        favourite = self.variation.artist.favourite.get(genre, "")
         common = favourite in compositions and self.rng.random() < 0.45
         return compositions[favourite if common else self.rng.choice(list(compositions))]
 

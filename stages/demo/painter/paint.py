@@ -1,4 +1,4 @@
-"""Paint one picture: an artist's mood, a picture of the genre, the style's manner, the photograph of the result.
+"""Paint one picture: an artist's variation, a picture of the genre, the style's manner, the photograph of the result.
 
 In: style, genre, artist and a random generator. Out: an RGB image.
 Which pictures there are is left to the plan of the collection, files to `encode`.
@@ -7,7 +7,7 @@ Which pictures there are is left to the plan of the collection, files to `encode
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from stages.demo.painter.artists import ARTISTS, Mood, mood_of
+from stages.demo.painter.artists import ARTISTS, Variation, vary_artist
 from stages.demo.painter.colours import bytes_of, mix
 from stages.demo.painter.easel import Easel
 from stages.demo.painter.genres.abstract import abstract
@@ -48,23 +48,23 @@ def paint(rng: np.random.Generator, *, style: str, genre: str, artist: str) -> I
     Image.Image
         RGB, longer side 300 to 900 pixels.
     """
-    mood = mood_of(rng, ARTIST[artist])
+    variation = vary_artist(rng, ARTIST[artist])
     compose, aspects = COMPOSE[genre]
     aspect = float(np.exp(rng.uniform(*np.log(aspects))))
-    easel = Easel(rng, mood, aspect)
+    easel = Easel(rng, variation, aspect)
     compose(easel)
     wide, tall = (CANVAS_LONG_SIDE_PX * side / max(aspect, 1) for side in (aspect, 1))
     painting = RENDER[style](easel, (round(wide), round(tall)))
-    return _photograph(rng, _framed(rng, painting, mood), mood.artist.weave)
+    return _photograph(rng, _framed(rng, painting, variation), variation.artist.weave)
 
 
-def _framed(rng: np.random.Generator, painting: Image.Image, mood: Mood) -> Image.Image:
+def _framed(rng: np.random.Generator, painting: Image.Image, variation: Variation) -> Image.Image:
     """Put a margin of bare paper or a moulded frame around some paintings."""
     bands: list[tuple[np.ndarray, float]] = []
-    if rng.random() < mood.artist.margin:
-        bands = [(mood.colours["paper"][0], rng.uniform(0.02, 0.07))]
+    if rng.random() < variation.artist.margin:
+        bands = [(variation.colours["paper"][0], rng.uniform(0.02, 0.07))]
     elif rng.random() < 0.06:
-        wood = mix(WOOD, mood.colours["accent"][2], rng.uniform(0, 0.6))
+        wood = mix(WOOD, variation.colours["accent"][2], rng.uniform(0, 0.6))
         bands = [(wood * step, 0.014) for step in (0.4, 1.0, 0.7)]
     for colour, share in bands:
         painting = ImageOps.expand(painting, int(max(painting.size) * share), tuple(bytes_of(colour).tolist()))

@@ -33,7 +33,7 @@ def rasterise(easel: Easel, size: tuple[int, int]) -> Raster:
     colour = np.full((height, width, 3), 0.5, np.float32)
     raster = Raster(colour, np.zeros((height, width), np.float32), np.zeros((height, width), np.float32))
     for shape in easel.shapes:
-        _lay(shape, raster, np.array([width / easel.aspect, height]), easel.mood.light)
+        _lay(shape, raster, np.array([width / easel.aspect, height]), easel.variation.light)
     return raster
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.demo.painter.artists import ARTISTS, mood_of
+from stages.demo.painter.artists import ARTISTS, vary_artist
 from stages.demo.painter.easel import Easel
 from stages.demo.painter.outlines import ellipse, mirrored, path, ridge
 from stages.demo.painter.stencils import STENCILS, draw
@@ -12,7 +12,7 @@ from stages.demo.painter.stencils import STENCILS, draw
 @pytest.fixture
 def easel() -> Easel:
     rng = np.random.default_rng(3)
-    return Easel(rng, mood_of(rng, ARTISTS[0]), 1.2)
+    return Easel(rng, vary_artist(rng, ARTISTS[0]), 1.2)
 
 
 def test_a_tint_mixes_its_colours_in_turn(easel: Easel) -> None:

@@ -18,7 +18,7 @@ TREES = ("round", "round", "poplar", "birch", "pine")
 
 def landscape(easel: Easel) -> None:
     """Compose a landscape."""
-    lay_layers(easel, easel.choose("landscape", COMPOSITIONS), easel.mood.horizon)
+    lay_layers(easel, easel.choose("landscape", COMPOSITIONS), easel.variation.horizon)
 
 
 def lay_layers(easel: Easel, layers: tuple[Layer, ...], horizon: float) -> None:
@@ -30,11 +30,11 @@ def lay_layers(easel: Easel, layers: tuple[Layer, ...], horizon: float) -> None:
 
 def add_sky(easel: Easel, bottom: float) -> None:
     """A sky down to `bottom`: gradient, sun or moon, stars, clouds."""
-    rng, night, wide = easel.rng, easel.mood.night, easel.aspect
+    rng, night, wide = easel.rng, easel.variation.night, easel.aspect
     sky = rectangle(-0.1, -0.1, wide + 0.1, bottom)
     easel.add(sky, "zenith", to="horizon", angle=rng.normal(0, 0.3), detail=0.1)
     if night or rng.random() < 0.65:
-        x = wide * np.clip(0.5 + 0.42 * np.cos(easel.mood.light) + rng.normal(0, 0.05), 0.08, 0.92)
+        x = wide * np.clip(0.5 + 0.42 * np.cos(easel.variation.light) + rng.normal(0, 0.05), 0.08, 0.92)
         draw(easel, "sun", x, bottom * rng.uniform(0.2, 0.8), rng.uniform(0.025, 0.06))
     for x, y in rng.random((rng.integers(8, 30) if night else 0, 2)) * (wide, bottom * 0.8):
         easel.add(ellipse(x, y, 0.004, 0.004, points=6), "light", "small")
@@ -47,7 +47,7 @@ def add_water(easel: Easel, top: float) -> None:
     easel.add(rectangle(-0.1, top, wide + 0.1, 1.1), "water horizon:.4", to="water black:.25", detail=0.2)
     for depth in np.sort(rng.random(rng.integers(18, 34))):
         bright, y = rng.random() < 0.55, top + (1.1 - top) * depth**1.3
-        glint = rng.normal(0.5 + 0.4 * np.cos(easel.mood.light), 0.05 + 0.1 * depth)
+        glint = rng.normal(0.5 + 0.4 * np.cos(easel.variation.light), 0.05 + 0.1 * depth)
         x = wide * (glint if bright else rng.random())
         ripple = ellipse(x, y, 0.03 + 0.14 * depth * rng.random(), 0.003 + 0.008 * depth)
         easel.add(ripple, "light horizon:.3" if bright else "water black:.2", "flat", detail=0.5, opacity=0.75)

@@ -24,33 +24,33 @@ def dabs(easel: Easel, size: tuple[int, int]) -> Image.Image:
     raster.angle[:] += smooth_noise(rng, raster.size, 5) * rng.uniform(0.2, 0.7)
     length = rng.uniform(0.85, 1.3)
     for spacing, least_detail in DAB_LAYERS:
-        gap = spacing * (easel.mood.brush * max(size) / 800 if spacing > 10 else 1.0)
+        gap = spacing * (easel.variation.brush * max(size) / 800 if spacing > 10 else 1.0)
         outlines, colour = _marks(rng, raster, gap, DAB * gap * [[length], [0.42]], least_detail)
         tone = rng.normal(0, 0.035, (len(colour), 1)) + rng.normal(0, 0.025, colour.shape)
-        _lay(image, outlines, with_contrast(colour + tone, easel.mood.artist.contrast * 1.08, 1.12))
+        _lay(image, outlines, with_contrast(colour + tone, easel.variation.artist.contrast * 1.08, 1.12))
     # Thick paint casts light and shade: emboss the picture, away from the light.
     relief = np.zeros((5, 5))
-    relief[2, 2], relief[0 if np.sin(easel.mood.light) > 0 else 4, 2 - 2 * easel.lit_side] = 1.2, -0.2
+    relief[2, 2], relief[0 if np.sin(easel.variation.light) > 0 else 4, 2 - 2 * easel.lit_side] = 1.2, -0.2
     return image.filter(ImageFilter.Kernel((5, 5), relief.ravel().tolist(), 1))
 
 
 def dots(easel: Easel, size: tuple[int, int]) -> Image.Image:
     """Paint with dots."""
     rng, (raster, image) = easel.rng, _prepared(easel, size)
-    gap = float(np.clip(8.5 * easel.mood.brush * max(size) / 800, 5.5, 12.5))
+    gap = float(np.clip(8.5 * easel.variation.brush * max(size) / 800, 5.5, 12.5))
     for scale in (1.12, 0.98):
         outlines, colour = _marks(rng, raster, gap * scale, DOT * gap * scale * 0.54, 0.0)
         # The picture's colour is split into purer ones that lie next to each other.
         split = rng.normal(0, 0.085, colour.shape)
         tone = rng.normal(0, 0.04, (len(colour), 1)) + split - split.mean(axis=1, keepdims=True)
-        _lay(image, outlines, with_contrast(colour + tone, easel.mood.artist.contrast, 1.2))
+        _lay(image, outlines, with_contrast(colour + tone, easel.variation.artist.contrast, 1.2))
     return image
 
 
 def _prepared(easel: Easel, size: tuple[int, int]) -> tuple[Raster, Image.Image]:
     """What is to be painted, at half the size, and a toned ground."""
     raster = rasterise(easel, (size[0] // 2, size[1] // 2))
-    ground = (raster.colour * 0.6 + easel.mood.colours["paper"][0] * 0.4)[::4, ::4]
+    ground = (raster.colour * 0.6 + easel.variation.colours["paper"][0] * 0.4)[::4, ::4]
     return raster, Image.fromarray(bytes_of(ground)).resize(size, Image.Resampling.BILINEAR)
 
 

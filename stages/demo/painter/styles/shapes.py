@@ -21,7 +21,7 @@ HATCHES = ((0.0, 0.66), (0.9, 0.44), (-0.6, 0.25))
 
 def colour_fields(easel: Easel, size: tuple[int, int]) -> Image.Image:
     """Paint with flat colours; a large area with a strong gradient (a sky) becomes bands."""
-    rng, large, colours = easel.rng, np.array(size) * 3 // 2, easel.mood.colours
+    rng, large, colours = easel.rng, np.array(size) * 3 // 2, easel.variation.colours
     image = Image.new("RGB", tuple(large.tolist()))
     draw, scale = ImageDraw.Draw(image, "RGBA"), large / (easel.aspect, 1)
     inks = np.array([colour for role in sorted(set(ROLES.split())) for colour in colours[role]])
@@ -39,7 +39,7 @@ def colour_fields(easel: Easel, size: tuple[int, int]) -> Image.Image:
             areas = [(area, mix(shape.light, shape.dark, i / bands)) for i, area in enumerate(band)]
         for outline, colour in areas:
             nearest = inks[np.argmin(((inks - colour) ** 2).sum(axis=1))]
-            fill = with_contrast(mix(colour, nearest, pull), easel.mood.artist.contrast * 1.04, 1.08)
+            fill = with_contrast(mix(colour, nearest, pull), easel.variation.artist.contrast * 1.04, 1.08)
             draw.polygon((outline * scale).ravel().tolist(), fill=(*bytes_of(fill).tolist(), round(opacity * 255)))
         if edge and extent.max() > 0.1 and shape.finish.opacity > 0.8:
             points = np.concatenate([shape.outline, shape.outline[:1]]) * scale
@@ -49,10 +49,10 @@ def colour_fields(easel: Easel, size: tuple[int, int]) -> Image.Image:
 
 def ink_line(easel: Easel, size: tuple[int, int]) -> Image.Image:
     """Draw with ink: brush outlines and hatching, with a wash of colour or none."""
-    rng, colours = easel.rng, easel.mood.colours
+    rng, colours = easel.rng, easel.variation.colours
     colour = rasterise(easel, (size[0] // 2, size[1] // 2)).colour
     ink = mix(colours["dark"][0], colours["first"][0], rng.choice([0.0, 0.05, 0.35]))
-    tone = Image.fromarray(luminance(with_contrast(colour, easel.mood.artist.contrast)))
+    tone = Image.fromarray(luminance(with_contrast(colour, easel.variation.artist.contrast)))
     hatching = _hatching(easel, np.asarray(tone.resize(size, Image.Resampling.BILINEAR)))
     cover = np.maximum(_outlines(easel, size), hatching)[..., None] * 0.92
     paper = colours["paper"][0] * (1 + 0.02 * smooth_noise(rng, size, 60))[..., None]
@@ -68,7 +68,7 @@ def _outlines(easel: Easel, size: tuple[int, int]) -> np.ndarray:
     """Contours, each form hiding the lines behind it; shape `(height, width)`, float32, 0 to 1."""
     rng, image = easel.rng, Image.new("L", size)
     draw, scale = ImageDraw.Draw(image), np.array([size[0] / easel.aspect, size[1]])
-    heavy, shake = easel.mood.brush * max(size) / 800 * rng.uniform(1.6, 3.6), rng.uniform(0.3, 1.2)
+    heavy, shake = easel.variation.brush * max(size) / 800 * rng.uniform(1.6, 3.6), rng.uniform(0.3, 1.2)
     for shape in easel.shapes:
         if shape.finish.soft or shape.finish.opacity < 0.4:
             continue
@@ -88,7 +88,7 @@ def _hatching(easel: Easel, tone: np.ndarray) -> np.ndarray:
     """Parallel strokes, one more direction for every step that the scene is darker; shape as `tone`, 0 to 1."""
     rng, (height, width) = easel.rng, tone.shape
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
-    gap = rng.uniform(5.0, 9.5) * easel.mood.brush**0.4 * max(tone.shape) / 800
+    gap = rng.uniform(5.0, 9.5) * easel.variation.brush**0.4 * max(tone.shape) / 800
     tremble = smooth_noise(rng, (width, height), 22) * (2.0 / gap)
     pressure = 0.03 * smooth_noise(rng, (width, height), 45)
     first, cover = rng.uniform(0.4, 1.2) * rng.choice([-1, 1]), np.zeros_like(tone)

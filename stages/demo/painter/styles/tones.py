@@ -16,14 +16,14 @@ from stages.demo.painter.raster import rasterise
 
 def glaze(easel: Easel, size: tuple[int, int]) -> Image.Image:
     """Paint in thin smooth layers: soft edges, light that comes out of the dark, no brush marks."""
-    rng, light, small = easel.rng, easel.mood.light, (size[0] * 5 // 8, size[1] * 5 // 8)
+    rng, light, small = easel.rng, easel.variation.light, (size[0] * 5 // 8, size[1] * 5 // 8)
     raster, reach = rasterise(easel, small), rng.uniform(3.0, 6.0)
     sharp = Image.fromarray(bytes_of(raster.colour)).filter(ImageFilter.BoxBlur(0.8))
     soft = _floats(sharp.filter(ImageFilter.GaussianBlur(reach)))
     far = sharp.reduce(4).filter(ImageFilter.GaussianBlur(reach * 1.5)).resize(small, Image.Resampling.BICUBIC)
     focus = _floats(Image.fromarray(bytes_of(raster.detail)).filter(ImageFilter.BoxBlur(6)))[..., None]
     colour = soft + (_floats(sharp) - soft) * np.clip(0.15 + focus * 1.5, 0.2, 0.95)
-    colour = with_contrast(colour * 0.82 + _floats(far) * 0.18, easel.mood.artist.contrast * 1.15)
+    colour = with_contrast(colour * 0.82 + _floats(far) * 0.18, easel.variation.artist.contrast * 1.15)
     # Brightest a little off the centre towards the light, falling off to the corners.
     x, y = (np.linspace(-1, 1, n, dtype=np.float32) for n in small)
     square = (x - 0.25 * math.cos(light)) ** 2 + (y[:, None] - 0.25 * math.sin(light)) ** 2
@@ -38,13 +38,13 @@ def _floats(image: Image.Image) -> np.ndarray:
 
 def polygons(easel: Easel, size: tuple[int, int]) -> Image.Image:
     """Paint with some hundred facets, each a plane with its own tone."""
-    rng, contrast = easel.rng, easel.mood.artist.contrast * 1.12
+    rng, contrast = easel.rng, easel.variation.artist.contrast * 1.12
     raster = rasterise(easel, (size[0] * 5 // 8, size[1] * 5 // 8))
     directions = rng.uniform(0, np.pi) + np.array([0, 0.55, 1.2, 1.9]) + rng.normal(0, 0.1, 4)
     planes = _facets(rng, np.ones_like(raster.detail), directions, int(rng.integers(6, 14)))
     colour = _seen_from_shifted_viewpoints(rng, raster.colour, planes)
     busy = 0.06 + raster.detail + np.hypot(*np.gradient(luminance(raster.colour))) * 18
-    facets = _facets(rng, busy, directions, int(rng.integers(190, 380) / easel.mood.brush))
+    facets = _facets(rng, busy, directions, int(rng.integers(190, 380) / easel.variation.brush))
     planes = _planes(easel, with_contrast(colour, contrast, 1.15), facets)
     colour = mix(with_contrast(colour, contrast, 1.12), planes, rng.uniform(0.25, 0.7))
     return _with_edges(easel, colour, facets).resize(size, Image.Resampling.BICUBIC)
@@ -95,7 +95,7 @@ def _planes(easel: Easel, colour: np.ndarray, facets: np.ndarray) -> np.ndarray:
         np.bincount(flat, channel.ravel(), count) / pixels for channel in (*np.moveaxis(colour, 2, 0), x, y)
     )
     mean = np.stack([red, green, blue], axis=1) + rng.normal(0, 0.03, (count, 1)) + rng.normal(0, 0.012, (count, 3))
-    angle, steep = rng.normal(easel.mood.light, 0.7, count), rng.uniform(0.05, 0.3, count) / np.sqrt(pixels)
+    angle, steep = rng.normal(easel.variation.light, 0.7, count), rng.uniform(0.05, 0.3, count) / np.sqrt(pixels)
     across, down = np.cos(angle) * steep, np.sin(angle) * steep
     slopes = (across, down, across * x_mean + down * y_mean)
     across, down, constant = (slope.astype(np.float32).take(facets) for slope in slopes)
@@ -111,5 +111,5 @@ def _with_edges(easel: Easel, colour: np.ndarray, facets: np.ndarray) -> Image.I
     edge[:, 1:] |= facets[:, 1:] != facets[:, :-1]
     tone, dark = rng.random(facets.max() + 1)[facets], rng.uniform(0.1, 0.6)
     for name, share, chosen in (("dark", 0.65, tone < dark), ("light", 0.45, tone > 1 - dark / 3)):
-        colour[edge & chosen] = mix(colour[edge & chosen], easel.mood.colours[name][0], share)
+        colour[edge & chosen] = mix(colour[edge & chosen], easel.variation.colours[name][0], share)
     return Image.fromarray(bytes_of(colour))
