@@ -1,10 +1,11 @@
 """Write the versions of all packages that the tests ran with into pyproject.toml, as uv's constraint-dependencies.
 
-Run `uv run .ci/pin_versions.py` after `uv lock --upgrade` and green tests. The list names versions and no address: a
-clone gets the same packages from whichever index it uses.
+The list names versions and no address: a clone gets the same packages from whichever index it uses. To raise the
+versions, run with `--clear`, then `uv lock --upgrade` and the tests, then run it without an option.
 """
 
 import subprocess
+import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
@@ -31,7 +32,8 @@ def main() -> None:
     if not start:
         raise SystemExit(f"{PROJECT} has no list to replace: add `constraint-dependencies = [` and `]` under [tool.uv]")
     after = rest.partition("]\n")[2]
-    lines = "".join(f'    "{version}",\n' for version in tested_versions())
+    versions = [] if "--clear" in sys.argv else tested_versions()
+    lines = "".join(f'    "{version}",\n' for version in versions)
     PROJECT.write_text(f"{before}{start}{lines}]\n{after}", encoding="utf-8")
 
 

@@ -1,17 +1,27 @@
 """A small labelled collection whose features were made up, but went through the real cache."""
 
 import hashlib
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from cache import FeatureStore, publish
 from stages.core.head.lstm_settings import LSTMSettings
 
 SHAPE = (2, 4, 24)
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 
 
 def plain_lstm(**settings: object) -> LSTMSettings:
@@ -41,6 +51,18 @@ class Project:
         with self.store.writer() as writer:
             writer.append(table["sha256"].tolist(), made_up_features(truth, noise, seed))
         publish(self.store, table["sha256"].tolist(), table["image"].tolist(), self.features)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """An installed Chromium, driven by Playwright."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if executable is None:
+        pytest.skip("no Chromium is installed (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
+        yield launched
+        launched.close()
 
 
 @pytest.fixture

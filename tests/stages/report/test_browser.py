@@ -1,31 +1,15 @@
 """The pages in a real browser, opened from the disk: an installed Chromium, driven by Playwright."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from stages.report import target_page
 from tests.stages.report.conftest import BROKEN_IMAGE, CLASSES, HOSTILE_IMAGE, IMAGES, SCRIPT, Project
 
-EXECUTABLE = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--no-first-run",
-]  # fmt: skip
 PAGES = ["index.html", "data.html", "map.html", *(f"pages/{target}.html" for target in CLASSES)]
-
-pytestmark = pytest.mark.skipif(EXECUTABLE is None, reason="no Chromium is installed (apt-get install chromium)")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=EXECUTABLE, args=ARGUMENTS)
-        yield launched
-        launched.close()
 
 
 @pytest.fixture
