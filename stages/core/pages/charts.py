@@ -250,6 +250,23 @@ def draw_odds_ratios(traits: pd.DataFrame) -> Chart:
         for row, trait in enumerate(traits.itertuples())
     ]
     names = [name_trait(trait.property, trait.level) for trait in traits.itertuples()]
+    spec = {
+        "width": 210,
+        "height": {"step": 24},
+        "params": [{"name": "names", "value": names}],
+        "data": {"values": values},
+        "layer": _odds_ratio_layers(_ratio_domain(traits)),
+    }
+    table = traits[["property", "level", "odds_ratio", "ci_low", "ci_high"]]
+    summary = (
+        f"Strongest is {names[0]} with {traits.iloc[0]['odds_ratio']:.1f} times the odds. Bars are 95 % intervals; "
+        "right of the line, mistakes are more frequent."
+    )
+    return Chart("Odds of being misclassified", summary, draw(spec, f"Odds ratios per property. {summary}"), table)
+
+
+def _odds_ratio_layers(domain: list[float]) -> list[dict[str, Any]]:
+    """The line of no difference, the intervals, and the ratios."""
     rows = {
         "field": "row",
         "type": "ordinal",
@@ -263,7 +280,7 @@ def draw_odds_ratios(traits: pd.DataFrame) -> Chart:
             "labelPadding": 8,
         },
     }
-    scale = {"type": "log", "nice": False, "domain": _ratio_domain(traits)}
+    scale = {"type": "log", "nice": False, "domain": domain}
     ratio = {
         "field": "ratio",
         "type": "quantitative",
@@ -279,33 +296,21 @@ def draw_odds_ratios(traits: pd.DataFrame) -> Chart:
             "scale": {"domain": ["more", "less"], "range": [TRAIN, VAL]},
         }
     }
-    spec = {
-        "width": 210,
-        "height": {"step": 24},
-        "params": [{"name": "names", "value": names}],
-        "data": {"values": values},
-        "layer": [
-            {
-                "data": {"values": [{"ratio": 1}]},
-                "mark": {"type": "rule", "color": MUTED, "strokeDash": [2, 3]},
-                "encoding": {"x": ratio},
-            },
-            {
-                "mark": {"type": "rule", "strokeWidth": 2},
-                "encoding": {"y": rows, "x": ratio | {"field": "low"}, "x2": {"field": "high"}} | colour,
-            },
-            {
-                "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
-                "encoding": {"y": rows, "x": ratio} | colour,
-            },
-        ],
-    }
-    table = traits[["property", "level", "odds_ratio", "ci_low", "ci_high"]]
-    summary = (
-        f"Strongest is {names[0]} with {traits.iloc[0]['odds_ratio']:.1f} times the odds. Bars are 95 % intervals; "
-        "right of the line, mistakes are more frequent."
-    )
-    return Chart("Odds of being misclassified", summary, draw(spec, f"Odds ratios per property. {summary}"), table)
+    return [
+        {
+            "data": {"values": [{"ratio": 1}]},
+            "mark": {"type": "rule", "color": MUTED, "strokeDash": [2, 3]},
+            "encoding": {"x": ratio},
+        },
+        {
+            "mark": {"type": "rule", "strokeWidth": 2},
+            "encoding": {"y": rows, "x": ratio | {"field": "low"}, "x2": {"field": "high"}} | colour,
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
+            "encoding": {"y": rows, "x": ratio} | colour,
+        },
+    ]
 
 
 def name_trait(divided_by: str, level: str) -> str:
