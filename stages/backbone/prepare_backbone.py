@@ -6,14 +6,13 @@ In: the settings; train images for random weights and fine-tuning. Out: `models/
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torchvision
 from safetensors.torch import save_file
 
-from cache.atomic import atomic_path
 from stages.backbone.calibrate import batch_norms, calibrate_batch_norm
 from stages.backbone.finetune import finetune
 from stages.backbone.finetune_data import ImageSource
@@ -29,6 +28,9 @@ from stages.core.networks.backbone import Backbone
 from stages.core.networks.backbone_files import BackboneCard, write_card
 from stages.core.networks.feature_extractor import map_shape
 from stages.core.networks.registry import build_backbone
+from stages.core.records import producers
+from stages.core.records.outputs import Outputs, write_outputs
+from stages.core.records.reading import Input, bind_inputs
 from stages.core.tables.columns import SPLIT_IMAGES
 from stages.core.tables.csv_files import read_table
 
@@ -72,44 +74,78 @@ def prepare_backbone(
         If the weights cannot be loaded, no train image can be read to calibrate random ones, or fine-tuning is
         impossible.
     """
-    first = is_first_process()
-    if not first and settings.finetune.target is None:
-        return ""
-    calibrated_on, provenance = 0, None
-    if first:
-        backbone, provenance = get_backbone(
-            settings.arch, settings.weights, random_state=settings.random_state, timeout_s=settings.download_timeout_s
-        )
-    else:  # the weights come from the first process
+    job = Job(settings, features, splits, images, weights, n_jobs)
+    if is_first_process():
+        recorded = settings.model_dump(mode="json")
+        with write_outputs(producers.BACKBONE, weights.parent, settings=recorded, inputs={}) as outputs:
+            return _prepare(job, outputs)
+    if settings.finetune.target is not None:  # the weights come from the first process
         backbone = build_backbone(settings.arch, weights=settings.weights)
-    transform = resolve_transform(features, backbone.native_input)
-    source = ImageSource(splits, images, transform, features.max_failed_share)
-    shape = map_shape(backbone, transform.crop_px)
-    if provenance and provenance.weights == "random" and batch_norms(backbone.network):
-        pixels = _calibration_pixels(source, settings.calibration_images)
-        calibrate_batch_norm(backbone, _batches(pixels))
-        calibrated_on = len(pixels)
-    record, checkpoint = None, weights.with_name("finetune-checkpoint.pt")
-    if settings.finetune.target is not None:
-        with joined_processes() as processes:
-            record = finetune(
-                backbone,
-                channels=shape[0],
-                settings=settings.finetune,
-                source=source,
-                checkpoint=checkpoint,
-                processes=processes,
-                n_jobs=n_jobs,
-            )
-    if provenance is None:
-        return ""
-    with atomic_path(weights) as temporary:
-        save_file({key: value.contiguous() for key, value in backbone.network.state_dict().items()}, temporary)
-    card = _make_card(settings, backbone, provenance, weights, shape, calibrated_on, record)
-    write_card(card, weights)
-    checkpoint.unlink(missing_ok=True)
+        _finetune(backbone, job)
+    return ""
+
+
+class Job(NamedTuple):
+    """The arguments of `prepare_backbone`."""
+
+    settings: BackboneSettings
+    features: FeatureSettings
+    splits: Path
+    images: ImageFolder
+    weights: Path
+    n_jobs: int
+
+    @property
+    def checkpoint(self) -> Path:
+        """From where a killed fine-tuning resumes."""
+        return self.weights.with_name("finetune-checkpoint.pt")
+
+    def read_crops(self, backbone: Backbone) -> ImageSource:
+        """Train images as the backbone sees them."""
+        transform = resolve_transform(self.features, backbone.native_input)
+        return ImageSource(self.splits, self.images, transform, self.features.max_failed_share)
+
+
+def _prepare(job: Job, outputs: Outputs) -> str:
+    settings = job.settings
+    backbone, provenance = get_backbone(
+        settings.arch, settings.weights, random_state=settings.random_state, timeout_s=settings.download_timeout_s
+    )
+    calibrates = provenance.weights == "random" and bool(batch_norms(backbone.network))
+    if calibrates or settings.finetune.target is not None:
+        outputs.inputs |= bind_inputs([Input(job.splits, SPLIT_IMAGES)])
+    calibrated_on = _calibrate(backbone, job) if calibrates else 0
+    record = _finetune(backbone, job) if settings.finetune.target is not None else None
+    staged = outputs.path(job.weights)
+    save_file({key: value.contiguous() for key, value in backbone.network.state_dict().items()}, staged)
+    shape = map_shape(backbone, job.read_crops(backbone).transform.crop_px)
+    card = _make_card(settings, backbone, provenance, staged, shape, calibrated_on, record)
+    write_card(card, staged)
+    outputs.remove_afterwards(job.checkpoint)
     summary = f"{card.arch} with weights {card.weights} ({card.source}), digest {card.digest[:16]}"
     return f"{summary}\n{record['sentence']}" if record else summary
+
+
+def _calibrate(backbone: Backbone, job: Job) -> int:
+    """Set the batch-norm statistics of random weights; return the number of images that they come from."""
+    pixels = _calibration_pixels(job.read_crops(backbone), job.settings.calibration_images)
+    calibrate_batch_norm(backbone, _batches(pixels))
+    return len(pixels)
+
+
+def _finetune(backbone: Backbone, job: Job) -> dict[str, Any] | None:
+    """Fine-tune the backbone in place; return the record of it in the first process."""
+    source = job.read_crops(backbone)
+    with joined_processes() as processes:
+        return finetune(
+            backbone,
+            channels=map_shape(backbone, source.transform.crop_px)[0],
+            settings=job.settings.finetune,
+            source=source,
+            checkpoint=job.checkpoint,
+            processes=processes,
+            n_jobs=job.n_jobs,
+        )
 
 
 def _make_card(

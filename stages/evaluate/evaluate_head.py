@@ -16,11 +16,14 @@ from scipy.special import softmax
 from cache import FeatureCache
 from cache.atomic import write_text
 from stages.core.errors import StageError
-from stages.core.features.labelled import LabelledFeatures, check_finite, load_labelled_features
-from stages.core.head.files import check_same_data, load_head
+from stages.core.features.labelled import LabelledFeatures, check_finite, collection_inputs, load_labelled_features
+from stages.core.head.files import check_same_data, head_inputs, load_head
 from stages.core.head.predict_logits import predict_rows
 from stages.core.head.protocol import Head
 from stages.core.head.registry import HEADS
+from stages.core.records import producers
+from stages.core.records.outputs import write_outputs
+from stages.core.records.reading import bind_inputs
 from stages.core.tables.csv_files import write_table
 from stages.evaluate.baselines import fit_logistic_regression, predict_majority
 from stages.evaluate.calibration import expected_calibration_error, tabulate_reliability
@@ -60,6 +63,15 @@ def evaluate_head(
     StageError
         If the head is missing, or was trained on other features or classes.
     """
+    inputs = bind_inputs([*collection_inputs(features=features, splits=splits), *head_inputs(head)])
+    recorded = settings.model_dump(mode="json")
+    with write_outputs(producers.EVALUATE, destination, settings=recorded, inputs=inputs, target=target) as outputs:
+        return _evaluate(target, settings, features, splits, head, outputs.path(destination))
+
+
+def _evaluate(
+    target: str, settings: EvaluateSettings, features: Path, splits: Path, head: Path, destination: Path
+) -> str:
     data = load_labelled_features(target, features=features, splits=splits)
     model, card = load_head(head)
     check_same_data(card, data)

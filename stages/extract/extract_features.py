@@ -10,15 +10,20 @@ import numpy as np
 import pandas as pd
 
 from cache import DamagedFileError, FeatureStore, ensure_room, publish, share_with_published
+from cache.layout import FEATURES_NAME
 from stages.core.device import choose_compute
 from stages.core.errors import StageError
 from stages.core.extraction.description import describe
 from stages.core.extraction.resolve import resolve_transform
 from stages.core.extraction.settings import FeatureSettings
 from stages.core.extraction.stream import Failure, FeatureStream, ImageFile, open_stream
+from stages.core.features.artefact import FEATURES
 from stages.core.images.files import ImageFolder
-from stages.core.networks.backbone_files import read_card
+from stages.core.networks.backbone_files import backbone_inputs, read_card
 from stages.core.progress import Progress
+from stages.core.records import producers
+from stages.core.records.outputs import write_outputs
+from stages.core.records.reading import Input, bind_inputs
 from stages.core.tables.columns import FAILED, SPLIT_IMAGES
 from stages.core.tables.csv_files import read_table, write_table
 
@@ -69,6 +74,27 @@ def extract_features(
     cache.CacheError
         If the store is locked by another run, the disk is full, and the like.
     """
+    inputs = bind_inputs([Input(splits, SPLIT_IMAGES), *backbone_inputs(backbone)])
+    recorded = settings.model_dump(mode="json")
+    with write_outputs(
+        producers.EXTRACT, destination.parent, settings=recorded, inputs=inputs, artefacts=[FEATURES]
+    ) as outputs:
+        summary, features = _extract(settings, splits, images, backbone, store, outputs.path(destination), n_jobs)
+    if settings.after_publishing == "link":
+        share_with_published(features, destination / FEATURES_NAME)
+    return f"{summary}: {destination}"
+
+
+def _extract(
+    settings: FeatureSettings,
+    splits: Path,
+    images: ImageFolder,
+    backbone: Path,
+    store: Path,
+    destination: Path,
+    n_jobs: int,
+) -> tuple[str, FeatureStore]:
+    """Compute and publish; return the counts and the store."""
     table = read_table(splits, SPLIT_IMAGES, columns=["image", "sha256"]).drop_duplicates("sha256")
     wanted = [ImageFile(key, image) for key, image in zip(table["sha256"], table["image"], strict=True)]
     compute = choose_compute(settings.precision, settings.batch_size)
@@ -95,7 +121,7 @@ def extract_features(
             failed = _compute(stream, features, todo, settings, compute.precision, len(wanted))
             computed, failures = computed + len(todo) - len(failed), failures + failed
         try:
-            _publish(features, wanted, failures, destination, settings.after_publishing)
+            _publish(features, wanted, failures, destination)
             break
         except DamagedFileError as error:  # already set aside: the features lost with it are computed in the next round
             damage = error
@@ -103,7 +129,7 @@ def extract_features(
     else:
         raise damage
     known = len(wanted) - len(failures) - computed
-    return f"{computed} computed, {max(known, 0)} known already, {len(failures)} failed: {destination}"
+    return f"{computed} computed, {max(known, 0)} known already, {len(failures)} failed", features
 
 
 def _missing(store: FeatureStore, wanted: list[ImageFile], failures: list[Failure]) -> list[ImageFile]:
@@ -153,9 +179,7 @@ def _check_failures(failures: list[Failure], count: int, max_share: float) -> No
         )
 
 
-def _publish(
-    store: FeatureStore, wanted: list[ImageFile], failures: list[Failure], destination: Path, after_publishing: str
-) -> None:
+def _publish(store: FeatureStore, wanted: list[ImageFile], failures: list[Failure], destination: Path) -> None:
     """Write the cache of exactly the images in the splits, without those that failed."""
     failed = {failure.image for failure in failures}
     for failure in failures:
@@ -163,12 +187,10 @@ def _publish(
     good = [file for file in wanted if file.image not in failed]
     if not good:
         raise StageError("no image could be read: check dataset.images and run `pipeline clean` again")
-    published = publish(store, [file.key for file in good], [file.image for file in good], destination)
+    publish(store, [file.key for file in good], [file.image for file in good], destination)
     write_table(pd.DataFrame(failures, columns=FAILED.names), destination / "failed.csv")
-    if after_publishing == "link":
-        share_with_published(store, published)
 
 
 def failed_images(destination: Path) -> int:
     """How many images the published cache lacks because they could not be read."""
-    return len(pd.read_csv(destination / "failed.csv", dtype=str, keep_default_na=False))
+    return len(read_table(destination / "failed.csv", FAILED))

@@ -12,7 +12,10 @@ import pandas as pd
 
 from stages.core.errors import StageError
 from stages.core.images.files import ImageFolder
-from stages.core.tables.columns import is_source_split, missing_label_columns
+from stages.core.records import producers
+from stages.core.records.contents import digest_bytes_of
+from stages.core.records.outputs import write_outputs
+from stages.core.tables.columns import REVIEW, is_source_split, missing_label_columns
 from stages.core.tables.csv_files import write_table
 from stages.core.tables.problems import Problems
 from stages.ingest.apply_review import apply_decisions
@@ -67,6 +70,7 @@ def ingest_labels(
     found = Problems()
     source = SOURCES[settings.source]
     _check_places(settings, source)
+    inputs = _digest_sources(settings, review)
     labels = _read_source(settings, source, found)
     _check_targets(targets, labels.attributes, settings, require=require_targets)
     cells = empty_no_labels(check_cells(labels.cells, found), settings.no_label)
@@ -82,9 +86,18 @@ def ingest_labels(
     if review is not None:
         images = ImageFolder(Path(settings.images))
         table, reviewed = apply_decisions(table, review=review, images=images, problems=found)
-    write_table(table, manifest)
-    found.write(problems)
+    with write_outputs(
+        producers.INGEST, manifest.parent, settings=settings.model_dump(mode="json"), inputs=inputs
+    ) as outputs:
+        write_table(table, outputs.path(manifest))
+        found.write(outputs.path(problems))
     return "\n".join([*_summary(table), *filter(None, [reviewed]), *_problem_lines(found, problems)])
+
+
+def _digest_sources(settings: DatasetSettings, review: Path | None) -> dict[str, str]:
+    """Digest the files that a person wrote: the label table, unless it is a folder, and the decisions of review."""
+    files = {"dataset.labels": settings.labels and Path(settings.labels), REVIEW.path: review}
+    return {name: digest_bytes_of(path).digest for name, path in files.items() if path and path.is_file()}
 
 
 def _check_places(settings: DatasetSettings, source: LabelSource) -> None:

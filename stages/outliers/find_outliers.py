@@ -14,9 +14,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.core.features.labelled import UNLABELLED, LabelledFeatures, load_labelled_features
-from stages.core.head.files import check_same_data, load_head
+from stages.core.features.labelled import UNLABELLED, LabelledFeatures, collection_inputs, load_labelled_features
+from stages.core.head.files import check_same_data, head_inputs, load_head
 from stages.core.images.files import ImageFolder
+from stages.core.records import producers
+from stages.core.records.outputs import write_outputs
+from stages.core.records.reading import bind_inputs
 from stages.core.tables.columns import OUTLIER_KINDS, OUTLIERS
 from stages.core.tables.csv_files import write_table
 from stages.outliers.clusters import find_clusters
@@ -89,6 +92,22 @@ def find_outliers(
     StageError
         If the head is missing or was trained on other data, or there are fewer pictures than folds.
     """
+    inputs = bind_inputs([*collection_inputs(features=features, splits=splits), *head_inputs(head)])
+    recorded = settings.model_dump(mode="json")
+    with write_outputs(producers.OUTLIERS, destination, settings=recorded, inputs=inputs, target=target) as outputs:
+        return _find(target, settings, features, splits, head, outputs.path(destination), images, n_jobs)
+
+
+def _find(
+    target: str,
+    settings: OutlierSettings,
+    features: Path,
+    splits: Path,
+    head: Path,
+    destination: Path,
+    images: ImagesToMeasure | None,
+    n_jobs: int,
+) -> str:
     data = load_labelled_features(target, features=features, splits=splits)
     _, card = load_head(head)
     check_same_data(card, data)

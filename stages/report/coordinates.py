@@ -13,8 +13,13 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from cache import FeatureCache
+from cache.layout import FEATURES_NAME
 from stages.core.errors import StageError
+from stages.core.features.artefact import FEATURES
 from stages.core.features.placement import blocks
+from stages.core.records import producers
+from stages.core.records.outputs import write_outputs
+from stages.core.records.reading import Input, bind_inputs
 from stages.core.tables.columns import COORDINATES
 from stages.core.tables.csv_files import write_table
 
@@ -52,10 +57,13 @@ def write_coordinates(*, random_state: int, features: Path, destination: Path) -
     cache.CacheError
         If the cache is missing or damaged.
     """
-    with FeatureCache(features) as cache:
-        keys = [key.decode() for key in cache.keys.tolist()]
-        places = place_on_plane(reduce_features(cache.features, random_state, features), random_state)
-    write_table(pd.DataFrame({"sha256": keys, "x": places[:, 0], "y": places[:, 1]})[COORDINATES.names], destination)
+    inputs, settings = bind_inputs([Input(features / FEATURES_NAME, FEATURES)]), {"random_state": random_state}
+    with write_outputs(producers.COORDINATES, destination.parent, settings=settings, inputs=inputs) as outputs:
+        with FeatureCache(features) as cache:
+            keys = [key.decode() for key in cache.keys.tolist()]
+            places = place_on_plane(reduce_features(cache.features, random_state, features), random_state)
+        table = pd.DataFrame({"sha256": keys, "x": places[:, 0], "y": places[:, 1]})[COORDINATES.names]
+        write_table(table, outputs.path(destination))
     return f"placed {len(keys):,} images on the map: {destination}"
 
 

@@ -5,16 +5,19 @@ In: `data/features/` and `data/splits.csv`. Out: plain arrays, a row per image, 
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cache import FeatureCache
+from cache.layout import FEATURES_NAME
 from stages.core.errors import StageError
+from stages.core.features.artefact import FEATURES
 from stages.core.features.placement import CachedFeatures, blocks
+from stages.core.records.reading import Input, bind_inputs
 from stages.core.tables.columns import MANIFEST, SPLIT_IMAGES, missing_label_columns, require_label_column
 from stages.core.tables.csv_files import read_table
 
@@ -43,6 +46,8 @@ class LabelledFeatures:
         Shape `(n, views, tokens, channels)`, float16; read from the cache's file when asked for.
     fingerprint
         Of the cache that the features come from.
+    inputs
+        Digests of the files that all of it was read from, by their paths in a project.
     """
 
     target: str
@@ -51,6 +56,7 @@ class LabelledFeatures:
     labels: np.ndarray
     features: CachedFeatures
     fingerprint: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self, split: str) -> np.ndarray:
         """Indices of the labelled images of a split, ascending, int64."""
@@ -83,7 +89,7 @@ class CachedCollection:
 
     Attributes
     ----------
-    table, features, fingerprint
+    table, features, fingerprint, inputs
         As in `LabelledFeatures`.
     splits
         Where the table came from.
@@ -92,7 +98,13 @@ class CachedCollection:
     table: pd.DataFrame
     features: CachedFeatures
     fingerprint: str
+    inputs: Mapping[str, str]
     splits: Path
+
+
+def collection_inputs(*, features: Path, splits: Path) -> list[Input]:
+    """The files of a collection, as inputs of a stage."""
+    return [Input(splits, SPLIT_IMAGES), Input(features / FEATURES_NAME, FEATURES)]
 
 
 def load_collection(*, features: Path, splits: Path, targets: Sequence[str] = ()) -> CachedCollection:
@@ -101,16 +113,17 @@ def load_collection(*, features: Path, splits: Path, targets: Sequence[str] = ()
     Raises
     ------
     StageError
-        If no column has a target's name, or no image has features.
+        If a file is not what its stage wrote, no column has a target's name, or no image has features.
     cache.CacheError
-        If the cache is missing or damaged.
+        If the cache is damaged.
     """
+    inputs = bind_inputs(collection_inputs(features=features, splits=splits))
     table = read_table(splits, SPLIT_IMAGES, columns=["image", "sha256", "group", "split"])
     for target in targets:
         require_label_column(target, table.columns, splits)
     cache = FeatureCache(features)
     table = _drop_without_features(table, cache, splits)
-    return CachedCollection(table, CachedFeatures(cache, table["sha256"].tolist()), cache.fingerprint, splits)
+    return CachedCollection(table, CachedFeatures(cache, table["sha256"].tolist()), cache.fingerprint, inputs, splits)
 
 
 def load_labelled_features(target: str, *, features: Path, splits: Path) -> LabelledFeatures:
@@ -140,7 +153,8 @@ def attach_labels(target: str, collection: CachedCollection) -> LabelledFeatures
     code = {name: index for index, name in enumerate(classes)}
     _warn_if_most_are_unlabelled(target, table)
     labels = table[target].map(lambda name: code.get(name, UNLABELLED)).to_numpy(dtype=np.int64)
-    return LabelledFeatures(target, classes, table, labels, collection.features, collection.fingerprint)
+    features, fingerprint = collection.features, collection.fingerprint
+    return LabelledFeatures(target, classes, table, labels, features, fingerprint, collection.inputs)
 
 
 def describe_not_finite(data: LabelledFeatures, row: int, features: Path) -> str:
