@@ -23,6 +23,10 @@ class MissingRowsError(CacheError):
     """Rows that were asked for are not in the file or store, or the file does not exist. Computing them helps."""
 
 
+class LockedError(CacheError):
+    """Another process writes the same output. Waiting helps."""
+
+
 class DamagedFileError(CacheError):
     """A file whose content cannot be trusted: cut short, changed, or not a feature file.
 
