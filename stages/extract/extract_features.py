@@ -17,7 +17,7 @@ from stages.core.extraction.resolve import resolve_transform
 from stages.core.extraction.settings import FeatureSettings
 from stages.core.extraction.stream import Failure, FeatureStream, ImageFile, open_stream
 from stages.core.images.files import ImageFolder
-from stages.core.networks.backbone_files import read_card
+from stages.core.networks.backbone_files import check_arch, read_card
 from stages.core.progress import Progress
 from stages.core.tables.columns import FAILED, SPLIT_IMAGES
 from stages.core.tables.csv_files import read_table, write_table
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 def extract_features(
     *,
     settings: FeatureSettings,
+    arch: str,
     splits: Path,
     images: ImageFolder,
     backbone: Path,
@@ -44,6 +45,8 @@ def extract_features(
     ----------
     settings
         Transform, views, tokens and how to compute.
+    arch
+        `backbone.arch`: the network, which must be the one that the weights were prepared for.
     splits
         The table of split: which images.
     images
@@ -65,7 +68,7 @@ def extract_features(
     Raises
     ------
     StageError
-        If the backbone is missing, or more than `max_failed_share` of the images fail.
+        If the backbone is missing or another network, or more than `max_failed_share` of the images fail.
     cache.CacheError
         If the store is locked by another run, the disk is full, and the like.
     """
@@ -73,6 +76,7 @@ def extract_features(
     wanted = [ImageFile(key, image) for key, image in zip(table["sha256"], table["image"], strict=True)]
     compute = choose_compute(settings.precision, settings.batch_size)
     card = read_card(backbone)
+    check_arch(card, arch, backbone)
     transform = resolve_transform(settings, card.native_input)
     shape = (transform.views, settings.sequence_length, card.channels)
     features = FeatureStore(store, describe(settings, card, compute.precision), shape)
@@ -91,7 +95,7 @@ def extract_features(
         if todo:
             ensure_room(store, features.bytes_for(len(todo)))
             ensure_room(destination, features.bytes_for(len(wanted)))
-            stream = open_stream(backbone, settings, transform, compute, images, n_jobs=n_jobs)
+            stream = open_stream(backbone, settings, transform, compute, images, arch=arch, n_jobs=n_jobs)
             failed = _compute(stream, features, todo, settings, compute.precision, len(wanted))
             computed, failures = computed + len(todo) - len(failed), failures + failed
         try:
