@@ -158,6 +158,7 @@ def our_pipeline(folder: Path, paths: list[Path], precision: str) -> Rate:
         started = time.perf_counter()
         extract_features(
             settings=SETTINGS.model_copy(update={"precision": precision}),
+            arch="resnet101",
             splits=splits,
             backbone=weights,
             store=root / "store",

@@ -70,8 +70,8 @@ def measure(params: Params, target: str, seed: int | None, with_head: bool) -> S
     prepare_backbone(settings=backbone, features=params.features, weights=weights, n_jobs=n_jobs, **shared)
     prepared = time.monotonic()
     extract_features(
-        settings=params.features, backbone=weights, store=folder / "store", destination=folder / "features",
-        n_jobs=n_jobs, **shared,
+        settings=params.features, arch=backbone.arch, backbone=weights, store=folder / "store",
+        destination=folder / "features", n_jobs=n_jobs, **shared,
     )  # fmt: skip
     data = load_labelled_features(target, features=folder / "features", splits=paths.splits)
     train, val, test = (data.rows(split) for split in ("train", "val", "test"))

@@ -61,7 +61,12 @@ def main() -> None:
             publish = run.publish
             run.publish = lambda *arguments: watch.mark() or publish(*arguments)
             summary = run.extract_features(
-                settings=features, backbone=weights, store=folder / "store", destination=folder / "features", **shared
+                settings=features,
+                arch="memory:stand_in",
+                backbone=weights,
+                store=folder / "store",
+                destination=folder / "features",
+                **shared,
             )
     print(f"{summary.partition(':')[0]}, in {watch.seconds[-1]:.0f} s\n")
     report(watch, arguments.images)

@@ -63,6 +63,7 @@ def extract(params: Params, precision: str, decoder: str) -> Path:
     paths, folder = Paths(), Path("benchmark-precision")
     extract_features(
         settings=params.features.model_copy(update={"precision": precision, "decoder": decoder}),
+        arch=params.backbone.arch,
         splits=paths.splits,
         images=ImageFolder(Path(params.dataset.images)),
         backbone=paths.backbone,

@@ -124,6 +124,7 @@ def extract_features(params: Params, allow_failed: bool) -> None:
 
     summary = extract_features(
         settings=params.features,
+        arch=params.backbone.arch,
         splits=PATHS.splits,
         images=_image_folder(params),
         backbone=PATHS.backbone,
@@ -372,6 +373,7 @@ def predict(params: Params, images: tuple[Path, ...], targets: tuple[str, ...], 
         targets=[_checked(target) for target in targets] or None,
         top=top,
         settings=params.features,
+        arch=params.backbone.arch,
         limits=_image_folder(params).limits,
         backbone=PATHS.backbone,
         heads=PATHS.heads,

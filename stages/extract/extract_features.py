@@ -19,7 +19,7 @@ from stages.core.extraction.settings import FeatureSettings
 from stages.core.extraction.stream import Failure, FeatureStream, ImageFile, open_stream
 from stages.core.features.artefact import FEATURES
 from stages.core.images.files import ImageFolder
-from stages.core.networks.backbone_files import backbone_inputs, read_card
+from stages.core.networks.backbone_files import backbone_inputs, check_arch, read_card
 from stages.core.progress import Progress
 from stages.core.records import producers
 from stages.core.records.outputs import write_outputs
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 def extract_features(
     *,
     settings: FeatureSettings,
+    arch: str,
     splits: Path,
     images: ImageFolder,
     backbone: Path,
@@ -49,6 +50,8 @@ def extract_features(
     ----------
     settings
         Transform, views, tokens and how to compute.
+    arch
+        `backbone.arch`: the network, which must be the one that the weights were prepared for.
     splits
         The table of split: which images.
     images
@@ -70,7 +73,7 @@ def extract_features(
     Raises
     ------
     StageError
-        If the backbone is missing, or more than `max_failed_share` of the images fail.
+        If the backbone is missing or another network, or more than `max_failed_share` of the images fail.
     cache.CacheError
         If the store is locked by another run, the disk is full, and the like.
     """
@@ -79,7 +82,7 @@ def extract_features(
     with write_outputs(
         producers.EXTRACT, destination.parent, settings=recorded, inputs=inputs, artefacts=[FEATURES]
     ) as outputs:
-        summary, features = _extract(settings, splits, images, backbone, store, outputs.path(destination), n_jobs)
+        summary, features = _extract(settings, splits, images, backbone, arch, store, outputs.path(destination), n_jobs)
     if settings.after_publishing == "link":
         share_with_published(features, destination / FEATURES_NAME)
     return f"{summary}: {destination}"
@@ -90,6 +93,7 @@ def _extract(
     splits: Path,
     images: ImageFolder,
     backbone: Path,
+    arch: str,
     store: Path,
     destination: Path,
     n_jobs: int,
@@ -99,6 +103,7 @@ def _extract(
     wanted = [ImageFile(key, image) for key, image in zip(table["sha256"], table["image"], strict=True)]
     compute = choose_compute(settings.precision, settings.batch_size)
     card = read_card(backbone)
+    check_arch(card, arch, backbone)
     transform = resolve_transform(settings, card.native_input)
     shape = (transform.views, settings.sequence_length, card.channels)
     features = FeatureStore(store, describe(settings, card, compute.precision), shape)
@@ -117,7 +122,7 @@ def _extract(
         if todo:
             ensure_room(store, features.bytes_for(len(todo)))
             ensure_room(destination, features.bytes_for(len(wanted)))
-            stream = open_stream(backbone, settings, transform, compute, images, n_jobs=n_jobs)
+            stream = open_stream(backbone, settings, transform, compute, images, arch=arch, n_jobs=n_jobs)
             failed = _compute(stream, features, todo, settings, compute.precision, len(wanted))
             computed, failures = computed + len(todo) - len(failed), failures + failed
         try:

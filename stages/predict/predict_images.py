@@ -24,7 +24,7 @@ from stages.core.head.files import check_fingerprint, load_head
 from stages.core.head.predict_logits import predict_logits
 from stages.core.head.protocol import Head
 from stages.core.images.files import ImageFolder, ImageLimits
-from stages.core.networks.backbone_files import read_card
+from stages.core.networks.backbone_files import check_arch, read_card
 
 TrainedHead = tuple[Head[Any], dict[str, Any]]
 Errors = dict[Path, str]
@@ -36,6 +36,7 @@ def predict_images(
     targets: Sequence[str] | None,
     top: int,
     settings: FeatureSettings,
+    arch: str,
     limits: ImageLimits,
     backbone: Path,
     heads: Path,
@@ -52,6 +53,8 @@ def predict_images(
         Labels per target.
     settings
         Those of extraction.
+    arch
+        `backbone.arch`: the network, which must be the one that the weights were prepared for.
     limits
         What is refused before it is decoded.
     backbone, heads
@@ -66,14 +69,15 @@ def predict_images(
     Raises
     ------
     StageError
-        If a head is missing or was trained on features of other settings.
+        If a head is missing or was trained on features of other settings, or the weights are another network's.
     """
     compute = choose_compute(settings.precision, settings.batch_size)
     card = read_card(backbone)
+    check_arch(card, arch, backbone)
     loaded = load_heads(heads, targets, fingerprint(describe(settings, card, compute.precision)))
     centre = replace(resolve_transform(settings, card.native_input), views=1)
     everywhere = ImageFolder(Path(Path.cwd().anchor), limits)
-    stream = open_stream(backbone, settings, centre, compute, everywhere)
+    stream = open_stream(backbone, settings, centre, compute, everywhere, arch=arch)
     features, errors = compute_centre_features(stream, images)
     return [
         {"image": str(image), "error": errors[image]}

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from stages.core.errors import StageError
-from stages.core.features.artefact import FEATURES
 from stages.core.images.files import ImageFolder
 from stages.core.records import producers
 from stages.core.records.artefacts import (
     BACKBONE_CARD,
+    FEATURE_FILE,
     FINGERPRINT,
     HEAD_CARD,
     HEAD_WEIGHTS,
@@ -223,7 +223,7 @@ def bind_target(target: str, inputs: ReportInputs) -> None:
             *(source for source in files if source.path.is_file()),
         ],
         through=[
-            Input(inputs.features / "features.h5", FEATURES),
+            Input(inputs.features / "features.h5", FEATURE_FILE),
             Input(inputs.heads / target / "head.safetensors", HEAD_WEIGHTS, target),
         ],
     )
@@ -238,7 +238,7 @@ def bind_map(inputs: ReportInputs) -> None:
         Naming the file and the command to run.
     """
     files = [Input(inputs.coordinates, COORDINATES), Input(inputs.splits, SPLIT_IMAGES)]
-    bind_inputs(files, through=[Input(inputs.features / "features.h5", FEATURES)])
+    bind_inputs(files, through=[Input(inputs.features / "features.h5", FEATURE_FILE)])
 
 
 def _shared_inputs(inputs: ReportInputs) -> list[Input]:

@@ -153,6 +153,7 @@ def open_stream(
     compute: Compute,
     images: ImageFolder,
     *,
+    arch: str,
     n_jobs: int = -1,
 ) -> FeatureStream:
     """Read the prepared backbone onto its device, and set up the stream through it.
@@ -169,11 +170,14 @@ def open_stream(
         Device, precision and crops per forward pass.
     images
         The image root.
+    arch
+        `backbone.arch` of the settings: the network that is built.
     n_jobs
         As in `FeatureStream`.
     """
     extractor = load_extractor(
         backbone,
+        arch=arch,
         tokens=settings.tokens,
         pooled_token=settings.pooled_token,
         dtype=compute.dtype,

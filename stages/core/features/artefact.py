@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache.tables import read_tables
-from stages.core.records import producers
-from stages.core.records.artefacts import Artefact
+from stages.core.records.artefacts import FEATURE_FILE, Artefact
 from stages.core.records.contents import Content
 
 
@@ -32,4 +31,4 @@ class FeatureArtefact(Artefact):
         return Content(path.stat().st_size, digest.hexdigest())
 
 
-FEATURES = FeatureArtefact("data/features/features.h5", producers.EXTRACT)
+FEATURES = FeatureArtefact(FEATURE_FILE.path, FEATURE_FILE.producer)

@@ -147,32 +147,61 @@ def write_card(card: BackboneCard, weights: Path) -> None:
     write_text(weights.with_suffix(".json"), json.dumps(card.as_json(), indent=2, ensure_ascii=False) + "\n")
 
 
-def load_backbone(weights: Path) -> Backbone:
-    """Build the network that the card names and give it the weights of the file.
+def check_arch(card: BackboneCard, arch: str, weights: Path) -> None:
+    """Refuse prepared weights whose card names another network than the settings do.
+
+    The name may stand for code (`package.module:function`), which runs. Only params.yaml may name code, never a file
+    of data.
 
     Raises
     ------
     StageError
-        If the card cannot be read, or the weights are not those that it describes or do not fit the network any more.
+        With both names.
+    """
+    if card.arch != arch:
+        raise StageError(
+            f"{weights} holds {card.arch!r}, but backbone.arch is {arch!r}: run `pipeline prepare-backbone`, or set "
+            "backbone.arch to the network that you trust"
+        )
+
+
+def load_backbone(weights: Path, *, arch: str) -> Backbone:
+    """Build the network that the settings name and give it the weights of the file.
+
+    Parameters
+    ----------
+    weights
+        The file, with its card next to it.
+    arch
+        `backbone.arch` of the settings; the card must name the same.
+
+    Raises
+    ------
+    StageError
+        If the card cannot be read or names another network, or the weights are not those that it describes or do not
+        fit the network any more.
     """
     card = read_card(weights)
+    check_arch(card, arch, weights)
     if verify(weights, BACKBONE_WEIGHTS) != card.digest:
         raise StageError(f"{weights} is not the file that its card describes: run `pipeline prepare-backbone` again")
     # The file gives all values, and drawing initial ones takes longer than reading it.
-    with torch.device("meta") if find_library(card.arch).builds_without_values else nullcontext():
-        backbone = build_backbone(card.arch, weights=card.weights)
+    with torch.device("meta") if find_library(arch).builds_without_values else nullcontext():
+        backbone = build_backbone(arch, weights=card.weights)
     try:
         backbone.network.load_state_dict(load_file(weights), assign=True)
     except RuntimeError as error:
         raise StageError(
-            f"{weights} does not fit {card.arch} any more ({str(error).splitlines()[0]}): "
+            f"{weights} does not fit {arch} any more ({str(error).splitlines()[0]}): "
             "run `pipeline prepare-backbone` again"
         ) from None
     return backbone
 
 
 def load_extractor(
-    weights: Path, *, tokens: int, pooled_token: bool, dtype: torch.dtype, device: torch.device
+    weights: Path, *, arch: str, tokens: int, pooled_token: bool, dtype: torch.dtype, device: torch.device
 ) -> FeatureExtractor:
     """Read the prepared backbone from its file onto a device."""
-    return FeatureExtractor(load_backbone(weights), tokens=tokens, pooled_token=pooled_token, dtype=dtype).to(device)
+    return FeatureExtractor(
+        load_backbone(weights, arch=arch), tokens=tokens, pooled_token=pooled_token, dtype=dtype
+    ).to(device)

@@ -66,6 +66,8 @@ class Artefact:
 SPLIT_REPORT = Artefact("data/split_report.json", producers.SPLIT)
 BACKBONE_WEIGHTS = Artefact("models/backbone.safetensors", producers.BACKBONE)
 BACKBONE_CARD = Artefact("models/backbone.json", producers.BACKBONE)
+# Its digest is defined in core/features/artefact.
+FEATURE_FILE = Artefact("data/features/features.h5", producers.EXTRACT)
 FINGERPRINT = Artefact("data/features/fingerprint.json", producers.EXTRACT)
 HEAD_CARD = Artefact("models/heads/TARGET/head.json", producers.TRAIN)
 HEAD_WEIGHTS = Artefact("models/heads/TARGET/head.safetensors", producers.TRAIN)

@@ -59,8 +59,8 @@ class Collection:
 
     def extract(self, settings: FeatureSettings = FEATURES, n_jobs: int = 1) -> str:
         return extract_features(
-            settings=settings, splits=self.splits, images=ImageFolder(self.images), backbone=self.backbone,
-            store=self.store, destination=self.features, n_jobs=n_jobs,
+            settings=settings, arch="resnet101", splits=self.splits, images=ImageFolder(self.images),
+            backbone=self.backbone, store=self.store, destination=self.features, n_jobs=n_jobs,
         )  # fmt: skip
 
     def digest(self) -> str:

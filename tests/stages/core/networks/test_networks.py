@@ -16,12 +16,14 @@ from stages.backbone.weights import get_backbone, read_weights
 from stages.core.errors import StageError
 from stages.core.extraction.resolve import resolve_transform
 from stages.core.extraction.settings import FeatureSettings
-from stages.core.images.files import ImageFolder
+from stages.core.images.files import ImageFolder, ImageLimits
 from stages.core.networks.backbone import NativeInput
+from stages.core.networks.backbone_files import load_backbone
 from stages.core.networks.feature_extractor import FeatureExtractor, map_shape, normalise, to_map
 from stages.core.networks.registry import LIBRARIES, build_backbone, find_library
 from stages.core.networks.torchvision_networks import trunk
 from stages.extract.extract_features import extract_features
+from stages.predict.predict_images import predict_images
 from tests.stages.backbone.conftest import FEATURES, Collection
 
 # The smallest member of every family of torchvision, and the side of a small input that it takes.
@@ -156,7 +158,7 @@ def test_a_networks_own_function_goes_through_to_the_cache(
     card = json.loads(collection.weights.with_suffix(".json").read_text())
     assert (card["channels"], card["weights"], card["prefix_tokens"]) == (6, "its own", None)
     extract_features(
-        settings=FEATURES.model_copy(update={"tokens": 4, "crop_px": 48}), splits=collection.splits,
+        settings=FEATURES.model_copy(update={"tokens": 4, "crop_px": 48}), arch=card["arch"], splits=collection.splits,
         images=ImageFolder(collection.images), backbone=collection.weights, store=tmp_path / "store",
         destination=tmp_path / "features", n_jobs=1,
     )  # fmt: skip
@@ -167,6 +169,32 @@ def test_a_networks_own_function_goes_through_to_the_cache(
     description = json.loads((tmp_path / "features" / "fingerprint.json").read_text())["description"]
     assert (description["transform"]["mean"], description["channels"]) == ([0.5, 0.5, 0.5], 6)
     assert description["code"] == card["code_digest"]
+
+
+def test_a_card_that_names_code_which_the_settings_do_not_is_refused_and_nothing_runs(
+    make_collection: Callable[..., Collection], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of models from somebody else must not choose what is imported and called."""
+    (tmp_path / "sent_along.py").write_text("import pathlib\npathlib.Path(__file__).with_suffix('.ran').touch()\n")
+    monkeypatch.chdir(tmp_path)
+    collection = make_collection(count=12)
+    collection.prepare(arch="resnet18", weights="random")
+    card = collection.weights.with_suffix(".json")
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"arch": "sent_along:network"}))
+    message = r"backbone\.safetensors holds 'sent_along:network', but backbone\.arch is 'resnet18'"
+    shared = {"settings": FEATURES, "arch": "resnet18", "backbone": collection.weights}
+    with pytest.raises(StageError, match=message):
+        extract_features(
+            splits=collection.splits, images=ImageFolder(collection.images), store=tmp_path / "store",
+            destination=tmp_path / "features", n_jobs=1, **shared,
+        )  # fmt: skip
+    with pytest.raises(StageError, match=message):
+        predict_images(
+            images=[collection.images / "000.png"], targets=None, top=1, limits=ImageLimits(), heads=tmp_path, **shared
+        )
+    with pytest.raises(StageError, match=message):
+        load_backbone(collection.weights, arch="resnet18")
+    assert not (tmp_path / "sent_along.ran").exists()
 
 
 @pytest.mark.parametrize(
