@@ -113,7 +113,8 @@ def _prepare(job: Job, outputs: Outputs) -> str:
     )
     calibrates = provenance.weights == "random" and bool(batch_norms(backbone.network))
     if calibrates or settings.finetune.target is not None:
-        outputs.inputs |= bind_inputs([Input(job.splits, SPLIT_IMAGES)])
+        columns = ("image", "sha256", "split", *filter(None, [settings.finetune.target]))
+        outputs.inputs |= bind_inputs([Input(job.splits, SPLIT_IMAGES, columns=columns)])
     calibrated_on = _calibrate(backbone, job) if calibrates else 0
     record = _finetune(backbone, job) if settings.finetune.target is not None else None
     staged = outputs.path(job.weights)

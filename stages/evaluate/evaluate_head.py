@@ -63,18 +63,23 @@ def evaluate_head(
     StageError
         If the head is missing, or was trained on other features or classes.
     """
-    inputs = bind_inputs([*collection_inputs(features=features, splits=splits), *head_inputs(head)])
+    data = load_labelled_features(target, features=features, splits=splits)
+    trained = load_head(head)
+    check_same_data(trained[1], data)
+    inputs = bind_inputs([*collection_inputs(features=features, splits=splits, target=target), *head_inputs(head)])
     recorded = settings.model_dump(mode="json")
     with write_outputs(producers.EVALUATE, destination, settings=recorded, inputs=inputs, target=target) as outputs:
-        return _evaluate(target, settings, features, splits, head, outputs.path(destination))
+        return _evaluate(data, trained, settings, features, outputs.path(destination))
 
 
 def _evaluate(
-    target: str, settings: EvaluateSettings, features: Path, splits: Path, head: Path, destination: Path
+    data: LabelledFeatures,
+    trained: tuple[Head[Any], dict[str, Any]],
+    settings: EvaluateSettings,
+    features: Path,
+    destination: Path,
 ) -> str:
-    data = load_labelled_features(target, features=features, splits=splits)
-    model, card = load_head(head)
-    check_same_data(card, data)
+    model, card = trained
     pooled = data.pooled()
     check_finite(data, pooled, features)
     logits = predict_rows(model, data.features, np.arange(len(data.table)))
@@ -98,7 +103,7 @@ def _evaluate(
     _write_tables(data, probabilities, destination)
     write_table(_tabulate_reliability(data, logits, probabilities), destination / "reliability.csv")
     write_text(destination / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    return _summarise(target, metrics)
+    return _summarise(data.target, metrics)
 
 
 def _add_uncertainty(

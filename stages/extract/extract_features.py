@@ -77,7 +77,7 @@ def extract_features(
     cache.CacheError
         If the store is locked by another run, the disk is full, and the like.
     """
-    inputs = bind_inputs([Input(splits, SPLIT_IMAGES), *backbone_inputs(backbone)])
+    inputs = bind_inputs([Input(splits, SPLIT_IMAGES, columns=("image", "sha256")), *backbone_inputs(backbone)])
     recorded = settings.model_dump(mode="json")
     with write_outputs(
         producers.EXTRACT, destination.parent, settings=recorded, inputs=inputs, artefacts=[FEATURES]

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -92,25 +93,24 @@ def find_outliers(
     StageError
         If the head is missing or was trained on other data, or there are fewer pictures than folds.
     """
+    data = load_labelled_features(target, features=features, splits=splits)
+    _, card = load_head(head)
+    check_same_data(card, data)
     inputs = bind_inputs([*collection_inputs(features=features, splits=splits), *head_inputs(head)])
     recorded = settings.model_dump(mode="json")
     with write_outputs(producers.OUTLIERS, destination, settings=recorded, inputs=inputs, target=target) as outputs:
-        return _find(target, settings, features, splits, head, outputs.path(destination), images, n_jobs)
+        return _find(data, card, settings, features, outputs.path(destination), images, n_jobs)
 
 
 def _find(
-    target: str,
+    data: LabelledFeatures,
+    card: dict[str, Any],
     settings: OutlierSettings,
     features: Path,
-    splits: Path,
-    head: Path,
     destination: Path,
     images: ImagesToMeasure | None,
     n_jobs: int,
 ) -> str:
-    data = load_labelled_features(target, features=features, splits=splits)
-    _, card = load_head(head)
-    check_same_data(card, data)
     probabilities = out_of_sample_probabilities(data, card, settings, features=features, n_jobs=n_jobs)
     pooled = standardised(data)
     distances, neighbours = nearest_neighbours(pooled, data.table["group"].to_numpy(), settings.neighbours)
@@ -130,7 +130,7 @@ def _find(
     write_table(predictions, destination / "out_of_sample.csv")
     write_table(traits, destination / "traits.csv")
     write_table(clusters, destination / "clusters.csv")
-    return _summary(target, listed, traits)
+    return _summary(data.target, listed, traits)
 
 
 def list_outliers(kinds: Sequence[OutlierKind], evidence: Evidence, most: int) -> pd.DataFrame:

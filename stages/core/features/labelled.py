@@ -5,8 +5,8 @@ In: `data/features/` and `data/splits.csv`. Out: plain arrays, a row per image, 
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from stages.core.tables.columns import MANIFEST, SPLIT_IMAGES, missing_label_col
 from stages.core.tables.csv_files import read_table
 
 UNLABELLED = -1
+SPLIT_COLUMNS = ("image", "sha256", "group", "split")
 CHECKED_ROWS = 4096
 SPLIT_AGAIN = "run `pipeline clean` and `pipeline split`, or `dvc repro`, again"
 
@@ -46,8 +47,6 @@ class LabelledFeatures:
         Shape `(n, views, tokens, channels)`, float16; read from the cache's file when asked for.
     fingerprint
         Of the cache that the features come from.
-    inputs
-        Digests of the files that all of it was read from, by their paths in a project.
     """
 
     target: str
@@ -56,7 +55,6 @@ class LabelledFeatures:
     labels: np.ndarray
     features: CachedFeatures
     fingerprint: str
-    inputs: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self, split: str) -> np.ndarray:
         """Indices of the labelled images of a split, ascending, int64."""
@@ -89,7 +87,7 @@ class CachedCollection:
 
     Attributes
     ----------
-    table, features, fingerprint, inputs
+    table, features, fingerprint
         As in `LabelledFeatures`.
     splits
         Where the table came from.
@@ -98,13 +96,13 @@ class CachedCollection:
     table: pd.DataFrame
     features: CachedFeatures
     fingerprint: str
-    inputs: Mapping[str, str]
     splits: Path
 
 
-def collection_inputs(*, features: Path, splits: Path) -> list[Input]:
-    """The files of a collection, as inputs of a stage."""
-    return [Input(splits, SPLIT_IMAGES), Input(features / FEATURES_NAME, FEATURES)]
+def collection_inputs(*, features: Path, splits: Path, target: str = "") -> list[Input]:
+    """The files of a collection, as inputs of a stage: with all label columns, or with one target's only."""
+    columns = (*SPLIT_COLUMNS, target) if target else ()
+    return [Input(splits, SPLIT_IMAGES, columns=columns), Input(features / FEATURES_NAME, FEATURES)]
 
 
 def load_collection(*, features: Path, splits: Path, targets: Sequence[str] = ()) -> CachedCollection:
@@ -117,13 +115,13 @@ def load_collection(*, features: Path, splits: Path, targets: Sequence[str] = ()
     cache.CacheError
         If the cache is damaged.
     """
-    inputs = bind_inputs(collection_inputs(features=features, splits=splits))
-    table = read_table(splits, SPLIT_IMAGES, columns=["image", "sha256", "group", "split"])
+    bind_inputs(collection_inputs(features=features, splits=splits))
+    table = read_table(splits, SPLIT_IMAGES, columns=SPLIT_COLUMNS)
     for target in targets:
         require_label_column(target, table.columns, splits)
     cache = FeatureCache(features)
     table = _drop_without_features(table, cache, splits)
-    return CachedCollection(table, CachedFeatures(cache, table["sha256"].tolist()), cache.fingerprint, inputs, splits)
+    return CachedCollection(table, CachedFeatures(cache, table["sha256"].tolist()), cache.fingerprint, splits)
 
 
 def load_labelled_features(target: str, *, features: Path, splits: Path) -> LabelledFeatures:
@@ -153,8 +151,7 @@ def attach_labels(target: str, collection: CachedCollection) -> LabelledFeatures
     code = {name: index for index, name in enumerate(classes)}
     _warn_if_most_are_unlabelled(target, table)
     labels = table[target].map(lambda name: code.get(name, UNLABELLED)).to_numpy(dtype=np.int64)
-    features, fingerprint = collection.features, collection.fingerprint
-    return LabelledFeatures(target, classes, table, labels, features, fingerprint, collection.inputs)
+    return LabelledFeatures(target, classes, table, labels, collection.features, collection.fingerprint)
 
 
 def describe_not_finite(data: LabelledFeatures, row: int, features: Path) -> str:

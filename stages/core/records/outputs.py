@@ -156,26 +156,26 @@ def _recorded(producer: Producer, home: Path, command: str) -> set[str]:
     return {name for name in names if ".." not in Path(name).parts and (home / name).is_file()}
 
 
-def adopt(
-    producer: Producer,
-    home: Path,
-    names: Iterable[str],
-    *,
-    inputs: Mapping[str, str] | None = None,
-    target: str = "",
-    artefacts: Iterable[Artefact] = (),
-) -> None:
-    """Record files that another program wrote into the folder of a stage, so that later stages take them.
+def adopt(path: Path, artefact: Artefact, target: str = "") -> None:
+    """Record a file that another program wrote, so that later stages take it.
+
+    The other files in the record of the same stage stay in it. It names no inputs and no settings any more.
 
     Parameters
     ----------
-    producer, home, target, artefacts
-        As for `write_outputs`.
-    names
-        The files, relative to `home`, POSIX.
-    inputs
-        Digests of the files of other stages that they were made from.
+    path
+        The file, where its stage would have written it.
+    artefact
+        Which file it is.
+    target
+        The label column, where there is a file per target.
     """
-    contents = _digest_all(home, names, artefacts)
-    record = Record(producer.stage, producer.command_for(target), {}, dict(inputs or {}), contents)
-    write_record(record, producer.record_in(home))
+    home, producer = artefact.home_of(path), artefact.producer
+    command, place = producer.command_for(target), producer.record_in(home)
+    try:
+        record = read_record(place, producer.stage, command)
+    except StageError:
+        record = None
+    outputs = dict(record.outputs) if record else {}
+    outputs[path.relative_to(home).as_posix()] = artefact.digest_of(path)
+    write_record(Record(producer.stage, command, {}, {}, outputs), place)

@@ -7,14 +7,14 @@ command to run. What the bytes mean is left to the caller.
 import hashlib
 import json
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stages.core.errors import StageError
 from stages.core.records.artefacts import Artefact
-from stages.core.records.contents import Content
+from stages.core.records.contents import Content, digest_columns_of
 from stages.core.records.record import Record, read_record
 
 
@@ -30,16 +30,29 @@ class Input:
         Which file of which stage it is.
     target
         The label column, where there is a file per target.
+    columns
+        The columns of a table that the stage uses; none stands for all. A change in another column is no change.
     """
 
     path: Path
     artefact: Artefact
     target: str = ""
+    columns: tuple[str, ...] = ()
+
+    @property
+    def file_name(self) -> str:
+        """The file's path in a project."""
+        return self.artefact.path_for(self.target)
 
     @property
     def name(self) -> str:
-        """By which the records of later stages name it."""
-        return self.artefact.path_for(self.target)
+        """By which the records of later stages name it.
+
+        >>> from stages.core.records.artefacts import METRICS
+        >>> Input(Path("reports/style/metrics.json"), METRICS, "style").name
+        'reports/style/metrics.json'
+        """
+        return f"{self.file_name}[{','.join(self.columns)}]" if self.columns else self.file_name
 
     @property
     def home(self) -> Path:
@@ -114,16 +127,31 @@ def bind_inputs(inputs: Sequence[Input], *, through: Sequence[Input] = ()) -> di
     StageError
         Naming the file and the command that writes it again.
     """
-    records = {source.name: _require_record(source) for source in (*inputs, *through)}
-    digests = {source.name: _verify(source, records[source.name]) for source in inputs}
-    present = digests | {source.name: _expect(source, records[source.name]).digest for source in through}
+    records = {source.file_name: _require_record(source) for source in (*inputs, *through)}
+    present = {source.file_name: _verify(source, records[source.file_name]) for source in inputs}
+    present |= {source.file_name: _expect(source, records[source.file_name]).digest for source in through}
+    paths = {source.file_name: source.path for source in inputs}
     for source in (*inputs, *through):
-        for name, digest in records[source.name].inputs.items():
-            if present.get(name, digest) != digest:
+        for name, digest in records[source.file_name].inputs.items():
+            if _digest_now(name, present, paths) not in (None, digest):
+                file, _, columns = name.rstrip("]").partition("[")
+                which = f" (columns {columns})" if columns else ""
                 raise StageError(
-                    f"{source.path} was made from another {name} than the present one: run `{source.command}` again"
+                    f"{source.path} was made from another {file}{which} than the present one: "
+                    f"run `{source.command}` again"
                 )
-    return digests
+    return {source.name: _digest_now(source.name, present, paths) or "" for source in inputs}
+
+
+def _digest_now(name: str, present: dict[str, str], paths: Mapping[str, Path]) -> str | None:
+    """Digest what `Input.name` stands for, as it is now; None if it is not among the inputs."""
+    file, _, columns = name.rstrip("]").partition("[")
+    if columns and name not in present and file in paths:
+        try:
+            present[name] = digest_columns_of(paths[file], columns.split(","))
+        except KeyError:
+            present[name] = ""  # without the column, it is another table
+    return present.get(name)
 
 
 def verify(path: Path, artefact: Artefact, target: str = "") -> str:

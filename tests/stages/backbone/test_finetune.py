@@ -24,6 +24,8 @@ from stages.core.images.files import ImageFolder
 from stages.core.images.transform import Transform
 from stages.core.networks.torchvision_networks import build
 from stages.core.optimisation.schedules import warmup_then_cosine
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import SPLIT_IMAGES
 from tests.conftest import REPOSITORY
 from tests.stages.backbone.conftest import Collection
 
@@ -177,6 +179,7 @@ def test_test_images_are_never_looked_at(make_collection: Callable[..., Collecti
         (collection.images / line.partition(",")[0]).unlink()
     other = [line.rpartition(",")[0] + ",another" if ",test," in line else line for line in lines]
     collection.splits.write_text("\n".join(other) + "\n")
+    adopt(collection.splits, SPLIT_IMAGES)
     assert tune(collection, epochs=1) == before
 
 
@@ -209,6 +212,7 @@ def test_what_cannot_work_is_refused(
     collection = make_collection()
     table = pd.read_csv(collection.splits, dtype=str, keep_default_na=False)
     table.assign(picture=table["group"], part=table["split"]).to_csv(collection.splits, index=False)
+    adopt(collection.splits, SPLIT_IMAGES)
     with pytest.raises(StageError, match=message):
         collection.prepare(arch=arch, weights="random", finetune=FinetuneSettings(**(TUNING | settings)))
 

@@ -12,6 +12,8 @@ from stages.clean import decoder
 from stages.clean.check_image import CheckedImage
 from stages.clean.clean_images import clean_images
 from stages.clean.settings import CleanSettings
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import MANIFEST
 
 Save = Callable[..., Path]
 
@@ -100,6 +102,7 @@ def test_the_run_outlives_its_decoders(
     for name, how in (("05.png", "crash"), ("20.png", "kill!"), ("39.png", "hang!")):
         (image_root / name).write_bytes(f"BAD:{how}".encode())
     pd.DataFrame({"image": names, "style": "x"}).to_csv(tmp_path / "manifest.csv", index=False)
+    adopt(tmp_path / "manifest.csv", MANIFEST)
     from joblib.externals.loky import get_reusable_executor
 
     get_reusable_executor().shutdown(wait=True)  # workers of earlier tests have another environment

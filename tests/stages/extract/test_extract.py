@@ -23,6 +23,8 @@ from stages.core.extraction.description import current_fingerprint, describe
 from stages.core.extraction.settings import FeatureSettings
 from stages.core.images.files import ImageFolder
 from stages.core.networks.backbone_files import read_card, write_card
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import SPLIT_IMAGES
 from stages.extract.extract_features import extract_features
 from tests.conftest import picture
 
@@ -56,6 +58,7 @@ class Collection:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             rows.append(f"{path.relative_to(self.images).as_posix()},{digest},train")
         self.splits.write_text("\n".join(rows) + "\n")
+        adopt(self.splits, SPLIT_IMAGES)
 
     def extract(self, settings: FeatureSettings = FEATURES, n_jobs: int = 1) -> str:
         return extract_features(

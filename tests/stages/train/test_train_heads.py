@@ -11,6 +11,8 @@ from stages.core.head.lstm_settings import LSTMSettings
 from stages.core.head.recipe import Recipe
 from stages.core.head.settings import TrainSettings
 from stages.core.parallel import threads_each
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import SPLIT_IMAGES
 from stages.train.train_head import train_head
 from stages.train.train_heads import train_heads
 from tests.conftest import run_pipeline
@@ -30,6 +32,7 @@ def project(make_project: MakeProject) -> Project:
     genres = [name.upper() if row % 2 else "" for row, name in enumerate(project.truth)]
     project.table = project.table.assign(genre=genres, period=[str(row % 2) for row in range(60)])
     project.table.to_csv(project.splits, index=False)
+    adopt(project.splits, SPLIT_IMAGES)
     return project
 
 
@@ -82,6 +85,7 @@ def test_features_are_loaded_once_for_all(project: Project, caplog: pytest.LogCa
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_target_that_cannot_be_trained_does_not_keep_the_others(project: Project, n_jobs: int) -> None:
     project.table.assign(genre="one").to_csv(project.splits, index=False)
+    adopt(project.splits, SPLIT_IMAGES)
     with pytest.raises(StageError, match=r"^genre: two or more classes are needed .* there is only 'one'$"):
         train_all(project, "together", n_jobs)
     heads = project.splits.parent / "together" / "heads"
