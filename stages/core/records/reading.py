@@ -60,6 +60,11 @@ class Input:
         return self.artefact.home_of(self.path)
 
     @property
+    def recorded_name(self) -> str:
+        """By which the record of its own stage names it."""
+        return self.path.relative_to(self.home).as_posix()
+
+    @property
     def record_path(self) -> Path:
         """Where the record of the stage that writes it lies."""
         return self.artefact.producer.record_in(self.home)
@@ -79,8 +84,10 @@ def read_verified(path: Path, artefact: Artefact, target: str = "") -> bytes:
         If it is missing, or is not the file that the stage's record lists.
     """
     source = Input(path, artefact, target)
-    if artefact.may_lack_record and _find_record(source) is None:
-        return path.read_bytes()
+    if artefact.may_lack_record and path.is_file():
+        record = _find_record(source)
+        if record is None or source.recorded_name not in record.outputs:
+            return path.read_bytes()
     expected = _expect(source, _require_record(source))
     _check_size(source, expected)
     content = path.read_bytes()
@@ -190,7 +197,7 @@ def _require_record(source: Input) -> Record:
 
 
 def _expect(source: Input, record: Record) -> Content:
-    expected = record.outputs.get(source.path.relative_to(source.home).as_posix())
+    expected = record.outputs.get(source.recorded_name)
     if expected is None:
         raise _changed(source, "its record does not list it")
     return expected
@@ -201,7 +208,7 @@ def _check_size(source: Input, expected: Content) -> None:
     try:
         found = source.path.stat()
     except FileNotFoundError:
-        raise StageError(f"{source.path} does not exist: run `{source.command}` again") from None
+        raise StageError(f"{source.path} does not exist: run `{source.command}` first") from None
     if not stat.S_ISREG(found.st_mode):
         raise _changed(source, "it is no file")
     if found.st_size != expected.bytes:

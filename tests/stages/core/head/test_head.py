@@ -18,6 +18,7 @@ from stages.core.head.lstm_settings import LSTMSettings
 from stages.core.head.recipe import Recipe
 from stages.core.head.settings import TrainSettings
 from stages.core.head.temperature import fit_temperature, negative_log_likelihood
+from stages.core.records.artefacts import HEAD_CARD
 from stages.core.records.outputs import adopt
 from stages.core.tables.columns import SPLIT_IMAGES
 from stages.evaluate.evaluate_head import describe_backbone, evaluate_head
@@ -274,5 +275,8 @@ def test_a_damaged_head_is_refused_with_the_fix(make_project: MakeProject, conte
     project = make_project(CLASSES * 10)
     train(project, epochs=1)
     (project.head / "head.json").write_text(content)
+    with pytest.raises(StageError, match=r"is not what `pipeline train-head --target style` wrote .*: run it again"):
+        evaluate(project)
+    adopt(project.head / "head.json", HEAD_CARD, "style")
     with pytest.raises(StageError, match="run `pipeline train-head --target style` again"):
         evaluate(project)
