@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cache import DamagedFileError, FeatureStore, ensure_room, publish, share_with_published
+from cache import DamagedFileError, FeatureStore, ensure_room, publish
 from stages.core.device import choose_compute
 from stages.core.errors import StageError
 from stages.core.extraction.description import describe
@@ -163,10 +163,9 @@ def _publish(
     good = [file for file in wanted if file.image not in failed]
     if not good:
         raise StageError("no image could be read: check dataset.images and run `pipeline clean` again")
-    published = publish(store, [file.key for file in good], [file.image for file in good], destination)
+    keys, names = [file.key for file in good], [file.image for file in good]
+    publish(store, keys, names, destination, link=after_publishing == "link")
     write_table(pd.DataFrame(failures, columns=FAILED.names), destination / "failed.csv")
-    if after_publishing == "link":
-        share_with_published(store, published)
 
 
 def failed_images(destination: Path) -> int:
