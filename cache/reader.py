@@ -5,6 +5,7 @@ them map the same pages of the file. Writing is left to the store and to publish
 """
 
 import json
+import logging
 import mmap
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,8 @@ from cache.errors import CacheError, MissingRowsError, as_cache_error
 from cache.keys import KEY_DTYPE, Keys, as_key_array, find_keys
 from cache.layout import FEATURES_NAME
 from cache.tables import Tables, read_tables
+
+_log = logging.getLogger(__name__)
 
 
 class FeatureCache:
@@ -87,6 +90,11 @@ class FeatureCache:
         # A shard's rows are in the order in which they were appended.
         self._order = np.argsort(tables.keys) if tables.images is None else None
         self._checked = CheckedRows(tables)
+        if tables.features is None:
+            _log.warning(
+                "%s cannot be memory-mapped (the address space of this process is limited): reading it row by row",
+                self.path,
+            )
         if check == "opening":
             self.check()
 

@@ -1,6 +1,7 @@
 """The published cache answers by key, in any process, and refuses what it cannot trust."""
 
 import errno
+import logging
 import multiprocessing
 import os
 import pickle
@@ -121,9 +122,10 @@ def refuse_to_map(monkeypatch) -> None:
     monkeypatch.setattr("cache.tables.np.memmap", no_addresses)
 
 
-def test_a_file_that_cannot_be_mapped_is_read_by_plain_reads_and_checked(published, monkeypatch):
+def test_a_file_that_cannot_be_mapped_is_read_by_plain_reads_and_the_log_says_so(published, monkeypatch, caplog):
     refuse_to_map(monkeypatch)
-    with FeatureCache(published) as cache:
+    with caplog.at_level(logging.WARNING, "cache"), FeatureCache(published) as cache:
+        assert "cannot be memory-mapped" in caplog.text
         asked = [KEYS[5], KEYS[0], KEYS[5]]
         assert same_bits(cache.get(asked), features_of(asked))
         assert cache.check() == 30
