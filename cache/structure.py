@@ -29,6 +29,8 @@ _LONGEST_NAME_BYTES = 64 * 1024  # of an image
 # Message types of an object header.
 _NIL, _DATASPACE, _LINK_INFO, _DATATYPE, _FILL_VALUE, _LINK, _EXTERNAL_FILES = 0x00, 0x01, 0x02, 0x03, 0x05, 0x06, 0x07
 _LAYOUT, _GROUP_INFO, _FILTERS, _ATTRIBUTE, _CONTINUATION, _ATTRIBUTE_INFO = 0x08, 0x0A, 0x0B, 0x0C, 0x10, 0x15
+_REFERENCE_COUNT = 0x16
+_LENGTH_WIDTH, _TIMES = 0x03, 0x20  # flags of an object header
 _KNOWN = {
     _NIL, _DATASPACE, _LINK_INFO, _DATATYPE, _FILL_VALUE, _LINK, _LAYOUT, _GROUP_INFO, _ATTRIBUTE, _CONTINUATION,
     _ATTRIBUTE_INFO,
@@ -184,15 +186,15 @@ class _Reader:
 
     def _read_messages(self, name: str, address: int) -> Iterator[tuple[int, bytes]]:
         """Read the messages of an object header: type and content."""
-        start = self._read_at(address, 16)
+        start = self._read_at(address, 32)
         if start[:4] != b"OHDR":
             raise LayoutError(self._explain_old_header(name, address, start))
         flags = start[5]
-        if start[4] != 2 or flags & ~0x03:
+        if start[4] != 2 or flags & ~(_LENGTH_WIDTH | _TIMES):
             raise LayoutError(f"the header of {name!r} is not one that this package writes")
-        width = 1 << (flags & 3)
-        length = int.from_bytes(start[6 : 6 + width], "little")
-        chunks, read_bytes = [(address, 6 + width, length + 6 + width + 4)], 0
+        width, before = 1 << (flags & _LENGTH_WIDTH), 22 if flags & _TIMES else 6
+        length = int.from_bytes(start[before : before + width], "little")
+        chunks, read_bytes = [(address, before + width, before + width + length + 4)], 0
         while chunks:
             begin, skip, size = chunks.pop(0)
             read_bytes += size
@@ -203,6 +205,8 @@ class _Reader:
                     where, size = struct.unpack_from("<2Q", message)
                     chunks.append((where, 4, size))
                 yield kind, message
+        if flags & _TIMES:
+            raise LayoutError(f"another program has written {name!r} (with times)")
 
     def _read_chunk(self, name: str, begin: int, skip: int, size: int) -> Iterator[tuple[int, bytes]]:
         content = self._read_at(begin, size)
@@ -268,6 +272,8 @@ def _check_message(name: str, kind: int, flags: int, message: bytes, old: bool =
         raise LayoutError(f"{name!r} has the layout {layout!r}, not the contiguous one that this package writes")
     if kind == _DATATYPE and flags & 2:
         raise LayoutError(f"the type of {name!r} is a committed datatype, not its own")
+    if kind == _REFERENCE_COUNT:
+        raise LayoutError(f"{name!r} has a second name")
     if not old and (kind not in _KNOWN or flags & 2):
         raise LayoutError(f"the header of {name!r} holds what this package does not write (message {kind:#x})")
 
