@@ -15,11 +15,12 @@ from safetensors.torch import save_file
 
 from cache.atomic import atomic_path
 from stages.backbone.calibrate import batch_norms, calibrate_batch_norm
+from stages.backbone.checkpoint import remove_checkpoint
 from stages.backbone.finetune import finetune
 from stages.backbone.finetune_data import ImageSource
 from stages.backbone.processes import is_first_process, joined_processes
 from stages.backbone.settings import BackboneSettings
-from stages.backbone.weights import Provenance, get_backbone
+from stages.backbone.weights import Provenance, check_finite, get_backbone
 from stages.core.errors import StageError
 from stages.core.extraction.resolve import resolve_transform
 from stages.core.extraction.settings import FeatureSettings
@@ -89,7 +90,7 @@ def prepare_backbone(
         pixels = _calibration_pixels(source, settings.calibration_images)
         calibrate_batch_norm(backbone, _batches(pixels))
         calibrated_on = len(pixels)
-    record, checkpoint = None, weights.with_name("finetune-checkpoint.pt")
+    record, checkpoint = None, weights.with_name("finetune-checkpoint.safetensors")
     if settings.finetune.target is not None:
         with joined_processes() as processes:
             record = finetune(
@@ -103,11 +104,12 @@ def prepare_backbone(
             )
     if provenance is None:
         return ""
+    check_finite(backbone.network.state_dict(), f"{settings.arch} with weights {provenance.weights}")
     with atomic_path(weights) as temporary:
         save_file({key: value.contiguous() for key, value in backbone.network.state_dict().items()}, temporary)
     card = _make_card(settings, backbone, provenance, weights, shape, calibrated_on, record)
     write_card(card, weights)
-    checkpoint.unlink(missing_ok=True)
+    remove_checkpoint(checkpoint)
     summary = f"{card.arch} with weights {card.weights} ({card.source}), digest {card.digest[:16]}"
     return f"{summary}\n{record['sentence']}" if record else summary
 

@@ -60,7 +60,7 @@ def test_a_killed_run_ends_in_the_same_bits(
     whole, killed = make_collection(folder="whole"), make_collection(folder="killed")
     write_params(killed, epochs=4)
     command = [sys.executable, "-m", "pipeline", "prepare-backbone"]
-    checkpoint = killed.weights.with_name("finetune-checkpoint.pt")
+    checkpoint = killed.weights.with_name("finetune-checkpoint.safetensors")
     process = subprocess.Popen(command, cwd=killed.root, env=environment(), stderr=subprocess.DEVNULL)
     while not checkpoint.exists() and process.poll() is None:
         time.sleep(0.01)
@@ -82,7 +82,7 @@ def test_other_settings_do_not_take_up_an_old_checkpoint(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", lambda *arguments, **options: None)  # as if it were killed at the very end
         tune(collection, epochs=1)
-    assert collection.weights.with_name("finetune-checkpoint.pt").exists()
+    assert collection.weights.with_name("finetune-checkpoint.safetensors").exists()
     assert tune(collection, epochs=1, lr=0.01) == tune(fresh, epochs=1, lr=0.01)
 
 
