@@ -140,7 +140,7 @@ def _fetch_within(weights: WeightsEnum, timeout_s: float) -> None:
 
 
 def _cached_path(weights: WeightsEnum) -> Path:
-    return Path(str(torch.hub.get_dir())) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
+    return Path(torch.hub.get_dir()) / "checkpoints" / str(weights.url).rsplit("/", 1)[-1]
 
 
 def _is_whole(path: Path) -> bool:
