@@ -14,11 +14,12 @@ import torchvision
 from safetensors.torch import save_file
 
 from stages.backbone.calibrate import batch_norms, calibrate_batch_norm
+from stages.backbone.checkpoint import remove_checkpoint
 from stages.backbone.finetune import finetune
 from stages.backbone.finetune_data import ImageSource
 from stages.backbone.processes import is_first_process, joined_processes
 from stages.backbone.settings import BackboneSettings
-from stages.backbone.weights import Provenance, get_backbone
+from stages.backbone.weights import Provenance, check_finite, get_backbone
 from stages.core.errors import StageError
 from stages.core.extraction.resolve import resolve_transform
 from stages.core.extraction.settings import FeatureSettings
@@ -78,7 +79,9 @@ def prepare_backbone(
     if is_first_process():
         recorded = settings.model_dump(mode="json")
         with write_outputs(producers.BACKBONE, weights.parent, settings=recorded, inputs={}) as outputs:
-            return _prepare(job, outputs)
+            summary = _prepare(job, outputs)
+        remove_checkpoint(job.checkpoint)
+        return summary
     if settings.finetune.target is not None:  # the weights come from the first process
         backbone = build_backbone(settings.arch, weights=settings.weights)
         _finetune(backbone, job)
@@ -98,7 +101,7 @@ class Job(NamedTuple):
     @property
     def checkpoint(self) -> Path:
         """From where a killed fine-tuning resumes."""
-        return self.weights.with_name("finetune-checkpoint.pt")
+        return self.weights.with_name("finetune-checkpoint.safetensors")
 
     def read_crops(self, backbone: Backbone) -> ImageSource:
         """Train images as the backbone sees them."""
@@ -117,12 +120,12 @@ def _prepare(job: Job, outputs: Outputs) -> str:
         outputs.inputs |= bind_inputs([Input(job.splits, SPLIT_IMAGES, columns=columns)])
     calibrated_on = _calibrate(backbone, job) if calibrates else 0
     record = _finetune(backbone, job) if settings.finetune.target is not None else None
+    check_finite(backbone.network.state_dict(), f"{settings.arch} with weights {provenance.weights}")
     staged = outputs.path(job.weights)
     save_file({key: value.contiguous() for key, value in backbone.network.state_dict().items()}, staged)
     shape = map_shape(backbone, job.read_crops(backbone).transform.crop_px)
     card = _make_card(settings, backbone, provenance, staged, shape, calibrated_on, record)
     write_card(card, staged)
-    outputs.remove_afterwards(job.checkpoint)
     summary = f"{card.arch} with weights {card.weights} ({card.source}), digest {card.digest[:16]}"
     return f"{summary}\n{record['sentence']}" if record else summary
 
