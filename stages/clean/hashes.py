@@ -8,7 +8,7 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from stages.core.images.files import to_rgb
+from stages.core.images.rgb import to_rgb
 
 # A picture that lost a few per cent at its edges is close to a crop of the original by as much (share of a side).
 CROPS = (0.0, 0.02, 0.04)

@@ -16,7 +16,8 @@ import pandas as pd
 from PIL import Image, ImageStat
 from scipy.ndimage import laplace
 
-from stages.core.images.files import ImageFolder, UnusableImage, load_pixels, to_rgb
+from stages.core.images.files import ImageFolder, UnusableImage, load_pixels
+from stages.core.images.rgb import to_rgb
 from stages.core.keyed_memory import KeyedMemory
 from stages.core.progress import Progress
 

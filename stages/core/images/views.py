@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from stages.core.images.files import ImageFolder, load_pixels, to_rgb
+from stages.core.images.files import ImageFolder, load_pixels
+from stages.core.images.rgb import to_rgb
 from stages.core.images.transform import Transform
 
 # ImageNet's mean colour, so that padding is zero after normalisation.

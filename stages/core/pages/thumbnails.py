@@ -13,7 +13,8 @@ import joblib
 from markupsafe import Markup
 from PIL import Image
 
-from stages.core.images.files import ImageFolder, UnusableImage, load_pixels, to_rgb
+from stages.core.images.files import ImageFolder, UnusableImage, load_pixels
+from stages.core.images.rgb import to_rgb
 
 WEBP_QUALITY = 74
 
