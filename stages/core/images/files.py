@@ -161,6 +161,17 @@ class ImageFolder:
         return open_image(self.read(image, sha256=sha256), self.limits)
 
 
+def digest_file(images: ImageFolder, image: str) -> bytes:
+    """Read a file, which may lie on a disk that does not answer, and give its SHA-256 in hexadecimal, as ASCII.
+
+    Raises
+    ------
+    UnusableImage
+        As `ImageFolder.read` does.
+    """
+    return hashlib.sha256(images.read(image)).hexdigest().encode("ascii")
+
+
 def find_file(root: Path, image: str) -> Path:
     """Find the file that a name in Unicode's composed form (NFC) means, whatever form the disk keeps it in.
 

@@ -37,18 +37,18 @@ def turn(image: Image.Image, orientation: int) -> Image.Image:
     return image if method is None else image.transpose(method)
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height as a person sees the image.
+def lies_on_its_side(image: Image.Image) -> bool:
+    """Whether width and height of a decoded image are exchanged for a person who sees it.
 
     A TIFF is turned by Pillow itself: its size is upright as soon as it is opened.
     """
-    width, height = image.size
-    lies_on_its_side = image.format != "TIFF" and orientation_of(image) >= 5
-    return (height, width) if lies_on_its_side else (width, height)
+    return image.format != "TIFF" and orientation_of(image) >= 5
 
 
 def orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where none can be read.
+    """The EXIF orientation of a decoded image, 1 to 8; 1 where none can be read.
+
+    Not before it is decoded: Pillow decodes a PNG to look for it, and an error of the pixels would be missed here.
 
     Examples
     --------

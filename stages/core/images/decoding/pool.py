@@ -12,6 +12,8 @@ from stages.core.errors import StageError
 from stages.core.images.decoding.process import Answer, DecoderDied, DecoderProcess, Item, Task
 from stages.core.images.files import ImageFolder, UnusableImage
 
+STOPPED = "decoding was stopped"
+
 
 class Decoders:
     """Decoding processes, one for every thread that asks at the same time; a context manager.
@@ -46,8 +48,11 @@ class Decoders:
         """End all processes; threads that wait for an answer get a `StageError`."""
         with self._lock:
             self._closed = True
-            processes, self._all, self._idle = self._all, set(), []
-        for process in processes:
+            idle, busy = self._idle, self._all.difference(self._idle)
+            self._idle, self._all = [], set()
+        for process in busy:
+            process.kill()
+        for process in idle:
             process.end()
 
     def decode(self, task: Task[Item], images: ImageFolder, items: Sequence[Item]) -> list[Answer]:
@@ -108,7 +113,8 @@ class Decoders:
 
     def _take(self) -> DecoderProcess:
         with self._lock:
-            self._check_open()
+            if self._closed:
+                raise StageError(STOPPED)
             if self._idle:
                 return self._idle.pop()
         process = DecoderProcess()
@@ -117,8 +123,7 @@ class Decoders:
                 self._all.add(process)
                 return process
         process.end()
-        self._check_open()
-        return process
+        raise StageError(STOPPED)
 
     def _put_back(self, process: DecoderProcess) -> None:
         with self._lock:
@@ -128,10 +133,6 @@ class Decoders:
     def _forget(self, process: DecoderProcess) -> None:
         with self._lock:
             self._all.discard(process)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StageError("decoding was stopped")
 
 
 @lru_cache

@@ -115,7 +115,7 @@ class DecoderProcess:
         content = self._read(size, deadline)
         return bytes(content) if made else UnusableImage(*json.loads(content))
 
-    def _read(self, size: int, deadline: float) -> bytes:
+    def _read(self, size: int, deadline: float) -> bytearray:
         """Read exactly so many bytes of an answer.
 
         Raises
@@ -138,6 +138,10 @@ class DecoderProcess:
                     raise EOFError
                 got += count
         return content
+
+    def kill(self) -> None:
+        """Kill the process while another thread may be waiting for its answer, which then gets `DecoderDied`."""
+        self._process.kill()
 
     def end(self) -> int:
         """Kill the process if it still runs; its exit code."""
