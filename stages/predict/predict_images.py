@@ -109,7 +109,7 @@ def compute_centre_features(stream: FeatureStream, images: Sequence[Path]) -> tu
         digests = decoders.decode(digest_file, stream.images, [str(image.resolve()) for image in images])
     for image, digest in zip(images, digests, strict=True):
         if isinstance(digest, UnusableImage):
-            errors[image] = str(digest)
+            errors[image] = "No such file or directory" if digest.reason == "missing" else str(digest)
         else:
             keys[image] = digest.decode("ascii")
     by_key: dict[str, np.ndarray] = {}

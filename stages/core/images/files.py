@@ -10,6 +10,7 @@ import os
 import stat
 import unicodedata
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -183,15 +184,22 @@ def find_file(root: Path, image: str) -> Path:
     path = root / image
     if path.exists():
         return path
-    found = root
-    for part in Path(image).parts:
-        if not (found / part).exists():
-            part = _names_by_nfc(found).get(unicodedata.normalize("NFC", part), part)
-        found /= part
-    return found if found.exists() else path
+    return next(_spellings(root, Path(image).parts), path)
 
 
-def _names_by_nfc(folder: Path) -> dict[str, str]:
+def _spellings(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
+    """The existing paths whose parts, in composed form, are those given: two folders may differ in their form alone."""
+    if not parts:
+        yield folder
+        return
+    wanted, exact = unicodedata.normalize("NFC", parts[0]), folder / parts[0]
+    here = [exact] if exact.exists() else []
+    here += [folder / name for name in _names_by_nfc(folder).get(wanted, []) if name != parts[0]]
+    for path in here:
+        yield from _spellings(path, parts[1:])
+
+
+def _names_by_nfc(folder: Path) -> dict[str, list[str]]:
     """The names in a folder by their composed form."""
     try:
         return _names_by_nfc_at(folder, os.stat(folder).st_mtime_ns)
@@ -200,8 +208,11 @@ def _names_by_nfc(folder: Path) -> dict[str, str]:
 
 
 @lru_cache(256)
-def _names_by_nfc_at(folder: Path, mtime_ns: int) -> dict[str, str]:
-    return {unicodedata.normalize("NFC", name): name for name in sorted(os.listdir(folder), reverse=True)}
+def _names_by_nfc_at(folder: Path, mtime_ns: int) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for name in sorted(os.listdir(folder)):
+        names.setdefault(unicodedata.normalize("NFC", name), []).append(name)
+    return names
 
 
 def _read_under(root: Path, image: str, max_bytes: int) -> bytes:
