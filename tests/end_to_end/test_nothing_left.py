@@ -5,13 +5,14 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -90,16 +91,24 @@ def marked(mark: str) -> list[int]:
     return found
 
 
-def left_by(mark: str, temporary: Path, shared_before: set[str]) -> list[str]:
-    shared = {path.name for path in SHARED_MEMORY.iterdir()} - shared_before if SHARED_MEMORY.is_dir() else set()
+def left_by(mark: str, temporary: Path, pids: list[int]) -> list[str]:
+    """What is left of processes: themselves, shared memory with their ids in its name, files in their $TMPDIR."""
+    shared = [path.name for path in SHARED_MEMORY.iterdir()] if SHARED_MEMORY.is_dir() else []
     return [
-        *(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")[-200:] for pid in marked(mark)),
-        *(f"shared memory {name}" for name in shared if name.startswith(("joblib", "sem.loky", "torch", "psm_"))),
+        *(f"process {pid}" for pid in marked(mark)),
+        *(f"shared memory {name}" for name in shared if {str(pid) for pid in pids} & set(re.split(r"\D+", name))),
         *(f"temporary {path}" for path in temporary.rglob("*")),
     ]
 
 
-def wait_until(condition: object, seconds: float) -> float:
+def wait_for_nothing(mark: str, temporary: Path, pids: list[int]) -> list[str]:
+    """What is left after the time in which all must be gone, or nothing before."""
+    wait_until(lambda: not left_by(mark, temporary, pids), GONE_WITHIN_S)
+    return left_by(mark, temporary, pids)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> float:
+    """Wait at most so long; the seconds that it took."""
     begun = time.monotonic()
     while not condition() and time.monotonic() - begun < seconds:
         time.sleep(0.1)
@@ -110,26 +119,24 @@ def wait_until(condition: object, seconds: float) -> float:
 def test_a_killed_command_leaves_nothing(busy: Path, name: str) -> None:
     moments = random.Random(name)
     for _ in range(KILLS):
-        shared_before = {path.name for path in SHARED_MEMORY.iterdir()} if SHARED_MEMORY.is_dir() else set()
         with started(busy, name) as (process, mark, temporary):
             time.sleep(moments.uniform(0.5, COMMANDS[name][2]))
+            pids = marked(mark)
             process.kill()
             process.wait()
-            wait_until(lambda: not left_by(mark, temporary, shared_before), GONE_WITHIN_S)
-            assert left_by(mark, temporary, shared_before) == []
+            assert wait_for_nothing(mark, temporary, pids) == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_that_is_asked_to_stop_does_so_within_five_seconds(busy: Path, name: str) -> None:
-    shared_before = {path.name for path in SHARED_MEMORY.iterdir()} if SHARED_MEMORY.is_dir() else set()
     with started(busy, name) as (process, mark, temporary):
         time.sleep(COMMANDS[name][2] * 0.8)
+        pids = marked(mark)
         process.terminate()
         took = wait_until(lambda: process.poll() is not None, STOPPED_WITHIN_S * 3)
         assert took < STOPPED_WITHIN_S
         assert process.returncode in (0, 1)
-        wait_until(lambda: not left_by(mark, temporary, shared_before), GONE_WITHIN_S)
-        assert left_by(mark, temporary, shared_before) == []
+        assert wait_for_nothing(mark, temporary, pids) == []
 
 
 def test_the_next_run_removes_what_a_killed_one_left(busy: Path) -> None:
