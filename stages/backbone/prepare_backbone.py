@@ -23,8 +23,9 @@ from stages.backbone.weights import Provenance, check_finite, get_backbone
 from stages.core.errors import StageError
 from stages.core.extraction.resolve import resolve_transform
 from stages.core.extraction.settings import FeatureSettings
+from stages.core.images.decoding.pool import Decoders
 from stages.core.images.files import ImageFolder, UnusableImage
-from stages.core.images.views import CENTRE_VIEW, load_views
+from stages.core.images.views import CENTRE_VIEW, ViewsOfFile, load_views_apart
 from stages.core.networks.backbone import Backbone
 from stages.core.networks.backbone_files import BackboneCard, write_card
 from stages.core.networks.feature_extractor import map_shape
@@ -198,14 +199,17 @@ def _calibration_pixels(source: ImageSource, count: int) -> np.ndarray:
     """
     table = read_table(source.splits, SPLIT_IMAGES, columns=["image", "sha256", "split"])
     train = table[table["split"] == "train"].drop_duplicates("sha256").sort_values("sha256")
+    files = [
+        ViewsOfFile(image, key, source.transform, (CENTRE_VIEW,))
+        for image, key in zip(train["image"], train["sha256"], strict=True)
+    ]
     crops: list[np.ndarray] = []
-    for image, key in zip(train["image"], train["sha256"], strict=True):
-        if len(crops) == count:
-            break
-        try:
-            crops.append(load_views(source.images, image, key, source.transform, views=[CENTRE_VIEW])[0])
-        except UnusableImage:
-            continue  # extraction reports it
+    with Decoders() as decoders:
+        while files and len(crops) < count:
+            part, files = files[: count - len(crops)], files[count - len(crops) :]
+            # Extraction reports what cannot be used.
+            found = load_views_apart(decoders, source.images, part)
+            crops += [views[0] for views in found if not isinstance(views, UnusableImage)]
     if len(crops) < 2:
         raise StageError(f"fewer than two train images of {source.splits} could be read to calibrate random weights on")
     return np.stack(crops)

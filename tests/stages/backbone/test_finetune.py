@@ -21,6 +21,7 @@ from stages.backbone.finetune_data import Crops, Steps, read_labelled_images
 from stages.backbone.finetune_network import Classifier, blocks, freeze, make_optimizer
 from stages.backbone.settings import FinetuneSettings
 from stages.core.errors import StageError
+from stages.core.images.decoding.pool import worker_decoders
 from stages.core.images.files import ImageFolder
 from stages.core.images.transform import Transform
 from stages.core.networks.torchvision_networks import build
@@ -260,7 +261,7 @@ def test_an_epochs_crops_depend_on_seed_epoch_and_image_alone(make_collection: C
     def pixels(epoch: int, **settings: object) -> np.ndarray:
         transform = Transform(resize_px=40, crop_px=32)
         crops = Crops(train, ImageFolder(collection.images), transform, FinetuneSettings(**settings))
-        return np.stack([crops[row, epoch][0].numpy() for row in range(8)])
+        return crops.cut([(row, epoch) for row in range(8)], worker_decoders())[0].numpy()
 
     assert (pixels(1) == pixels(1)).all()
     assert (pixels(1) != pixels(2)).any()
