@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import time
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import PIL
 
 from stages.clean.settings import CleanSettings
 from stages.core.keyed_memory import KeyedMemory
+from stages.core.tables.file_names import disk_names
 
 FORMAT_VERSION = 3
 # A file changed so shortly before it was decoded may change again without its time showing it.
@@ -42,7 +42,7 @@ def file_state(root: Path, name: str) -> FileState | None:
     """Look up a file's size and time without opening it; None where only opening it can tell (links, odd names)."""
     if name.startswith("/") or ".." in name.split("/"):
         return None
-    for spelling in (name, unicodedata.normalize("NFD", name)):
+    for spelling in disk_names(name):
         try:
             found = os.lstat(f"{root}/{spelling}")
         except FileNotFoundError:

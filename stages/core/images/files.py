@@ -7,13 +7,14 @@ reasons. What is done with the pixels is left to the stages.
 import hashlib
 import io
 import os
-import unicodedata
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from stages.core.tables.file_names import disk_names
 
 Reason = Literal[
     "missing",
@@ -138,11 +139,9 @@ class ImageFolder:
 
 
 def _read_under(root: Path, image: str) -> bytes:
-    path = root / image
     try:
-        if not path.exists():
-            # Tables use NFC; some file systems keep names in decomposed form.
-            path = root / unicodedata.normalize("NFD", image)
+        paths = [root / name for name in disk_names(image)]
+        path = next((path for path in paths if path.exists()), paths[-1])
         target = Path(os.path.realpath(path))  # Path.resolve raises an error where links form a circle
         if not target.is_relative_to(root.resolve()):
             raise UnusableImage("outside_root", f"leads to {target}")
