@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from stages.core.images.formats import describe_refused, pillow_formats
 from stages.core.images.metadata import drop_metadata, drop_png_metadata
+from stages.core.tables.file_names import disk_names
 
 Reason = Literal[
     "missing",
@@ -174,17 +175,17 @@ def digest_file(images: ImageFolder, image: str) -> bytes:
 
 
 def find_file(root: Path, image: str) -> Path:
-    """Find the file that a name in Unicode's composed form (NFC) means, whatever form the disk keeps it in.
+    """Find the file that a table's name means: in whatever Unicode form, or bytes, the disk keeps it.
 
     Returns
     -------
     Path
         The path as given if it exists or nothing fits.
     """
-    path = root / image
-    if path.exists():
-        return path
-    return next(_spellings(root, Path(image).parts), path)
+    for name in disk_names(image):
+        if (path := root / name).exists():
+            return path
+    return next(_spellings(root, Path(image).parts), root / image)
 
 
 def _spellings(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
