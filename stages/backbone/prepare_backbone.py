@@ -116,8 +116,9 @@ def _prepare(job: Job, outputs: Outputs) -> str:
         settings.arch, settings.weights, random_state=settings.random_state, timeout_s=settings.download_timeout_s
     )
     calibrates = provenance.weights == "random" and bool(batch_norms(backbone.network))
-    if calibrates or settings.finetune.target is not None:
-        columns = ("image", "sha256", "split", *filter(None, [settings.finetune.target]))
+    if settings.finetune.target is not None:
+        # Calibration uses neither labels nor names: the weights stay those of any split of these images.
+        columns = ("image", "sha256", "split", settings.finetune.target)
         outputs.inputs |= bind_inputs([Input(job.splits, SPLIT_IMAGES, columns=columns)])
     calibrated_on = _calibrate(backbone, job) if calibrates else 0
     record = _finetune(backbone, job) if settings.finetune.target is not None else None
