@@ -34,7 +34,8 @@ class CheckedRows:
         self._checked = np.frombuffer(mmap.mmap(-1, len(tables.keys)), np.bool_)
         self._mapped = tables.features is not None
         # Opened now: another file may have the name later.
-        self._descriptor = None if self._mapped else os.open(tables.path, os.O_RDONLY)
+        with as_cache_error(tables.path):
+            self._descriptor = None if self._mapped else os.open(tables.path, os.O_RDONLY)
         if tables.features is not None:
             self._array = tables.features.view(np.ndarray)
             self._flat = self._array.reshape(len(tables.keys), -1)

@@ -15,7 +15,7 @@ import numpy as np
 
 from cache.atomic import atomic_path, make_folder, remove_partial_files, write_text
 from cache.checksums import FEATURE_DTYPE
-from cache.errors import CacheError, DamagedFileError, MissingRowsError, as_cache_error, ensure_room
+from cache.errors import MIB, CacheError, DamagedFileError, MissingRowsError, as_cache_error, ensure_room
 from cache.fingerprint import FORMAT_VERSION
 from cache.keys import Keys, as_key_array, find_keys
 from cache.layout import FEATURES_NAME, build_published_structure, estimate_file_bytes
@@ -91,7 +91,7 @@ def publish(
         try:
             with as_cache_error(path, needed_bytes):
                 _remove_what_was_left(destination, store)
-                with atomic_path(path) as temporary:
+                with atomic_path(path, needed_bytes) as temporary:
                     _write(temporary, store, wanted, names, source)
                 write_text(destination / FINGERPRINT_NAME, _format_summary(store, len(wanted)))
         except DamagedFileError as error:
@@ -112,9 +112,9 @@ def _remove_what_was_left(destination: Path, store: FeatureStore) -> None:
 def read_published_fingerprint(folder: Path | str) -> str | None:
     """Read the fingerprint in a published folder's `fingerprint.json`; None if it cannot be read."""
     try:
-        text = (Path(folder) / FINGERPRINT_NAME).read_text(encoding="utf-8")
-        return str(json.loads(text)["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError):
+        with (Path(folder) / FINGERPRINT_NAME).open(encoding="utf-8") as file:
+            return str(json.loads(file.read(MIB))["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
