@@ -69,6 +69,8 @@ def make_app(
     app.register_error_handler(RefusedDecision, lambda error: _message(str(error), 422))
     app.register_error_handler(StageError, lambda error: _message(str(error), 503))
     app.register_error_handler(OSError, lambda error: _message(f"not written: {error}", 503))
+    # Flask would log any other error with its address, which holds the secret.
+    app.register_error_handler(Exception, lambda error: _message(_describe(error), 500))
 
     @app.get(f"/{secret}/")
     def page() -> str:
@@ -138,6 +140,12 @@ def _with_headers(response: Response) -> Response:
     # Also for pictures: another server may use the port later, with other images under the same numbers.
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "the request is nested too deeply"
+    return f"{type(error).__name__} in the server"
 
 
 def _message(text: str, status: int) -> tuple[Response, int]:

@@ -6,6 +6,7 @@ made. Applying decisions is left to ingest.
 
 import contextlib
 import csv
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +41,8 @@ class DecisionFile:
 
     def __init__(self, path: Path, target: str) -> None:
         self.path, self.target = path, target
+        # Between threads of this process: they queue here instead of trying for the file's lock again and again.
+        self._queue = threading.Lock()
         self._read()
 
     def decisions(self) -> dict[str, Decision]:
@@ -91,7 +94,7 @@ class DecisionFile:
     def _locked(self) -> Iterator[None]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with filelock.FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=LOCK_TIMEOUT_S):
+            with self._queue, filelock.FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=LOCK_TIMEOUT_S):
                 yield
         except filelock.Timeout:
             raise StageError(f"{self.path} is locked by another process: end that process, then decide again") from None

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from stages.core.pages.render import environment
 from stages.core.tables.decisions import Decision
+from stages.review.invisible import show_invisible
 from stages.review.suspects import Suspect, SuspectList
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -76,7 +77,11 @@ def choose_suspects(listed: SuspectList, decided: Mapping[str, Decision], query:
 
 def describe_decision(decision: Decision, target: str) -> str:
     """Describe a decision in words, with its target where that is another one."""
-    words = {"fine": "Fine", "image_bad": "Image bad", "label_wrong": f"Label wrong: {decision.label or 'no label'}"}
+    words = {
+        "fine": "Fine",
+        "image_bad": "Image bad",
+        "label_wrong": f"Label wrong: {show_invisible(decision.label) or 'no label'}",
+    }
     return words.get(decision.decision, decision.decision) + (
         f" (decided under {decision.target})" if decision.target != target else ""
     )
@@ -86,16 +91,14 @@ def render(listed: SuspectList, decisions: Mapping[str, Decision], query: Query,
     """Fill the template of one page."""
     decided = listed.decided(decisions)
     labels = {made.label for made in decisions.values() if made.target == listed.target}
-    return (
-        environment(TEMPLATES)
-        .get_template("review.html")
-        .render(
-            listed=listed,
-            classes=sorted({*listed.classes, *labels} - {""}),
-            verdicts={image: describe_decision(made, listed.target) for image, made in decided.items()},
-            outdated={image for image in decisions if image not in decided},
-            shown=choose_suspects(listed, decided, query, size),
-            query=query,
-            filters=DECIDED_FILTERS,
-        )
+    made = environment(TEMPLATES)
+    made.filters["visible"] = show_invisible
+    return made.get_template("review.html").render(
+        listed=listed,
+        classes=sorted({*listed.classes, *labels} - {""}),
+        verdicts={image: describe_decision(made, listed.target) for image, made in decided.items()},
+        outdated={image for image in decisions if image not in decided},
+        shown=choose_suspects(listed, decided, query, size),
+        query=query,
+        filters=DECIDED_FILTERS,
     )

@@ -23,6 +23,8 @@ from stages.review.settings import ReviewSettings
 from stages.review.suspects import SuspectList, read_suspects
 
 HOST = "127.0.0.1"
+# For each part of a request: a page that is half sent must not hold a thread for ever.
+REQUEST_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ def review_suspects(
             port=port,
         )
         server = make_server(HOST, port, app, threaded=True, request_handler=QuietHandler, fd=listener.fileno())
+        server.log = _log_nothing  # type: ignore[method-assign]
         url = f"http://{HOST}:{port}/{secret}/"
         # Ctrl-C and SIGTERM end the server.
         with contextlib.suppress(KeyboardInterrupt):
@@ -111,10 +114,16 @@ def review_suspects(
 
 
 class QuietHandler(WSGIRequestHandler):
-    """Logs nothing: every address holds the secret."""
+    """Logs nothing, since every address holds the secret, and waits for no request that does not arrive."""
+
+    timeout = REQUEST_TIMEOUT_S
 
     def log(self, type: str, message: str, *args: object) -> None:
         """Log nothing."""
+
+
+def _log_nothing(type: str, message: str, *args: object) -> None:
+    """Log nothing: a traceback of the server may hold the address of the request."""
 
 
 def _listen(port: int) -> socket.socket:

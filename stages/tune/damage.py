@@ -6,6 +6,7 @@ cannot read is set aside, and both are logged. Running the missing trials again 
 
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -86,25 +87,27 @@ def is_intact(study: str, trial: FrozenTrial) -> bool:
 
 
 def drop_damaged_trials(study: optuna.Study) -> bool:
-    """Remove finished trials that are damaged, and keep all others.
+    """Keep the finished trials before the first that is damaged.
 
-    Optuna removes no single trial, so the study is written again.
+    Later trials were suggested from its score: run again after it, they are what an undisturbed search has. Optuna
+    removes no single trial, so the study is written again.
 
     Returns
     -------
     bool
-        Whether there were any: the study must then be opened again.
+        Whether any were dropped: the study must then be opened again.
     """
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-    intact = [trial for trial in trials if is_intact(study.study_name, trial)]
+    trials = sorted(trials, key=lambda trial: trial.number)
+    kept = list(itertools.takewhile(lambda trial: is_intact(study.study_name, trial), trials))
     turned = study.direction != optuna.study.StudyDirection.MAXIMIZE
-    if len(intact) == len(trials) and not turned:
+    if len(kept) == len(trials) and not turned:
         return False
-    dropped = len(trials) - len(intact)
-    log.warning("%d of %d trials do not match their digests: they are dropped and run again", dropped, len(trials))
+    message = "a trial does not match its digest: %d of %d trials, it and those after it, are dropped and run again"
+    log.warning(message, len(trials) - len(kept), len(trials))
     storage, name = study._storage, study.study_name
     optuna.delete_study(study_name=name, storage=storage)
-    optuna.create_study(study_name=name, storage=storage, direction="maximize").add_trials(intact)
+    optuna.create_study(study_name=name, storage=storage, direction="maximize").add_trials(kept)
     return True
 
 
@@ -122,10 +125,10 @@ def set_aside_if_unreadable(path: Path) -> None:
         try:
             with contextlib.closing(sqlite3.connect(path)) as connection:
                 (answer,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeError) as error:  # a message may quote damaged names
             if is_about_the_disk(error, path.parent):
                 raise
-            answer = str(error)
+            answer = " ".join(str(error).split())
         if answer != "ok":
             set_aside(path, answer)
 

@@ -1,16 +1,22 @@
 """The review server as a real process: who may speak to it, what it writes, and what survives its end."""
 
+import contextlib
 import http.client
 import json
+import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -313,3 +319,159 @@ def test_filters(served: Served) -> None:
     ]:
         page = served.request(query)[1]
         assert [number for number in range(IMAGES) if f'id="image-{number}"'.encode() in page] == numbers, query
+
+
+def raw(served: Served, content: bytes, *, close: bool = True, timeout_s: float = 60) -> bytes:
+    """Send bytes as they are; the answer, as far as one comes."""
+    parts = urlsplit(served.url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=timeout_s) as connection:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(content)
+            if close:
+                connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while part := connection.recv(65536):
+                answer += part
+        return answer
+
+
+def head(served: Served, length: object = "", **headers: str) -> bytes:
+    """The head of a request that decides."""
+    parts = urlsplit(served.url)
+    lines = [f"POST {parts.path}decisions HTTP/1.1", f"Host: {parts.netloc}", f"Origin: http://{parts.netloc}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    lines += [f"Content-Length: {length}"] if length != "" else []
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+JSON = {"Content_Type": "application/json"}
+GOOD = b'{"number": 0, "decision": "fine", "label": ""}'
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"x" * 10_000_000, JSON, (413,)),
+        (b"[" * 16_000, JSON, (400, 500)),
+        (b'{"number": ' + b"1" * 5_000 + b"}", JSON, (400,)),
+        (b'{"number": 1e999, "decision": "fine"}', JSON, (400,)),
+        (b'{"number": NaN, "decision": "fine"}', JSON, (400,)),
+        (b"\xff\xfe{", JSON, (400,)),
+        (b"", JSON, (400,)),
+        (GOOD, {"Content_Type": "text/plain"}, (415,)),
+        (GOOD, {"Content_Type": "application/x-www-form-urlencoded"}, (415,)),
+        (GOOD, {}, (415,)),
+        (GOOD, JSON | {"Content_Encoding": "gzip"}, (200, 400)),
+    ],
+    ids=["10 MB", "deep", "5,000 digits", "infinite", "NaN", "no UTF-8", "empty", "text", "form", "no type", "gzip"],
+)
+def test_hostile_bodies_are_refused_and_the_next_request_is_answered(
+    served: Served, body: bytes, headers: dict[str, str], status: tuple[int, ...]
+) -> None:
+    answer = raw(served, head(served, len(body), **headers) + body, close=False)
+    # A client that is still sending may see the connection closed before it reads the answer.
+    assert not answer or int(answer.split()[1]) in status
+    assert answer or len(body) > 1_000_000
+    assert served.decide(1, "fine") == 200
+
+
+@pytest.mark.parametrize("length", ["-1", "abc", "99999999999999999999", "1e3", "47, 47"])
+def test_a_length_that_is_none_or_wrong_is_refused(served: Served, project: Project, length: str) -> None:
+    answer = raw(served, head(served, length, **JSON) + GOOD)
+    assert not answer or int(answer.split()[1]) in (400, 411, 413, 415)
+    assert not project.review.exists()
+    assert served.decide(1, "fine") == 200
+
+
+def test_requests_that_are_half_sent_hold_up_no_other(served: Served, project: Project) -> None:
+    """Sixty that send half a body or half a head and wait, and one that is whole."""
+    parts = urlsplit(served.url)
+    halves = [head(served, len(GOOD), **JSON) + GOOD[:10], head(served)[:40], b""]
+    waiting = [socket.create_connection((parts.hostname, parts.port)) for _ in range(60)]
+    for number, connection in enumerate(waiting):
+        connection.sendall(halves[number % 3])
+    started = time.monotonic()
+    assert served.decide(1, "fine") == 200
+    assert time.monotonic() - started < 10
+    waiting[0].settimeout(60)
+    assert b" 200 " not in waiting[0].recv(65536)  # it is given up
+    for connection in waiting:
+        connection.close()
+    assert [row["image"] for row in project.decisions()] == [HOSTILE_IMAGE]
+
+
+def test_a_hundred_decisions_at_once_are_all_kept(served: Served, project: Project) -> None:
+    """Fifty rounds over eight images from twenty threads: what was acknowledged last for an image is in the file."""
+    answered: list[int] = []
+
+    def decide(number: int) -> None:
+        for label in ("a", "b", "c", "d", "e"):
+            answered.append(served.decide(number % 8, "label_wrong", f"{label} {number // 8}"))
+
+    threads = [threading.Thread(target=decide, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answered == [200] * 100
+    rows = project.decisions()
+    assert sorted(row["image"] for row in rows) == sorted(project.names[:8])
+    assert {row["label"][0] for row in rows} == {"e"}
+
+
+def test_a_hundred_decisions_on_different_images_are_all_kept(tmp_path: Path) -> None:
+    decisions = DecisionFile(tmp_path / "review.csv", "genre")
+    with ThreadPoolExecutor(100) as pool:
+        made = [
+            pool.submit(decisions.record, image=f"{number}.png", sha256="0" * 64, decision="fine")
+            for number in range(100)
+        ]
+    assert all(future.result() for future in made)
+    assert len(decisions.decisions()) == 100
+
+
+def test_the_secret_is_in_no_log_and_no_trace(project: Project) -> None:
+    """Neither of refused requests, nor of errors in the server: here a file of decisions that cannot be read."""
+    log = project.root / "log"
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline", "review", "--target", "genre", "--no-browser", "--debug"],
+            cwd=project.root, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, stdout=subprocess.PIPE, stderr=errors,
+            text=True,
+        )  # fmt: skip
+        line = process.stdout.readline()
+        served = Served(process, line[line.index("http://") :].strip())
+        secret = secret_of(served)
+        served.request()
+        served.request("image/99999/card")
+        raw(served, head(served, 16_000, **JSON) + b"[" * 16_000)
+        raw(served, head(served, 100, **JSON) + b"half")
+        raw(served, f"GET /{secret}/ HTTP/9.9\r\n\r\n".encode())
+        raw(served, f"NONSENSE /{secret}/\r\n\r\n".encode())
+        project.review.mkdir(parents=True)
+        assert served.decide(0, "fine") == 503
+        assert served.request()[0] == 503
+        project.review.rmdir()
+        code, printed = served.stop()
+    assert code == 0
+    assert secret not in printed
+    assert secret.encode() not in log.read_bytes()
+    assert all(secret.encode() not in path.read_bytes() for path in project.root.rglob("*") if path.is_file())
+
+
+def test_characters_that_are_not_seen_are_shown(project: Project, serve: Serve) -> None:
+    hidden = "portrait\u202etxt", "port\u200brait", "\ufeffportrait"
+    table = pd.read_csv(project.root / "reports/genre/outliers.csv", keep_default_na=False)
+    table.loc[:2, "y_true"] = hidden
+    table.to_csv(project.root / "reports/genre/outliers.csv", index=False)
+    splits = pd.read_csv(project.root / "data/splits.csv", keep_default_na=False)
+    splits.loc[[0, 1, 2], "genre"] = hidden
+    splits.to_csv(project.root / "data/splits.csv", index=False)
+    served = serve()
+    page = served.request()[1].decode()
+    shown = re.sub(r'value="[^"]*"', "", page)
+    assert not set("\u202e\u200b\ufeff") & set(shown)
+    for text in ("portrait⟨U+202E⟩txt", "port⟨U+200B⟩rait", "⟨U+FEFF⟩portrait"):
+        assert f"<bdi>{text}</bdi>" in page
+    assert served.decide(3, "label_wrong", "o\u00b7ther") == 200
