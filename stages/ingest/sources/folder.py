@@ -8,11 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from stages.core.errors import StageError
+from stages.core.images.formats import IMAGE_SUFFIXES
 from stages.core.tables.problems import Problems
 from stages.ingest.image_files import files_under
 from stages.ingest.label_cells import SourceLabels, check_attribute, make_cells
-
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"}
 
 
 def read_folders(problems: Problems, *, images: str, folder_attribute: str) -> SourceLabels:
