@@ -7,6 +7,7 @@ orientation in which a person sees it. Decoding is left to `files`.
 import contextlib
 import re
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 
@@ -57,7 +58,9 @@ def orientation_of(image: Image.Image) -> int:
     """
     found: object = None
     try:
-        found = image.getexif().get(ORIENTATION)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = image.getexif().get(ORIENTATION)
     except Exception:  # damaged tags make Pillow raise anything: the one that matters may be whole
         exif = image.info.get("exif")
         found = _find_orientation(exif) if isinstance(exif, bytes) else None

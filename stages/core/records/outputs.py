@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.atomic import flush_to_disk, make_folder
+from cache.errors import as_cache_error
 from cache.lock import hold_lock
 from stages.core.errors import StageError
 from stages.core.records.artefacts import Artefact
@@ -89,16 +90,19 @@ def write_outputs(
     cache.CacheError
         If another process runs the same stage in the same folder: it is named.
     """
-    make_folder(home)
+    with as_cache_error(home):
+        make_folder(home)
     staging = home / STAGING.format(stage=producer.stage)
     with hold_lock(home / f".{producer.stage}.lock", f"`{producer.command_for(target)}`"):
         shutil.rmtree(staging, ignore_errors=True)  # of a killed run
-        staging.mkdir()
+        with as_cache_error(staging):
+            staging.mkdir()
         try:
             outputs = Outputs(home, staging, dict(inputs))
             yield outputs
-            record = _describe(outputs, producer, settings, target, artefacts)
-            _commit(outputs, producer, record)
+            with as_cache_error(home):
+                record = _describe(outputs, producer, settings, target, artefacts)
+                _commit(outputs, producer, record)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
