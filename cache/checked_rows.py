@@ -6,15 +6,15 @@ In: the tables of the file and row numbers. Out: features, or a `DamagedFileErro
 
 import mmap
 import os
-from collections.abc import Iterator
 
 import numpy as np
 
-from cache.checksums import FEATURE_DTYPE, compute_row_checksums
+from cache.checksums import CHECKSUM_DTYPE, FEATURE_DTYPE, hash_rows
 from cache.errors import CacheError, DamagedFileError, as_cache_error
 from cache.tables import Tables
 
 _BLOCK_BYTES = 2**18  # stays in the processor's cache between reading a row and checking it
+_CHECK_BYTES = 2**22  # memory of a check
 
 
 class CheckedRows:
@@ -48,32 +48,36 @@ class CheckedRows:
 
     def take(self, rows: np.ndarray, views: np.ndarray | int | None) -> np.ndarray:
         """Read rows, as `FeatureCache.take` does."""
-        new = ~self._checked[rows]
+        seen = self._checked[rows]
+        if views is None and not (self._mapped and seen.any()):
+            return self._take_new(rows)
+        if not seen.all():
+            self.check(np.unique(rows[~seen]))
         if views is None:
-            return self._array[rows] if self._mapped and not new.any() else self._take_whole(rows, new)
-        if new.any():
-            self.check(np.unique(rows[new]))
+            return np.asarray(self._array[rows])
         views = np.broadcast_to(views, len(rows))  # an array even for a single view: indexing with it copies
         return np.asarray(self._array[rows, views]) if self._mapped else self._read_views(rows, views)
 
     def check(self, rows: np.ndarray) -> None:
         """Read rows, shape (m,), and check each."""
-        block = np.empty((self._count_block_rows(), *self._tables.shape), FEATURE_DTYPE)
-        for part in self._split(len(rows)):
-            some = rows[part]
-            self._read(some, block[: len(some)])
-            self._compare(some, block[: len(some)])
+        step = max(1, _CHECK_BYTES // self._tables.row_bytes)
+        for start in range(0, len(rows), step):
+            self._take_new(rows[start : start + step])
 
-    def _take_whole(self, rows: np.ndarray, new: np.ndarray) -> np.ndarray:
-        """Read all views of rows; check, block by block, those that are new."""
+    def _take_new(self, rows: np.ndarray) -> np.ndarray:
+        """Read all views of rows and check each."""
         features = np.empty((len(rows), *self._tables.shape), FEATURE_DTYPE)
-        for part in self._split(len(rows)):
-            block, some, unseen = features[part], rows[part], new[part]
-            self._read(some, block)
-            if unseen.all():
-                self._compare(some, block)
-            elif unseen.any():
-                self._compare(some[unseen], block[unseen])
+        keys, digests = self._tables.keys[rows].tolist(), []
+        step = max(1, _BLOCK_BYTES // self._tables.row_bytes)
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            self._read(rows[part], features[part])
+            digests += hash_rows(keys[part], features[part])
+        right = np.array(digests, CHECKSUM_DTYPE) == self._tables.checksums[rows]
+        self._checked[rows[right]] = True
+        if not right.all():
+            row = int(rows[np.argmin(right)]) % len(self._checked)
+            raise DamagedFileError(self._tables.path, f"{self._tables.name_row(row)} does not match its checksum")
         return features
 
     def _read(self, rows: np.ndarray, block: np.ndarray) -> None:
@@ -103,17 +107,3 @@ class CheckedRows:
         with as_cache_error(self._tables.path):
             content = os.pread(descriptor, target.nbytes, position)
         target[:] = np.frombuffer(content.ljust(target.nbytes, b"\0"), FEATURE_DTYPE).reshape(target.shape)
-
-    def _compare(self, rows: np.ndarray, block: np.ndarray) -> None:
-        right = compute_row_checksums(self._tables.keys[rows], block) == self._tables.checksums[rows]
-        if not right.all():
-            row = int(rows[np.argmin(right)]) % len(self._checked)
-            raise DamagedFileError(self._tables.path, f"{self._tables.name_row(row)} does not match its checksum")
-        self._checked[rows] = True
-
-    def _split(self, count: int) -> Iterator[slice]:
-        step = self._count_block_rows()
-        return (slice(start, start + step) for start in range(0, count, step))
-
-    def _count_block_rows(self) -> int:
-        return max(1, _BLOCK_BYTES // self._tables.row_bytes)

@@ -212,13 +212,13 @@ def test_a_damaged_row_is_refused_by_name_in_whatever_batch_it_is_first_read(pub
 
 def test_a_row_is_checked_once_for_each_open_cache(published, monkeypatch):
     counted = []
-    compute = checked_rows.compute_row_checksums
+    compute = checked_rows.hash_rows
 
-    def count(keys: np.ndarray, features: np.ndarray) -> np.ndarray:
-        counted.extend(keys.tolist())
+    def count(keys: list[bytes], features: np.ndarray) -> list[int]:
+        counted.extend(keys)
         return compute(keys, features)
 
-    monkeypatch.setattr(checked_rows, "compute_row_checksums", count)
+    monkeypatch.setattr(checked_rows, "hash_rows", count)
     with FeatureCache(published) as cache:
         for rows, views in (([3, 1, 3], None), ([1, 3], 1), ([1, 4], 0), ([4, 5, 1], None), ([-25, 5], [0, 1])):
             cache.take(np.array(rows), views)
@@ -230,7 +230,7 @@ def test_what_a_forked_child_has_checked_its_parent_need_not_check(published, mo
     child = multiprocessing.get_context("fork").Process(target=cache.get, args=(KEYS,))
     child.start()
     child.join(60)
-    monkeypatch.setattr(checked_rows, "compute_row_checksums", lambda *arguments: pytest.fail("checked again"))
+    monkeypatch.setattr(checked_rows, "hash_rows", lambda *arguments: pytest.fail("checked again"))
     assert same_bits(cache.get(KEYS), features_of(KEYS))
 
 
