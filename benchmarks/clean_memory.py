@@ -28,6 +28,8 @@ from stages.clean.check_image import CheckedImage
 from stages.clean.clean_images import clean_images
 from stages.clean.scan_memory import ScanMemory, file_state
 from stages.clean.settings import CleanSettings
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import MANIFEST
 
 PER_FOLDER = 1000
 LONG_AGO_S = 1_000_000_000
@@ -47,6 +49,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             names = make_collection(Path(folder), rows, min(arguments.decoded, rows))
             pd.DataFrame({"image": names, "style": "x"}).to_csv(f"{folder}/manifest.csv", index=False)
+            adopt(Path(folder) / "manifest.csv", MANIFEST)
             del names
             process = processes.Process(target=measure, args=(folder, rows, arguments.n_jobs))
             process.start()

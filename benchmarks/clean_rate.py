@@ -20,6 +20,8 @@ from PIL import Image
 
 from stages.clean.clean_images import clean_images
 from stages.clean.settings import CleanSettings
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import MANIFEST
 
 
 def processor_s() -> float:
@@ -41,6 +43,7 @@ def whole_stage(root: Path, names: list[str], n_jobs: int) -> tuple[float, float
     """The same rates for clean, which decodes, digests, hashes, groups and writes."""
     with tempfile.TemporaryDirectory() as folder, joblib.parallel_config(backend="loky", n_jobs=n_jobs):
         pd.DataFrame({"image": names, "style": "x"}).to_csv(f"{folder}/manifest.csv", index=False)
+        adopt(Path(folder) / "manifest.csv", MANIFEST)
         tables = {name: Path(folder) / f"{name}.csv" for name in ("manifest", "clean", "rejected", "conflicts")}
         started, used = time.perf_counter(), processor_s()
         clean_images(settings=CleanSettings(), images=root, **tables)

@@ -22,6 +22,8 @@ from stages.backbone.prepare_backbone import prepare_backbone
 from stages.backbone.settings import BackboneSettings
 from stages.core.extraction.settings import FeatureSettings
 from stages.core.images.files import ImageFolder
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import SPLIT_IMAGES
 from stages.extract import extract_features as run
 
 SIDE = 32
@@ -94,6 +96,7 @@ def paint(count: int, folder: Path) -> None:
         path.write_bytes(encoded)
         rows.append(f"{name},{hashlib.sha256(encoded).hexdigest()},train")
     (folder / "splits.csv").write_text("\n".join(rows) + "\n")
+    adopt(folder / "splits.csv", SPLIT_IMAGES)
 
 
 class Watch:

@@ -26,12 +26,14 @@ import psutil
 from PIL import Image
 
 from cache import FeatureStore, publish
+from stages.core.features.artefact import FEATURES
 from stages.core.features.labelled import load_labelled_features
 from stages.core.head.files import save_head
 from stages.core.head.recipe import Recipe
 from stages.core.head.registry import build_head
 from stages.core.images.files import ImageFolder
 from stages.core.parallel import ParallelSettings, parallel_backend
+from stages.core.records.outputs import adopt
 from stages.core.tables.csv_files import write_table
 from stages.outliers import find_outliers as run
 from stages.outliers.image_measures import measure_images
@@ -236,6 +238,7 @@ def make_features(root: Path, images: list[str], keys: list[str], labels: np.nda
             values = np.maximum(views @ mixing + 0.3 * rng.standard_normal((len(part), VIEWS, CHANNELS)), 0)
             writer.append(keys[start : start + BLOCK], values[:, :, None].astype(np.float16))
     publish(store, keys, images, root / "features")
+    adopt(root / "features" / "features.h5", FEATURES)
     for shard in store.folder.iterdir():
         if shard.is_file():
             shard.unlink()

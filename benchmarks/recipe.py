@@ -23,6 +23,7 @@ from scipy.special import softmax
 
 from cache import FeatureStore, publish
 from stages.core.device import choose_device
+from stages.core.features.artefact import FEATURES
 from stages.core.features.labelled import LabelledFeatures, load_labelled_features
 from stages.core.head.fit import fit_head
 from stages.core.head.lstm import LSTMHead, without_probe
@@ -32,6 +33,8 @@ from stages.core.head.recipe import Recipe
 from stages.core.head.settings import TrainSettings
 from stages.core.head.training_data import TrainingData
 from stages.core.parallel import process_backend, threads_each
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import CLEAN
 from stages.evaluate.baselines import fit_logistic_regression, predict_majority
 from stages.evaluate.metrics import score
 from stages.evaluate.settings import EvaluateSettings
@@ -120,6 +123,7 @@ def make_project(
                     rows = np.sort(first_rows[start : start + BLOCK])
                     writer.append([keys[row] for row in rows], values[rows][:, None])
             publish(store, keys, images, root / "features")
+            adopt(root / "features" / "features.h5", FEATURES)
     table = pd.read_csv(labels, dtype=str, keep_default_na=False).set_index("image").loc[images, targets].reset_index()
     for target in targets:
         sizes = table[target].map(table[target].value_counts())
@@ -127,6 +131,7 @@ def make_project(
     groups = [f"g{number:06d}" for number in pd.factorize(np.array(keys))[0]]
     table = table.assign(sha256=keys, width=0, height=0, mode="RGB", group=groups)
     table.to_csv(root / "clean.csv", index=False)
+    adopt(root / "clean.csv", CLEAN)
     splits = root / f"splits-{random_state}.csv"
     split_images(
         settings=SplitSettings(random_state=random_state),

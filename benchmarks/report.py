@@ -22,7 +22,9 @@ import pandas as pd
 from PIL import Image
 
 from cache import FeatureStore, publish
+from stages.core.features.artefact import FEATURES
 from stages.core.images.files import ImageFolder
+from stages.core.records.outputs import adopt
 from stages.core.tables.csv_files import write_table
 from stages.report.coordinates import write_coordinates
 from stages.report.data_page import write_data_page
@@ -146,6 +148,7 @@ def make_features(root: Path, images: list[str], keys: list[str], groups: np.nda
             part = part + 2 * rng.standard_normal(part.shape, dtype=np.float32)
             writer.append(keys[start : start + BLOCK], part[:, None, None].astype(np.float16))
     publish(store, keys, images, root / "data/features")
+    adopt(root / "data/features" / "features.h5", FEATURES)
     shutil.rmtree(root / "store")
 
 

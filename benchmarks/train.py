@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cache import FeatureStore, publish
 from stages.core.device import choose_device, has_bf16
+from stages.core.features.artefact import FEATURES
 from stages.core.features.labelled import LabelledFeatures, load_labelled_features
 from stages.core.features.placement import FeatureArray, place
 from stages.core.head.average import WeightAverage
@@ -36,6 +37,8 @@ from stages.core.head.recipe import Recipe
 from stages.core.head.settings import TrainSettings
 from stages.core.head.training_data import TrainingData
 from stages.core.optimisation.scores import accuracy, macro_f1
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import SPLIT_IMAGES
 
 TRAIN_IMAGES, CHANNELS, CLASSES, BLOCK = 48_866, 2048, 27, 512
 # What a pooled head trains to early stop with in under a minute on two cores: the default recipe in larger steps.
@@ -87,9 +90,11 @@ def synthetic(root: Path, images: int, tokens: int) -> LabelledFeatures:
             writer.append(keys[start : start + BLOCK], values[:, None].astype(np.float16))
     names = [f"{row:06d}.jpg" for row in range(count)]
     publish(store, keys, names, root / "features")
+    adopt(root / "features" / "features.h5", FEATURES)
     split = np.array(["test"] * CLASSES + ["train"] * images + ["val"] * (images // 3))
     table = pd.DataFrame({"image": names, "sha256": keys, "group": names, "style": labels, "split": split})
     table.assign(style=[f"class {label:02d}" for label in labels]).to_csv(root / "splits.csv", index=False)
+    adopt(root / "splits.csv", SPLIT_IMAGES)
     return load_labelled_features("style", features=root / "features", splits=root / "splits.csv")
 
 

@@ -13,9 +13,10 @@ Extraction appends to a `FeatureStore` and calls `publish`. `list_stores`, `veri
 """
 
 from cache.dataset import FeatureDataset
-from cache.errors import CacheError, DamagedFileError, MissingRowsError, ensure_room
+from cache.errors import CacheError, DamagedFileError, LockedError, MissingRowsError, ensure_room
 from cache.fingerprint import FORMAT_VERSION, fingerprint
 from cache.garbage import find_garbage, free
+from cache.lock import hold_lock
 from cache.publishing import publish, read_published_fingerprint
 from cache.reader import FeatureCache
 from cache.sharing import share_with_published
@@ -32,6 +33,7 @@ __all__ = [
     "FeatureCache",
     "FeatureDataset",
     "FeatureStore",
+    "LockedError",
     "MissingRowsError",
     "ShardWriter",
     "count_rows",
@@ -40,6 +42,7 @@ __all__ = [
     "find_garbage",
     "fingerprint",
     "free",
+    "hold_lock",
     "keep_only",
     "list_stores",
     "publish",

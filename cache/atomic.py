@@ -10,13 +10,13 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from cache.errors import as_cache_error
+from cache.errors import CacheError, as_cache_error, describe_os_error
 
 TEMPORARY_SUFFIX = ".partial"
 
 
 @contextlib.contextmanager
-def atomic_path(destination: Path | str) -> Iterator[Path]:
+def atomic_path(destination: Path | str, needed_bytes: int = 0) -> Iterator[Path]:
     """Yield a temporary path that replaces `destination` when the block ends without an error.
 
     The order survives a power cut: flush the file, rename it, flush its folder. If the block raises, the temporary
@@ -26,6 +26,8 @@ def atomic_path(destination: Path | str) -> Iterator[Path]:
     ----------
     destination
         The file to write. Its folder is created if it does not exist.
+    needed_bytes
+        How large the file will be, for the message about a full disk; 0 if unknown: then what was written is named.
 
     Yields
     ------
@@ -34,8 +36,8 @@ def atomic_path(destination: Path | str) -> Iterator[Path]:
 
     Raises
     ------
-    OSError
-        If the folder cannot be written to or the disk is full.
+    CacheError
+        In place of any `OSError`, of the block too: if the folder cannot be written to or the disk is full.
 
     Examples
     --------
@@ -54,17 +56,29 @@ def atomic_path(destination: Path | str) -> Iterator[Path]:
     ('finished', 1)
     """
     destination = Path(destination)
-    make_folder(destination.parent)
     temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
     try:
+        make_folder(destination.parent)
         yield temporary
         move_into_place(temporary, destination)
+    except OSError as error:
+        raise CacheError(_describe(error, temporary, destination, needed_bytes)) from error
     except Exception as error:
         # The system names no file when a write fails; `stages.core.errors` reads this note.
         error.add_note(f"while writing {destination}")
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the next run removes it
+            temporary.unlink(missing_ok=True)
+
+
+def _describe(error: OSError, temporary: Path, destination: Path, needed_bytes: int) -> str:
+    own = {str(temporary), str(destination), str(destination.parent)}
+    if isinstance(error.filename, str | Path) and str(error.filename) not in own:
+        return describe_os_error(error, Path(error.filename))  # the block reads another file
+    with contextlib.suppress(OSError):
+        needed_bytes = max(needed_bytes, temporary.stat().st_size)
+    return describe_os_error(error, destination, needed_bytes)
 
 
 def move_into_place(temporary: Path, destination: Path) -> None:
@@ -100,10 +114,10 @@ def write_text(destination: Path | str, text: str) -> None:
 
     Raises
     ------
-    OSError
+    CacheError
         If the folder cannot be written to or the disk is full.
     """
-    with atomic_path(destination) as temporary:
+    with atomic_path(destination, len(text.encode())) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 

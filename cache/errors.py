@@ -23,6 +23,10 @@ class MissingRowsError(CacheError):
     """Rows that were asked for are not in the file or store, or the file does not exist. Computing them helps."""
 
 
+class LockedError(CacheError):
+    """Another process writes the same output. Waiting helps."""
+
+
 class DamagedFileError(CacheError):
     """A file whose content cannot be trusted: cut short, changed, or not a feature file.
 
@@ -86,12 +90,12 @@ def describe_os_error(error: OSError, path: Path, needed_bytes: int = 0) -> str:
     """
     if error.errno in _FULL:
         return (
-            f"the disk is full: {path} needs {format_mib(needed_bytes)}, {_format_free_space(path)} is free; "
+            f"the disk is full: {path} needs {_format_needed(needed_bytes)}, {_format_free_space(path)} is free; "
             "make room and try again, finished work is kept"
         )
     if error.errno == errno.EFBIG:
         return (
-            f"the file is larger than this process may write: {path} needs {format_mib(needed_bytes)}, "
+            f"the file is larger than this process may write: {path} needs {_format_needed(needed_bytes)}, "
             f"the limit is {_format_file_size_limit()}; raise it (ulimit -f) and try again"
         )
     if error.errno in _FORBIDDEN:
@@ -139,6 +143,12 @@ def format_mib(size_bytes: int) -> str:
     '1.5 MiB'
     """
     return f"{size_bytes / MIB:,.1f} MiB"
+
+
+def _format_needed(needed_bytes: int) -> str:
+    if needed_bytes >= MIB // 10:
+        return format_mib(needed_bytes)
+    return f"{needed_bytes / 1024:.1f} KiB" if needed_bytes else "more room"
 
 
 def _format_free_space(path: Path) -> str:

@@ -17,18 +17,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 
 from cache import fingerprint
 from stages.backbone.checkpoint import DamagedCheckpointError, find_left_over, load_checkpoint, save_checkpoint
 from stages.backbone.finetune_data import (
     UNREADABLE,
+    CropLoader,
     Crops,
     ImageSource,
     LabelledImages,
     Steps,
     centre_batches,
-    make_loader,
     read_labelled_images,
 )
 from stages.backbone.finetune_network import Classifier, freeze, make_optimizer, set_train_mode
@@ -112,13 +111,13 @@ def finetune(
     setup = _digest_of_setup(classifier, settings, source.transform, train, val)
     run = _Run(backbone, classifier, learning, settings, processes, source.max_failed_share)
     state = run.load(checkpoint, setup)
-    workers = 0 if n_jobs == 1 else max(min(thread_count(n_jobs) // processes.here, MAX_WORKERS), 1)
+    workers = max(min(thread_count(n_jobs) // processes.here, MAX_WORKERS), 1)
     steps = Steps(len(train), settings.batch_size, settings.random_state, processes.rank, processes.count)
     crops = Crops(train, source.images, source.transform, settings)
-    train_batches = make_loader(crops, steps, workers, processes.device)
+    train_batches = CropLoader(crops, steps, workers, processes.device)
     shares = centre_batches(len(val), settings.batch_size, processes.rank, processes.count)
     crops = Crops(val, source.images, source.transform, settings)
-    val_batches = make_loader(crops, shares, workers, processes.device)
+    val_batches = CropLoader(crops, shares, workers, processes.device)
 
     while not state.stopping.is_over(state.epoch, epochs=settings.epochs, patience=settings.patience):
         epoch = state.epoch + 1
@@ -174,7 +173,7 @@ class _Run:
                 find_unused_parameters=backbone.may_skip_layers,
             )
 
-    def train(self, batches: DataLoader[Any], steps: Steps, epoch: int) -> EpochLog:
+    def train(self, batches: CropLoader, steps: Steps, epoch: int) -> EpochLog:
         """Step through every train image once."""
         # Dropout and the like: keyed by epoch, so that a resumed run draws what an uninterrupted one does.
         torch.manual_seed(
@@ -230,7 +229,7 @@ class _Run:
             group["lr"] = group["peak_lr"] * share
 
     @torch.inference_mode()
-    def validate(self, batches: DataLoader[Any], val: LabelledImages) -> EpochLog:
+    def validate(self, batches: CropLoader, val: LabelledImages) -> EpochLog:
         """Score the centre crops of the val images; every process gets the same scores."""
         self.classifier.eval()
         logits = torch.zeros(len(val), self.classifier.fc.out_features, dtype=torch.float64)

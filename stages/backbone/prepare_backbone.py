@@ -6,14 +6,13 @@ In: the settings; train images for random weights and fine-tuning. Out: `models/
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torchvision
 from safetensors.torch import save_file
 
-from cache.atomic import atomic_path
 from stages.backbone.calibrate import batch_norms, calibrate_batch_norm
 from stages.backbone.checkpoint import remove_checkpoint
 from stages.backbone.finetune import finetune
@@ -24,12 +23,16 @@ from stages.backbone.weights import Provenance, check_finite, get_backbone
 from stages.core.errors import StageError
 from stages.core.extraction.resolve import resolve_transform
 from stages.core.extraction.settings import FeatureSettings
+from stages.core.images.decoding.pool import Decoders
 from stages.core.images.files import ImageFolder, UnusableImage
-from stages.core.images.views import CENTRE_VIEW, load_views
+from stages.core.images.views import CENTRE_VIEW, ViewsOfFile, load_views_apart
 from stages.core.networks.backbone import Backbone
 from stages.core.networks.backbone_files import BackboneCard, write_card
 from stages.core.networks.feature_extractor import map_shape
 from stages.core.networks.registry import build_backbone
+from stages.core.records import producers
+from stages.core.records.outputs import Outputs, write_outputs
+from stages.core.records.reading import Input, bind_inputs
 from stages.core.tables.columns import SPLIT_IMAGES
 from stages.core.tables.csv_files import read_table
 
@@ -73,45 +76,82 @@ def prepare_backbone(
         If the weights cannot be loaded, no train image can be read to calibrate random ones, or fine-tuning is
         impossible.
     """
-    first = is_first_process()
-    if not first and settings.finetune.target is None:
-        return ""
-    calibrated_on, provenance = 0, None
-    if first:
-        backbone, provenance = get_backbone(
-            settings.arch, settings.weights, random_state=settings.random_state, timeout_s=settings.download_timeout_s
-        )
-    else:  # the weights come from the first process
+    job = Job(settings, features, splits, images, weights, n_jobs)
+    if is_first_process():
+        recorded = settings.model_dump(mode="json")
+        with write_outputs(producers.BACKBONE, weights.parent, settings=recorded, inputs={}) as outputs:
+            summary = _prepare(job, outputs)
+        remove_checkpoint(job.checkpoint)
+        return summary
+    if settings.finetune.target is not None:  # the weights come from the first process
         backbone = build_backbone(settings.arch, weights=settings.weights)
-    transform = resolve_transform(features, backbone.native_input)
-    source = ImageSource(splits, images, transform, features.max_failed_share)
-    shape = map_shape(backbone, transform.crop_px)
-    if provenance and provenance.weights == "random" and batch_norms(backbone.network):
-        pixels = _calibration_pixels(source, settings.calibration_images)
-        calibrate_batch_norm(backbone, _batches(pixels))
-        calibrated_on = len(pixels)
-    record, checkpoint = None, weights.with_name("finetune-checkpoint.safetensors")
+        _finetune(backbone, job)
+    return ""
+
+
+class Job(NamedTuple):
+    """The arguments of `prepare_backbone`."""
+
+    settings: BackboneSettings
+    features: FeatureSettings
+    splits: Path
+    images: ImageFolder
+    weights: Path
+    n_jobs: int
+
+    @property
+    def checkpoint(self) -> Path:
+        """From where a killed fine-tuning resumes."""
+        return self.weights.with_name("finetune-checkpoint.safetensors")
+
+    def read_crops(self, backbone: Backbone) -> ImageSource:
+        """Train images as the backbone sees them."""
+        transform = resolve_transform(self.features, backbone.native_input)
+        return ImageSource(self.splits, self.images, transform, self.features.max_failed_share)
+
+
+def _prepare(job: Job, outputs: Outputs) -> str:
+    settings = job.settings
+    backbone, provenance = get_backbone(
+        settings.arch, settings.weights, random_state=settings.random_state, timeout_s=settings.download_timeout_s
+    )
+    calibrates = provenance.weights == "random" and bool(batch_norms(backbone.network))
     if settings.finetune.target is not None:
-        with joined_processes() as processes:
-            record = finetune(
-                backbone,
-                channels=shape[0],
-                settings=settings.finetune,
-                source=source,
-                checkpoint=checkpoint,
-                processes=processes,
-                n_jobs=n_jobs,
-            )
-    if provenance is None:
-        return ""
+        # Calibration uses neither labels nor names: the weights stay those of any split of these images.
+        columns = ("image", "sha256", "split", settings.finetune.target)
+        outputs.inputs |= bind_inputs([Input(job.splits, SPLIT_IMAGES, columns=columns)])
+    calibrated_on = _calibrate(backbone, job) if calibrates else 0
+    record = _finetune(backbone, job) if settings.finetune.target is not None else None
     check_finite(backbone.network.state_dict(), f"{settings.arch} with weights {provenance.weights}")
-    with atomic_path(weights) as temporary:
-        save_file({key: value.contiguous() for key, value in backbone.network.state_dict().items()}, temporary)
-    card = _make_card(settings, backbone, provenance, weights, shape, calibrated_on, record)
-    write_card(card, weights)
-    remove_checkpoint(checkpoint)
+    staged = outputs.path(job.weights)
+    save_file({key: value.contiguous() for key, value in backbone.network.state_dict().items()}, staged)
+    shape = map_shape(backbone, job.read_crops(backbone).transform.crop_px)
+    card = _make_card(settings, backbone, provenance, staged, shape, calibrated_on, record)
+    write_card(card, staged)
     summary = f"{card.arch} with weights {card.weights} ({card.source}), digest {card.digest[:16]}"
     return f"{summary}\n{record['sentence']}" if record else summary
+
+
+def _calibrate(backbone: Backbone, job: Job) -> int:
+    """Set the batch-norm statistics of random weights; return the number of images that they come from."""
+    pixels = _calibration_pixels(job.read_crops(backbone), job.settings.calibration_images)
+    calibrate_batch_norm(backbone, _batches(pixels))
+    return len(pixels)
+
+
+def _finetune(backbone: Backbone, job: Job) -> dict[str, Any] | None:
+    """Fine-tune the backbone in place; return the record of it in the first process."""
+    source = job.read_crops(backbone)
+    with joined_processes() as processes:
+        return finetune(
+            backbone,
+            channels=map_shape(backbone, source.transform.crop_px)[0],
+            settings=job.settings.finetune,
+            source=source,
+            checkpoint=job.checkpoint,
+            processes=processes,
+            n_jobs=job.n_jobs,
+        )
 
 
 def _make_card(
@@ -160,14 +200,17 @@ def _calibration_pixels(source: ImageSource, count: int) -> np.ndarray:
     """
     table = read_table(source.splits, SPLIT_IMAGES, columns=["image", "sha256", "split"])
     train = table[table["split"] == "train"].drop_duplicates("sha256").sort_values("sha256")
+    files = [
+        ViewsOfFile(image, key, source.transform, (CENTRE_VIEW,))
+        for image, key in zip(train["image"], train["sha256"], strict=True)
+    ]
     crops: list[np.ndarray] = []
-    for image, key in zip(train["image"], train["sha256"], strict=True):
-        if len(crops) == count:
-            break
-        try:
-            crops.append(load_views(source.images, image, key, source.transform, views=[CENTRE_VIEW])[0])
-        except UnusableImage:
-            continue  # extraction reports it
+    with Decoders() as decoders:
+        while files and len(crops) < count:
+            part, files = files[: count - len(crops)], files[count - len(crops) :]
+            # Extraction reports what cannot be used.
+            found = load_views_apart(decoders, source.images, part)
+            crops += [views[0] for views in found if not isinstance(views, UnusableImage)]
     if len(crops) < 2:
         raise StageError(f"fewer than two train images of {source.splits} could be read to calibrate random weights on")
     return np.stack(crops)

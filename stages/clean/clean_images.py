@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import joblib
 import numpy as np
@@ -22,6 +23,9 @@ from stages.clean.scan_memory import FileState, ScanMemory, file_state
 from stages.clean.settings import CleanSettings
 from stages.core.errors import StageError
 from stages.core.progress import Progress
+from stages.core.records import producers
+from stages.core.records.outputs import write_outputs
+from stages.core.records.reading import Input, bind_inputs
 from stages.core.tables.columns import MANIFEST, label_columns
 from stages.core.tables.csv_files import read_table, write_table
 
@@ -65,9 +69,27 @@ def clean_images(
     StageError
         If the image root is missing or no image at all can be used.
     """
-    table = read_table(manifest, MANIFEST)
     if not images.is_dir() and not settings.allow_missing:
         raise StageError(f"dataset.images is {images}, which is not a folder: set it to the folder of the image files")
+    inputs = bind_inputs([Input(manifest, MANIFEST)])
+    with write_outputs(
+        producers.CLEAN, clean.parent, settings=settings.model_dump(mode="json"), inputs=inputs
+    ) as outputs:
+        places = Tables(*map(outputs.path, (clean, rejected, conflicts)))
+        return _clean(read_table(manifest, MANIFEST), settings, images, places, scan, manifest)
+
+
+class Tables(NamedTuple):
+    """Where to write the tables of clean."""
+
+    clean: Path
+    rejected: Path
+    conflicts: Path
+
+
+def _clean(
+    table: pd.DataFrame, settings: CleanSettings, images: Path, places: Tables, scan: Path | None, manifest: Path
+) -> str:
     findings, unchanged = _check_all(table["image"].tolist(), images, settings, scan)
     rejections = findings.rejected(table["image"], allow_missing=settings.allow_missing)
     kept = findings.good | (findings.missing & settings.allow_missing)
@@ -77,9 +99,9 @@ def clean_images(
     attributes = label_columns(table.columns)
     table, groups = _with_groups(table, findings, kept, settings)
     disagreements = label_conflicts(table, attributes)
-    write_table(rejections, rejected)
-    write_table(disagreements, conflicts)
-    write_table(table, clean)
+    write_table(rejections, places.rejected)
+    write_table(disagreements, places.conflicts)
+    write_table(table, places.clean)
     return _summary(table, rejections, disagreements, groups, unchanged)
 
 

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from stages.core.progress import Progress
+from stages.core.records import producers
+from stages.core.records.outputs import write_outputs
 from stages.core.tables.csv_files import write_table
 from stages.demo.encode import save_encoded, save_near_duplicate
 from stages.demo.faults.broken import BREAKS
@@ -22,6 +24,7 @@ from stages.demo.plan import CLASSES, PlannedFile, answer_key, plan_collection
 from stages.demo.settings import DemoSettings
 
 # A worker's start costs more than a picture.
+LABELS, ANSWER_KEY = "labels.csv", "answer_key.csv"
 BATCH_SIZE = 12
 COPIES = ("exact_duplicate", "near_duplicate")
 
@@ -48,6 +51,12 @@ def paint_collection(*, settings: DemoSettings, root: Path, n_jobs: int = -1) ->
     OSError
         If the folder cannot be written to, or `images` is a link.
     """
+    recorded = settings.model_dump(mode="json")
+    with write_outputs(producers.DEMO, root, settings=recorded, inputs={}) as outputs:
+        return _paint(settings, root, n_jobs, labels=outputs.path(root / LABELS), key=outputs.path(root / ANSWER_KEY))
+
+
+def _paint(settings: DemoSettings, root: Path, n_jobs: int, *, labels: Path, key: Path) -> str:
     plan = plan_collection(_generator(settings, 0), settings)
     images = root / "images"
     if images.exists():
@@ -64,10 +73,10 @@ def paint_collection(*, settings: DemoSettings, root: Path, n_jobs: int = -1) ->
             for _ in joblib.Parallel(n_jobs, batch_size=BATCH_SIZE, return_as="generator")(jobs):
                 progress.advance(1)
     rows = [{"image": file.image, **file.labels} for file in plan]
-    labels = pd.DataFrame(rows, columns=["image", *CLASSES])
-    key = pd.DataFrame(answer_key(plan), columns=["image", "fault", "attribute", "truth", "detail"])
-    write_table(labels.sort_values("image"), root / "labels.csv")
-    write_table(key.sort_values(["fault", "attribute", "image"]), root / "answer_key.csv")
+    label_table = pd.DataFrame(rows, columns=["image", *CLASSES])
+    key_table = pd.DataFrame(answer_key(plan), columns=["image", "fault", "attribute", "truth", "detail"])
+    write_table(label_table.sort_values("image"), labels)
+    write_table(key_table.sort_values(["fault", "attribute", "image"]), key)
     counts = Counter(file.kind for file in plan)
     return f"{root}: {len(plan)} files, " + ", ".join(f"{n} of kind {kind}" for kind, n in counts.items())
 

@@ -16,11 +16,14 @@ from scipy.special import softmax
 from cache import FeatureCache
 from cache.atomic import write_text
 from stages.core.errors import StageError
-from stages.core.features.labelled import LabelledFeatures, check_finite, load_labelled_features
-from stages.core.head.files import check_same_data, load_head
+from stages.core.features.labelled import LabelledFeatures, check_finite, collection_inputs, load_labelled_features
+from stages.core.head.files import check_same_data, head_inputs, load_head
 from stages.core.head.predict_logits import predict_rows
 from stages.core.head.protocol import Head
 from stages.core.head.registry import HEADS
+from stages.core.records import producers
+from stages.core.records.outputs import write_outputs
+from stages.core.records.reading import bind_inputs
 from stages.core.tables.csv_files import write_table
 from stages.evaluate.baselines import fit_logistic_regression, predict_majority
 from stages.evaluate.calibration import expected_calibration_error, tabulate_reliability
@@ -61,8 +64,22 @@ def evaluate_head(
         If the head is missing, or was trained on other features or classes.
     """
     data = load_labelled_features(target, features=features, splits=splits)
-    model, card = load_head(head)
-    check_same_data(card, data)
+    trained = load_head(head)
+    check_same_data(trained[1], data)
+    inputs = bind_inputs([*collection_inputs(features=features, splits=splits, target=target), *head_inputs(head)])
+    recorded = settings.model_dump(mode="json")
+    with write_outputs(producers.EVALUATE, destination, settings=recorded, inputs=inputs, target=target) as outputs:
+        return _evaluate(data, trained, settings, features, outputs.path(destination))
+
+
+def _evaluate(
+    data: LabelledFeatures,
+    trained: tuple[Head[Any], dict[str, Any]],
+    settings: EvaluateSettings,
+    features: Path,
+    destination: Path,
+) -> str:
+    model, card = trained
     pooled = data.pooled()
     check_finite(data, pooled, features)
     logits = predict_rows(model, data.features, np.arange(len(data.table)))
@@ -86,7 +103,7 @@ def evaluate_head(
     _write_tables(data, probabilities, destination)
     write_table(_tabulate_reliability(data, logits, probabilities), destination / "reliability.csv")
     write_text(destination / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    return _summarise(target, metrics)
+    return _summarise(data.target, metrics)
 
 
 def _add_uncertainty(

@@ -9,16 +9,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cache import DamagedFileError, FeatureStore, ensure_room, publish, share_with_published
+from cache import DamagedFileError, FeatureStore, ensure_room, publish
 from stages.core.device import choose_compute
 from stages.core.errors import StageError
 from stages.core.extraction.description import describe
 from stages.core.extraction.resolve import resolve_transform
 from stages.core.extraction.settings import FeatureSettings
 from stages.core.extraction.stream import Failure, FeatureStream, ImageFile, open_stream
+from stages.core.features.artefact import FEATURES
 from stages.core.images.files import ImageFolder
-from stages.core.networks.backbone_files import check_arch, read_card
+from stages.core.networks.backbone_files import backbone_inputs, check_arch, read_card
 from stages.core.progress import Progress
+from stages.core.records import producers
+from stages.core.records.outputs import write_outputs
+from stages.core.records.reading import Input, bind_inputs
 from stages.core.tables.columns import FAILED, SPLIT_IMAGES
 from stages.core.tables.csv_files import read_table, write_table
 
@@ -72,6 +76,26 @@ def extract_features(
     cache.CacheError
         If the store is locked by another run, the disk is full, and the like.
     """
+    inputs = bind_inputs([Input(splits, SPLIT_IMAGES, columns=("image", "sha256")), *backbone_inputs(backbone)])
+    recorded = settings.model_dump(mode="json")
+    with write_outputs(
+        producers.EXTRACT, destination.parent, settings=recorded, inputs=inputs, artefacts=[FEATURES]
+    ) as outputs:
+        summary = _extract(settings, splits, images, backbone, arch, store, outputs.path(destination), n_jobs)
+    return f"{summary}: {destination}"
+
+
+def _extract(
+    settings: FeatureSettings,
+    splits: Path,
+    images: ImageFolder,
+    backbone: Path,
+    arch: str,
+    store: Path,
+    destination: Path,
+    n_jobs: int,
+) -> str:
+    """Compute and publish; return the counts."""
     table = read_table(splits, SPLIT_IMAGES, columns=["image", "sha256"]).drop_duplicates("sha256")
     wanted = [ImageFile(key, image) for key, image in zip(table["sha256"], table["image"], strict=True)]
     compute = choose_compute(settings.precision, settings.batch_size)
@@ -107,7 +131,7 @@ def extract_features(
     else:
         raise damage
     known = len(wanted) - len(failures) - computed
-    return f"{computed} computed, {max(known, 0)} known already, {len(failures)} failed: {destination}"
+    return f"{computed} computed, {max(known, 0)} known already, {len(failures)} failed"
 
 
 def _missing(store: FeatureStore, wanted: list[ImageFile], failures: list[Failure]) -> list[ImageFile]:
@@ -167,12 +191,11 @@ def _publish(
     good = [file for file in wanted if file.image not in failed]
     if not good:
         raise StageError("no image could be read: check dataset.images and run `pipeline clean` again")
-    published = publish(store, [file.key for file in good], [file.image for file in good], destination)
+    keys, names = [file.key for file in good], [file.image for file in good]
+    publish(store, keys, names, destination, link=after_publishing == "link")
     write_table(pd.DataFrame(failures, columns=FAILED.names), destination / "failed.csv")
-    if after_publishing == "link":
-        share_with_published(store, published)
 
 
 def failed_images(destination: Path) -> int:
     """How many images the published cache lacks because they could not be read."""
-    return len(pd.read_csv(destination / "failed.csv", dtype=str, keep_default_na=False))
+    return len(read_table(destination / "failed.csv", FAILED))

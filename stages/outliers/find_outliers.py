@@ -10,13 +10,17 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from stages.core.features.labelled import UNLABELLED, LabelledFeatures, load_labelled_features
-from stages.core.head.files import check_same_data, load_head
+from stages.core.features.labelled import UNLABELLED, LabelledFeatures, collection_inputs, load_labelled_features
+from stages.core.head.files import check_same_data, head_inputs, load_head
 from stages.core.images.files import ImageFolder
+from stages.core.records import producers
+from stages.core.records.outputs import write_outputs
+from stages.core.records.reading import bind_inputs
 from stages.core.tables.columns import OUTLIER_KINDS, OUTLIERS
 from stages.core.tables.csv_files import write_table
 from stages.outliers.clusters import find_clusters
@@ -92,6 +96,21 @@ def find_outliers(
     data = load_labelled_features(target, features=features, splits=splits)
     _, card = load_head(head)
     check_same_data(card, data)
+    inputs = bind_inputs([*collection_inputs(features=features, splits=splits), *head_inputs(head)])
+    recorded = settings.model_dump(mode="json")
+    with write_outputs(producers.OUTLIERS, destination, settings=recorded, inputs=inputs, target=target) as outputs:
+        return _find(data, card, settings, features, outputs.path(destination), images, n_jobs)
+
+
+def _find(
+    data: LabelledFeatures,
+    card: dict[str, Any],
+    settings: OutlierSettings,
+    features: Path,
+    destination: Path,
+    images: ImagesToMeasure | None,
+    n_jobs: int,
+) -> str:
     probabilities = out_of_sample_probabilities(data, card, settings, features=features, n_jobs=n_jobs)
     pooled = standardised(data)
     distances, neighbours = nearest_neighbours(pooled, data.table["group"].to_numpy(), settings.neighbours)
@@ -111,7 +130,7 @@ def find_outliers(
     write_table(predictions, destination / "out_of_sample.csv")
     write_table(traits, destination / "traits.csv")
     write_table(clusters, destination / "clusters.csv")
-    return _summary(target, listed, traits)
+    return _summary(data.target, listed, traits)
 
 
 def list_outliers(kinds: Sequence[OutlierKind], evidence: Evidence, most: int) -> pd.DataFrame:

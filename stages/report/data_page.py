@@ -3,7 +3,6 @@
 In: the tables of ingest, clean and split. Out: `reports/data.html`.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from cache.atomic import write_text
 from stages.core.errors import StageError
 from stages.core.pages.render import render
 from stages.core.pages.thumbnails import make_thumbnails
+from stages.core.records.artefacts import SPLIT_REPORT
+from stages.core.records.reading import read_json
 from stages.core.tables.columns import CONFLICTS, INGEST_PROBLEMS
 from stages.core.tables.csv_files import read_table
 from stages.report.collection_summary import (
@@ -93,7 +94,7 @@ def _read_split_report(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path, SPLIT_REPORT)
         leaks = [
             (kind, where, [", ".join(name) if isinstance(name, list) else str(name) for name in names])
             for kind, places in found.get("leaks", {}).items()

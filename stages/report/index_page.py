@@ -14,7 +14,7 @@ from stages.core.pages.thumbnails import make_thumbnails
 from stages.core.tables.csv_files import write_table
 from stages.core.tables.outliers import read_outliers
 from stages.report.collection_summary import find_duplicates
-from stages.report.inputs import CollectionTables, ReportInputs, read_collection, read_metrics
+from stages.report.inputs import CollectionTables, ReportInputs, bind_target, read_collection, read_metrics
 from stages.report.provenance import describe_collection
 from stages.report.score_rows import HEADLINES, list_models, make_score_rows
 from stages.report.selfcheck import COLUMNS, read_answer_key, score_against_key
@@ -29,6 +29,8 @@ def write_index(
 ) -> Path:
     """Write `destination/index.html` and `destination/selfcheck.csv`; parameters and errors as in `write_report`."""
     collection = read_collection(inputs)
+    for target in targets:
+        bind_target(target, inputs)
     metrics = {target: read_metrics(target, inputs.results) for target in targets}
     models = list(dict.fromkeys(model for scores in metrics.values() for model in list_models(scores)))
     shown_images = _choose_images(collection.splits)

@@ -5,7 +5,7 @@ is an error that names the command to run. Nothing is computed here beyond turni
 """
 
 import hashlib
-import json
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,45 @@ import pandas as pd
 
 from stages.core.errors import StageError
 from stages.core.images.files import ImageFolder
+from stages.core.records import producers
+from stages.core.records.artefacts import (
+    BACKBONE_CARD,
+    FEATURE_FILE,
+    FINGERPRINT,
+    HEAD_CARD,
+    HEAD_WEIGHTS,
+    METRICS,
+    SPLIT_REPORT,
+    Artefact,
+)
+from stages.core.records.reading import Input, bind_inputs, read_json, read_verified
 from stages.core.tables.columns import (
+    CLEAN,
+    CLUSTERS,
+    CONFLICTS,
     CONFUSION,
+    COORDINATES,
+    INGEST_PROBLEMS,
     MANIFEST,
+    OUT_OF_SAMPLE,
+    OUTLIER_KINDS,
+    OUTLIERS,
     PER_CLASS,
     PREDICTIONS,
     REJECTED,
+    RELIABILITY,
     SPLIT_IMAGES,
+    TRAITS,
     label_columns,
 )
 from stages.core.tables.csv_files import read_cells, read_table, with_numbers
 from stages.core.tables.outliers import KindTexts, read_outlier_kinds, read_outliers
 
+EVALUATED = (PREDICTIONS, CONFUSION, PER_CLASS, RELIABILITY)
+LISTED = (OUTLIERS, OUTLIER_KINDS, OUT_OF_SAMPLE, TRAITS, CLUSTERS)
+# Where DVCLive puts its tables of one metric.
+CURVE = Artefact("models/heads/TARGET/log/plots/metrics/train/loss.tsv", producers.TRAIN)
+SECONDS = Artefact("models/heads/TARGET/log/plots/metrics/seconds.tsv", producers.TRAIN)
 CURVES = ("loss", "accuracy", "f1_macro")
 FILES = (
     "metrics.json",
@@ -156,14 +183,81 @@ class TargetResults:
     training_s: float | None
 
 
+def bind_collection(inputs: ReportInputs) -> None:
+    """Verify the files that concern all images: each is what its stage wrote, and none is of an older run.
+
+    Raises
+    ------
+    StageError
+        Naming the file and the command to run.
+    """
+    optional = [Input(inputs.conflicts, CONFLICTS), Input(inputs.ingest_problems, INGEST_PROBLEMS)]
+    optional.append(Input(inputs.split_report, SPLIT_REPORT))
+    bind_inputs(
+        [
+            Input(inputs.manifest, MANIFEST),
+            Input(inputs.rejected, REJECTED),
+            *_shared_inputs(inputs),
+            *(source for source in optional if source.path.is_file()),
+        ],
+        through=[Input(inputs.rejected.with_name("clean.csv"), CLEAN)],
+    )
+
+
+def bind_target(target: str, inputs: ReportInputs) -> None:
+    """Verify the files of one target, with those that its head was made from.
+
+    Raises
+    ------
+    StageError
+        Naming the file and the command to run.
+    """
+    folder = inputs.results / target
+    tables = {table.path_for(target): table for table in (*EVALUATED, *LISTED)}
+    files = [Input(inputs.results / Path(path).relative_to("reports"), table, target) for path, table in tables.items()]
+    bind_inputs(
+        [
+            *_shared_inputs(inputs),
+            Input(folder / "metrics.json", METRICS, target),
+            Input(inputs.heads / target / "head.json", HEAD_CARD, target),
+            *(source for source in files if source.path.is_file()),
+        ],
+        through=[
+            Input(inputs.features / "features.h5", FEATURE_FILE),
+            Input(inputs.heads / target / "head.safetensors", HEAD_WEIGHTS, target),
+        ],
+    )
+
+
+def bind_map(inputs: ReportInputs) -> None:
+    """Verify that the places on the map are those of the present features and splits.
+
+    Raises
+    ------
+    StageError
+        Naming the file and the command to run.
+    """
+    files = [Input(inputs.coordinates, COORDINATES), Input(inputs.splits, SPLIT_IMAGES)]
+    bind_inputs(files, through=[Input(inputs.features / "features.h5", FEATURE_FILE)])
+
+
+def _shared_inputs(inputs: ReportInputs) -> list[Input]:
+    return [
+        Input(inputs.splits, SPLIT_IMAGES),
+        Input(inputs.backbone, BACKBONE_CARD),
+        Input(inputs.features / "fingerprint.json", FINGERPRINT),
+    ]
+
+
 def read_collection(inputs: ReportInputs) -> CollectionTables:
     """Read the tables and cards that concern all images.
 
     Raises
     ------
     StageError
-        If one is missing or unreadable.
+        If one is missing, unreadable, or not of the same run as the others.
     """
+    bind_collection(inputs)
     return CollectionTables(
         manifest=read_table(inputs.manifest, MANIFEST),
         rejected=read_table(inputs.rejected, REJECTED),
@@ -175,17 +269,17 @@ def read_collection(inputs: ReportInputs) -> CollectionTables:
 
 def read_backbone(path: Path) -> dict[str, Any]:
     """Read the card of the backbone."""
-    return _read_json(path, "pipeline prepare-backbone")
+    return read_json(path, BACKBONE_CARD)
 
 
 def read_fingerprint(features: Path) -> dict[str, Any]:
     """Read the description of the published features."""
-    return _read_json(features / "fingerprint.json", "pipeline extract-features")
+    return read_json(features / "fingerprint.json", FINGERPRINT)
 
 
 def read_metrics(target: str, results: Path) -> dict[str, Any]:
     """Read one target's scores."""
-    return _read_json(results / target / "metrics.json", f"pipeline evaluate --target {target}")
+    return read_json(results / target / "metrics.json", METRICS, target)
 
 
 def read_results(target: str, inputs: ReportInputs) -> TargetResults:
@@ -201,8 +295,9 @@ def read_results(target: str, inputs: ReportInputs) -> TargetResults:
     Raises
     ------
     StageError
-        If a file is missing or unreadable; learning curves may be missing.
+        If a file is missing, unreadable, or not of the same run as the others; learning curves may be missing.
     """
+    bind_target(target, inputs)
     folder, head = inputs.results / target, inputs.heads / target
     outliers = read_outliers(target, inputs.results)
     predictions = read_table(folder / "predictions.csv", PREDICTIONS, target=target)
@@ -213,25 +308,28 @@ def read_results(target: str, inputs: ReportInputs) -> TargetResults:
     return TargetResults(
         target=target,
         metrics=read_metrics(target, inputs.results),
-        head=_read_json(head / "head.json", f"pipeline train-head --target {target}"),
-        curves={metric: _read_curve(logs, metric) for metric in CURVES},
+        head=read_json(head / "head.json", HEAD_CARD, target),
+        curves={metric: _read_curve(logs, metric, target) for metric in CURVES},
         predictions=with_numbers(predictions, PREDICTIONS.numbers),
         per_class=with_numbers(per_class, PER_CLASS.numbers),
         confusion=_read_confusion(folder / "confusion.csv", target),
         outliers=outliers,
         kinds=read_outlier_kinds(target, inputs.results, outliers["kind"]),
         digests={_short_name(path): _sha256(path) for path in files if path.is_file()},
-        training_s=_sum_seconds(logs / "seconds.tsv"),
+        training_s=_sum_seconds(logs / "seconds.tsv", target),
     )
 
 
-def _sum_seconds(path: Path) -> float | None:
-    if not path.is_file():
-        return None
-    return float(pd.read_csv(path, sep="\t")["seconds"].sum())
+def _sum_seconds(path: Path, target: str) -> float | None:
+    return float(_read_log(path, SECONDS, target)["seconds"].sum()) if path.is_file() else None
 
 
-def _read_curve(logs: Path, metric: str) -> pd.DataFrame:
+def _read_log(path: Path, artefact: Artefact, target: str) -> pd.DataFrame:
+    """Read one of DVCLive's tables, verified."""
+    return pd.read_csv(io.BytesIO(read_verified(path, artefact, target)), sep="\t")
+
+
+def _read_curve(logs: Path, metric: str, target: str) -> pd.DataFrame:
     """Join DVCLive's files of one metric into columns `epoch`, and `train` and `val` where they were logged.
 
     DVCLive's steps count from 0, the epochs of `head.json` from 1.
@@ -240,7 +338,7 @@ def _read_curve(logs: Path, metric: str) -> pd.DataFrame:
     for split in ("train", "val"):
         path = logs / split / f"{metric}.tsv"
         if path.is_file():
-            table = pd.read_csv(path, sep="\t")
+            table = _read_log(path, CURVE, target)
             columns.append(pd.Series(table[metric].to_numpy(), index=table["step"] + 1, name=split))
     return pd.concat(columns, axis=1).rename_axis("epoch").reset_index() if columns else pd.DataFrame(columns=["epoch"])
 
@@ -253,16 +351,6 @@ def _read_confusion(path: Path, target: str) -> Confusion:
         command = CONFUSION.command_for(target)
         raise StageError(f"{path}: rows and columns name different classes: run `{command}` again")
     return Confusion(classes, cells.iloc[1:, 1:].to_numpy().astype(float).astype(int))
-
-
-def _read_json(path: Path, command: str) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return content
-    except FileNotFoundError:
-        raise StageError(f"{path} does not exist: run `{command}` first") from None
-    except ValueError as error:
-        raise StageError(f"{path} is not readable JSON ({error}): run `{command}` again") from None
 
 
 def _short_name(path: Path) -> str:

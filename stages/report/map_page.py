@@ -20,7 +20,7 @@ from stages.core.tables.columns import COORDINATES, PREDICTIONS, SPLIT_IMAGES, S
 from stages.core.tables.csv_files import read_table, with_numbers
 from stages.core.tables.outliers import read_outliers
 from stages.report.error_analysis import read_out_of_sample
-from stages.report.inputs import ReportInputs
+from stages.report.inputs import ReportInputs, bind_map, bind_target
 from stages.report.settings import TEMPLATES, ReportSettings
 
 NO_CLASS = 65535
@@ -64,6 +64,9 @@ def write_map(
     *, settings: ReportSettings, inputs: ReportInputs, targets: Sequence[str], destination: Path, n_jobs: int = -1
 ) -> Path:
     """Write `destination/map.html`; parameters and errors as in `write_report`."""
+    bind_map(inputs)
+    for target in targets:
+        bind_target(target, inputs)
     first = rank_images({target: read_outliers(target, inputs.results) for target in targets})
     points = thin_out(read_places(inputs.splits, inputs.coordinates), first, MOST_POINTS)
     layers = [make_layer(points.table, target, inputs.results) for target in targets]

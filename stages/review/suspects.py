@@ -10,7 +10,8 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
-from stages.core.tables.columns import SPLIT_IMAGES, require_label_column
+from stages.core.records.reading import Input, bind_inputs
+from stages.core.tables.columns import OUTLIER_KINDS, OUTLIERS, SPLIT_IMAGES, require_label_column
 from stages.core.tables.csv_files import read_table
 from stages.core.tables.decisions import Decision
 from stages.core.tables.outliers import read_outlier_kinds, read_outliers
@@ -108,6 +109,9 @@ def read_suspects(target: str, *, results: Path, splits: Path) -> SuspectList:
     StageError
         If a table is missing or unreadable, or has no such label column.
     """
+    listed = {"outliers.csv": OUTLIERS, "outlier_kinds.csv": OUTLIER_KINDS}
+    files = [Input(results / target / name, table, target) for name, table in listed.items()]
+    bind_inputs([Input(splits, SPLIT_IMAGES), *(source for source in files if source.path.is_file())])
     outliers = read_outliers(target, results)
     table = read_table(splits, SPLIT_IMAGES, columns=["image", "sha256"])
     require_label_column(target, table.columns, splits)

@@ -3,6 +3,7 @@
 In: `data/clean.csv`. Out: `data/splits.csv`, the same rows with `split`, and `data/split_report.json`.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pandas as pd
 
 from cache.atomic import write_text
 from stages.core.errors import StageError
+from stages.core.records import producers
+from stages.core.records.outputs import write_outputs
+from stages.core.records.reading import Input, bind_inputs
 from stages.core.tables.columns import CLEAN, SPLIT_IMAGES, SPLITS, label_columns, missing_label_columns
 from stages.core.tables.csv_files import read_table, write_table
 from stages.split.by_hash import divide_by_hash, keep_previous
@@ -22,6 +26,8 @@ from stages.split.stratify import divide
 
 # Pinning more than this share of train to it for the sake of small classes would leave nothing to choose there.
 MOST_PINNED = 0.5
+# A copy that a person has kept need not have a record.
+PREVIOUS = replace(SPLIT_IMAGES, may_lack_record=True)
 
 
 def split_images(*, settings: SplitSettings, clean: Path, splits: Path, report: Path) -> str:
@@ -47,6 +53,14 @@ def split_images(*, settings: SplitSettings, clean: Path, splits: Path, report: 
         If a column to stratify over is missing, the source's split cannot be followed, or there are fewer groups than
         splits.
     """
+    inputs = bind_inputs([Input(clean, CLEAN)])
+    with write_outputs(
+        producers.SPLIT, splits.parent, settings=settings.model_dump(mode="json"), inputs=inputs
+    ) as outputs:
+        return _split(settings, clean, splits=outputs.path(splits), report=outputs.path(report))
+
+
+def _split(settings: SplitSettings, clean: Path, *, splits: Path, report: Path) -> str:
     table = read_table(clean, CLEAN)
     attributes = label_columns(table.columns)
     columns = _columns_to_stratify(attributes, settings, clean)
@@ -95,7 +109,7 @@ def _parts(
     if settings.method == "hash":
         parts = divide_by_hash(classes.groups.tolist(), settings.ratios, settings.random_state)
         if settings.previous is not None:
-            previous = read_table(Path(settings.previous), SPLIT_IMAGES, columns=["image", "sha256", "split"])
+            previous = read_table(Path(settings.previous), PREVIOUS, columns=["image", "sha256", "split"])
             parts, found["moved_by_merging"] = keep_previous(parts, classes.groups, table, previous, SPLITS)
     else:
         pinned = classes.has_small

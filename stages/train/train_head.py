@@ -20,6 +20,7 @@ from stages.core.features.labelled import (
     LabelledFeatures,
     attach_labels,
     check_labels_unchanged,
+    collection_inputs,
     describe_not_finite,
     load_collection,
 )
@@ -31,6 +32,9 @@ from stages.core.head.recipe import Recipe
 from stages.core.head.temperature import fit_temperature
 from stages.core.head.training_data import TrainingData
 from stages.core.optimisation.scores import accuracy, macro_f1
+from stages.core.records import producers
+from stages.core.records.outputs import write_outputs
+from stages.core.records.reading import bind_inputs
 from stages.train.curves import record_curves
 
 
@@ -103,10 +107,28 @@ def train_on(
 
     `quiet` shows no bar: for one of several trainings side by side.
     """
+    inputs = bind_inputs(collection_inputs(features=features, splits=splits, target=data.target))
+    recorded = recipe.model_dump(mode="json")
+    with write_outputs(producers.TRAIN, destination, settings=recorded, inputs=inputs, target=data.target) as outputs:
+        summary, checkpoint = _train(data, placed, recipe, features, splits, outputs.path(destination), work, quiet)
+    checkpoint.remove()
+    return summary
+
+
+def _train(
+    data: LabelledFeatures,
+    placed: FeatureArray,
+    recipe: Recipe,
+    features: Path,
+    splits: Path,
+    destination: Path,
+    work: Path,
+    quiet: bool,
+) -> tuple[str, Checkpoint]:
+    """Train and write the head; return its summary and the checkpoint, which is obsolete once the head is in place."""
     device, rows = choose_device(), TrainingData.of(data, placed)
     checkpoint = Checkpoint(work, _identify(data, recipe, device))
     tensorboard = work / "tensorboard" if recipe.train.tensorboard else None
-    destination.mkdir(parents=True, exist_ok=True)
     try:
         with record_curves(
             data.target, recipe.train.epochs, logs=destination / "log", tensorboard=tensorboard, quiet=quiet
@@ -117,8 +139,7 @@ def train_on(
     y_val = data.labels[data.rows("val")]
     card = _make_card(data, fit, recipe, temperature=fit_temperature(fit.val_logits, y_val), splits=splits)
     save_head(destination, fit.head.state_dict(), card)
-    checkpoint.remove()
-    return _summarise(data.target, fit, y_val)
+    return _summarise(data.target, fit, y_val), checkpoint
 
 
 def _identify(data: LabelledFeatures, recipe: Recipe, device: torch.device) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """An error of the disk becomes one clear line, and the store does not change."""
 
 import errno
+import itertools
 import multiprocessing
 import os
 import re
@@ -12,7 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from cache import CacheError, FeatureCache, atomic, ensure_room, publish, row_writer
+from cache import (
+    CacheError,
+    FeatureCache,
+    atomic,
+    ensure_room,
+    keep_only,
+    list_stores,
+    publish,
+    row_writer,
+    share_with_published,
+    verify_stores,
+)
 from tests.cache.extraction import extract, features_of, keys_of, same_bits, store_at
 
 LARGE = (1, 1, 50_000)  # 100 kB a row
@@ -276,3 +288,61 @@ def test_ensure_room_names_both_sizes(tmp_path):
     assert not (tmp_path / "not").exists()
     with pytest.raises(CacheError, match=r"1,048,576\.0 MiB needed, [\d,.]+ MiB free"):
         ensure_room(tmp_path / "not", 2**40)
+
+
+def test_a_small_text_on_a_full_disk_is_named_with_its_size(small_disk):
+    (small_disk / "filler").write_bytes(bytes(2 * 2**20 - 16 * 2**10))
+    with pytest.raises(CacheError, match=r"the disk is full: .*metrics\.json needs 58\.6 KiB, .* is free"):
+        atomic.write_text(small_disk / "metrics.json", "x" * 60_000)
+    assert [path.name for path in small_disk.iterdir()] == ["filler"]
+
+
+def all_work(root: Path) -> None:
+    """Append, publish, link, publish fewer rows, trim the store, open and read."""
+    extract(root, KEYS[20:])
+    path = publish(store_at(root), KEYS[:25], KEYS[:25], root / "features", link=True)
+    publish(store_at(root), KEYS, KEYS, root / "features")
+    share_with_published(store_at(root), path)
+    verify_stores(root, path)
+    keep_only(store_at(root), set(KEYS))
+    list_stores(root)
+    with FeatureCache(path) as cache:
+        cache.get(KEYS)
+
+
+CALLS = ["open", "write", "fsync", "fdatasync", "replace", "link", "unlink", "stat", "lseek", "ftruncate"]
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_whatever_call_the_disk_refuses_it_is_one_line_and_no_row_is_lost(tmp_path, monkeypatch, name):
+    """The first, second, third, … call of each kind fails, with several errors."""
+    numbers = itertools.cycle([errno.EIO, errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ESTALE])
+    struck: list[int] = []
+    for turn in range(0, 36, 3):
+        root = tmp_path / str(turn)
+        extract(root, KEYS[:20])
+        number, counter = next(numbers), itertools.count()
+        call = getattr(os, name)
+
+        def refuse(*arguments, call=call, counter=counter, number=number, turn=turn, **options):
+            if next(counter) == turn:
+                struck.append(turn)
+                raise OSError(number, os.strerror(number))
+            return call(*arguments, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, refuse)
+            if name == "fdatasync":
+                patch.setattr(row_writer, "_flush_data", refuse)
+                patch.setattr(row_writer, "_FLUSH_BYTES", 100)
+            try:
+                all_work(root)
+            except CacheError as error:
+                message = str(error)
+                assert "\n" not in message
+                assert str(root) in message
+        assert set(KEYS[:20]) <= store_at(root).keys()
+        all_work(root)
+        left = [path.name for path in root.rglob("*") if path.name.startswith(".") or path.name == "set-aside"]
+        assert left == []
+    assert struck

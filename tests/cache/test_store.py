@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cache import CacheError, FeatureCache, FeatureStore, find_damage, list_stores, publish, repair, row_writer
-from cache.lock import LOCK_NAME
 from cache.row_writer import RowWriter
 from tests.cache.extraction import (
     DESCRIPTION,
@@ -254,7 +253,7 @@ def test_an_interrupted_writer_without_a_row_leaves_nothing(tmp_path, monkeypatc
     monkeypatch.setattr(row_writer, "_write_at", interrupted)
     with pytest.raises(KeyboardInterrupt), store_at(tmp_path).writer() as writer:
         writer.append(KEYS, features_of(KEYS))
-    assert [path.name for path in store_at(tmp_path).folder.iterdir()] == [".lock"]
+    assert [path.name for path in store_at(tmp_path).folder.iterdir()] == []
 
 
 def test_interrupted_as_its_file_is_made_a_shard_leaves_none(tmp_path, monkeypatch):
@@ -267,4 +266,4 @@ def test_interrupted_as_its_file_is_made_a_shard_leaves_none(tmp_path, monkeypat
     monkeypatch.setattr("cache.growing_shard.RowWriter", Interrupted)
     with pytest.raises(KeyboardInterrupt), store.writer() as writer:
         writer.append(keys_of(2), features_of(keys_of(2)))
-    assert [path.name for path in store.folder.iterdir()] == [LOCK_NAME]
+    assert [path.name for path in store.folder.iterdir()] == []

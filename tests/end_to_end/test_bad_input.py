@@ -13,6 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import MANIFEST, SPLIT_IMAGES
 from tests.end_to_end.conftest import command
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -95,9 +97,11 @@ def test_a_class_with_one_image_is_said_and_trained(pipeline: Run, project: Path
     image, _, *rest = lines[rare].split(",")
     lines[rare] = ",".join([image, "unheard-of", *rest])
     (project / "data" / "splits.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    adopt(project / "data" / "splits.csv", SPLIT_IMAGES)
     manifest = pd.read_csv(project / "data" / "manifest.csv", dtype=str, keep_default_na=False)
     manifest.loc[manifest["image"] == image, "style"] = "unheard-of"
     manifest.to_csv(project / "data" / "manifest.csv", index=False)
+    adopt(project / "data" / "manifest.csv", MANIFEST)
     result = pipeline("train-head", "--target", "style")
     assert result.returncode == 0, result.stderr
     assert "class 'unheard-of' has 1 images, none in val or test" in result.stderr

@@ -18,11 +18,14 @@ CODE = ("cache", "pipeline", "stages")
 LEFT_OUT = {
     "cache.atomic": "puts whole files in place; what is in them is the stage's",
     "cache.errors": "says what is wrong with a file; a stage that fails writes nothing",
+    "cache.lock": "keeps a second writer out, or not",
     "pipeline": "turns params.yaml into settings, which DVC watches by value",
     "stages.core.device": "chooses where networks run; the precision is part of the fingerprint",
     "stages.core.errors": "is raised, or not; a stage that fails writes nothing",
     "stages.core.memory": "changes the speed and no result",
     "stages.core.parallel": "decides where work runs and no result",
+    "stages.core.parent_process": "decides when a worker ends and no result",
+    "stages.core.scratch": "decides where temporary files lie and no result",
     "stages.core.progress": "shows what is going on",
     "stages.core.settings": "settings are watched by value",
 }

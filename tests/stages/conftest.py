@@ -12,6 +12,9 @@ from playwright.sync_api import Browser, sync_playwright
 
 from cache import FeatureStore, publish
 from stages.core.head.lstm_settings import LSTMSettings
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import SPLIT_IMAGES
+from tests.chain import adopt_features
 
 SHAPE = (2, 4, 24)
 CHROMIUM_ARGUMENTS = [
@@ -48,9 +51,11 @@ class Project:
         self.store, self.truth = FeatureStore(root / "store", {"made up with seed": seed}, SHAPE), truth
         self.table = table
         table.to_csv(self.splits, index=False)
+        adopt(self.splits, SPLIT_IMAGES)
         with self.store.writer() as writer:
             writer.append(table["sha256"].tolist(), made_up_features(truth, noise, seed))
         publish(self.store, table["sha256"].tolist(), table["image"].tolist(), self.features)
+        adopt_features(self.features)
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,16 @@ import numpy as np
 import pandas as pd
 
 from cache import FeatureCache
+from cache.layout import FEATURES_NAME
 from stages.core.errors import StageError
+from stages.core.features.artefact import FEATURES
 from stages.core.features.placement import CachedFeatures, blocks
+from stages.core.records.reading import Input, bind_inputs
 from stages.core.tables.columns import MANIFEST, SPLIT_IMAGES, missing_label_columns, require_label_column
 from stages.core.tables.csv_files import read_table
 
 UNLABELLED = -1
+SPLIT_COLUMNS = ("image", "sha256", "group", "split")
 CHECKED_ROWS = 4096
 SPLIT_AGAIN = "run `pipeline clean` and `pipeline split`, or `dvc repro`, again"
 
@@ -95,17 +99,24 @@ class CachedCollection:
     splits: Path
 
 
+def collection_inputs(*, features: Path, splits: Path, target: str = "") -> list[Input]:
+    """The files of a collection, as inputs of a stage: with all label columns, or with one target's only."""
+    columns = (*SPLIT_COLUMNS, target) if target else ()
+    return [Input(splits, SPLIT_IMAGES, columns=columns), Input(features / FEATURES_NAME, FEATURES)]
+
+
 def load_collection(*, features: Path, splits: Path, targets: Sequence[str] = ()) -> CachedCollection:
     """Open the features of every image in the splits; `targets` are checked before any feature is read.
 
     Raises
     ------
     StageError
-        If no column has a target's name, or no image has features.
+        If a file is not what its stage wrote, no column has a target's name, or no image has features.
     cache.CacheError
-        If the cache is missing or damaged.
+        If the cache is damaged.
     """
-    table = read_table(splits, SPLIT_IMAGES, columns=["image", "sha256", "group", "split"])
+    bind_inputs(collection_inputs(features=features, splits=splits))
+    table = read_table(splits, SPLIT_IMAGES, columns=SPLIT_COLUMNS)
     for target in targets:
         require_label_column(target, table.columns, splits)
     cache = FeatureCache(features)

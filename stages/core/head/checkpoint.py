@@ -5,6 +5,7 @@ The file lies outside the stage's outputs, which DVC deletes before it runs the 
 """
 
 import contextlib
+import hashlib
 import json
 import logging
 import time
@@ -80,9 +81,11 @@ class Checkpoint:
             "stopping": vars(state.stopping),
             "average_steps": state.average.steps,
         }
+        tensors = {name: value.contiguous().cpu() for name, value in _tensors(state).items()}
         metadata = {"identity": self._identity, "numbers": json.dumps(numbers)}
+        metadata["digest"] = _digest(tensors, metadata)
         with atomic_path(self.path) as temporary:
-            save_file({name: value.contiguous().cpu() for name, value in _tensors(state).items()}, temporary, metadata)
+            save_file(tensors, temporary, metadata)
         finished = time.monotonic()
         self._next_save = finished + (finished - started) * (1 / TIME_SHARE - 1)
 
@@ -95,6 +98,8 @@ class Checkpoint:
                     log.info("%s is of other data or settings: training starts again", self.path)
                     return False
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if metadata.pop("digest", None) != _digest(tensors, metadata):
+                raise ValueError("its content does not match its digest")
             numbers = json.loads(metadata["numbers"])
             _check_shapes(state, tensors)
             _put_back(state, tensors, numbers)
@@ -113,6 +118,16 @@ class Checkpoint:
             left.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # TensorBoard's files may be there, or there was no folder
             self.path.parent.rmdir()
+
+
+def _digest(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> str:
+    """SHA-256 of everything in the file."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.contiguous().view(-1).view(torch.uint8).numpy().data if value.numel() else b"")
+    return digest.hexdigest()
 
 
 def _tensors(state: TrainingState) -> dict[str, torch.Tensor]:

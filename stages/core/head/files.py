@@ -4,12 +4,13 @@ In: a head's weights and its card. Out: `head.safetensors` and `head.json` in a 
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 
 from cache.atomic import atomic_path, write_text
 from stages.core.errors import StageError
@@ -17,6 +18,8 @@ from stages.core.features.labelled import LabelledFeatures
 from stages.core.head.protocol import Head
 from stages.core.head.recipe import read_recipe
 from stages.core.head.registry import build_head
+from stages.core.records.artefacts import HEAD_CARD, HEAD_WEIGHTS
+from stages.core.records.reading import Input, read_json, read_verified
 
 # The keys that users of a head read from its card: one written by an older version is refused here.
 CARD_KEYS = {"target", "classes", "shape", "fingerprint", "labels_sha256", "temperature", "epoch", "settings"}
@@ -35,21 +38,27 @@ def load_head(folder: Path) -> tuple[Head[Any], dict[str, Any]]:
     Raises
     ------
     StageError
-        If there is no head, or its files are damaged.
+        If there is no head, or its files are not those that training wrote.
     """
     try:
-        card = json.loads((folder / "head.json").read_text(encoding="utf-8"))
+        card = read_json(folder / "head.json", HEAD_CARD, folder.name)
         if missing := sorted(CARD_KEYS - set(card)):
             raise ValueError(f"its head.json lacks {', '.join(missing)}: an older version wrote it")
         head = build_head(read_recipe(card).head, channels=card["shape"][-1], classes=len(card["classes"]))
-        head.load_state_dict(load_file(folder / "head.safetensors"))
-    except FileNotFoundError:
-        raise StageError(f"{folder} has no head: run `pipeline train-head --target {folder.name}` first") from None
+        head.load_state_dict(load(read_verified(folder / "head.safetensors", HEAD_WEIGHTS, folder.name)))
+        if not (math.isfinite(card["temperature"]) and card["temperature"] > 0):
+            raise ValueError(f"its temperature is {card['temperature']}, not a positive number")
     except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise StageError(
             f"{folder} holds a damaged head ({error}): run `pipeline train-head --target {folder.name}` again"
         ) from None
     return head, card
+
+
+def head_inputs(folder: Path) -> list[Input]:
+    """The files of a head, as inputs of a stage."""
+    files = {"head.json": HEAD_CARD, "head.safetensors": HEAD_WEIGHTS}
+    return [Input(folder / name, artefact, folder.name) for name, artefact in files.items()]
 
 
 def check_fingerprint(card: dict[str, Any], fingerprint: str) -> None:

@@ -19,6 +19,8 @@ from stages.core.errors import StageError
 from stages.core.networks.backbone import Backbone, NativeInput
 from stages.core.networks.feature_extractor import FeatureExtractor
 from stages.core.networks.registry import build_backbone, find_library
+from stages.core.records.artefacts import BACKBONE_CARD, BACKBONE_WEIGHTS
+from stages.core.records.reading import Input, read_json, verify
 
 
 @dataclass(frozen=True)
@@ -125,10 +127,19 @@ def read_card(weights: Path) -> BackboneCard:
     StageError
         If it is missing, unreadable, or lacks what extraction needs.
     """
+    path = weights.with_suffix(".json")
     try:
-        return BackboneCard.from_json(json.loads(weights.with_suffix(".json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, AttributeError, KeyError, TypeError):
-        raise StageError(f"{weights} is missing or unreadable: run `pipeline prepare-backbone` first") from None
+        return BackboneCard.from_json(read_json(path, BACKBONE_CARD))
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise StageError(
+            f"{path} lacks what extraction needs ({type(error).__name__}: {error}): "
+            "run `pipeline prepare-backbone` again"
+        ) from None
+
+
+def backbone_inputs(weights: Path) -> list[Input]:
+    """The weights and their card, as inputs of a stage."""
+    return [Input(weights, BACKBONE_WEIGHTS), Input(weights.with_suffix(".json"), BACKBONE_CARD)]
 
 
 def write_card(card: BackboneCard, weights: Path) -> None:
@@ -167,10 +178,13 @@ def load_backbone(weights: Path, *, arch: str) -> Backbone:
     Raises
     ------
     StageError
-        If the card cannot be read or names another network, or the weights do not fit the network any more.
+        If the card cannot be read or names another network, or the weights are not those that it describes or do not
+        fit the network any more.
     """
     card = read_card(weights)
     check_arch(card, arch, weights)
+    if verify(weights, BACKBONE_WEIGHTS) != card.digest:
+        raise StageError(f"{weights} is not the file that its card describes: run `pipeline prepare-backbone` again")
     # The file gives all values, and drawing initial ones takes longer than reading it.
     with torch.device("meta") if find_library(arch).builds_without_values else nullcontext():
         backbone = build_backbone(arch, weights=card.weights)

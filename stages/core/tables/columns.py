@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from stages.core.errors import StageError
+from stages.core.records import producers
+from stages.core.records.artefacts import Artefact
 
 Kind = Literal["text", "integer", "number", "json"]
 
@@ -23,15 +25,11 @@ SOURCE_SPLIT_PREFIX = "split_"
 
 
 @dataclass(frozen=True)
-class TableContract:
-    """The columns of one file.
+class TableContract(Artefact):
+    """A CSV table that one stage writes and others read: an `Artefact` with columns.
 
     Attributes
     ----------
-    path
-        Relative to the project's root; TARGET stands for a label column.
-    command
-        The command that writes the file.
     columns
         Columns that every such file has, in order, with the kind of their values.
     optional
@@ -40,22 +38,18 @@ class TableContract:
         Whether label columns, and the source's splits, stand among the others.
     may_be_empty
         Whether a table without rows is valid.
+    values
+        Columns that hold one of a few texts.
+    unique
+        Columns in which no text occurs twice.
     """
 
-    path: str
-    command: str
     columns: Mapping[str, Kind]
     optional: Mapping[str, Kind] = field(default_factory=dict)
     has_labels: bool = False
     may_be_empty: bool = True
-
-    def command_for(self, target: str) -> str:
-        """The command that writes the file of one target.
-
-        >>> PREDICTIONS.command_for("style")
-        'pipeline evaluate --target style'
-        """
-        return self.command.replace("TARGET", target)
+    values: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    unique: Sequence[str] = ()
 
     @property
     def names(self) -> list[str]:
@@ -76,34 +70,41 @@ IMAGE: dict[str, Kind] = {"image": "text"}
 FILE: dict[str, Kind] = {"sha256": "text", "width": "integer", "height": "integer", "mode": "text", "group": "text"}
 PREDICTED: dict[str, Kind] = {"y_true": "text", "y_pred": "text", "confidence": "number"}
 SCORED: dict[str, Kind] = {"image": "text", "sha256": "text", "split": "text", **PREDICTED}
-FIND_OUTLIERS = "pipeline find-outliers --target TARGET"
-EVALUATE = "pipeline evaluate --target TARGET"
-
-MANIFEST = TableContract("data/manifest.csv", "pipeline ingest", IMAGE, has_labels=True, may_be_empty=False)
+MANIFEST = TableContract(
+    "data/manifest.csv", producers.INGEST, IMAGE, has_labels=True, may_be_empty=False, unique=["image"]
+)
 INGEST_PROBLEMS = TableContract(
     "data/ingest_problems.csv",
-    "pipeline ingest",
+    producers.INGEST,
     {"file": "text", "row": "integer", "problem": "text", "detail": "text"},
 )
-CLEAN = TableContract("data/clean.csv", "pipeline clean", IMAGE | FILE, has_labels=True, may_be_empty=False)
-REJECTED = TableContract("data/rejected.csv", "pipeline clean", {"image": "text", "reason": "text", "detail": "text"})
+CLEAN = TableContract(
+    "data/clean.csv", producers.CLEAN, IMAGE | FILE, has_labels=True, may_be_empty=False, unique=["image"]
+)
+REJECTED = TableContract("data/rejected.csv", producers.CLEAN, {"image": "text", "reason": "text", "detail": "text"})
 CONFLICTS = TableContract(
     "data/conflicts.csv",
-    "pipeline clean",
+    producers.CLEAN,
     {"attribute": "text", "group": "text", "image": "text", "label": "text"},
 )
 SPLIT_IMAGES = TableContract(
-    "data/splits.csv", "pipeline split", IMAGE | FILE | {"split": "text"}, has_labels=True, may_be_empty=False
+    "data/splits.csv",
+    producers.SPLIT,
+    IMAGE | FILE | {"split": "text"},
+    has_labels=True,
+    may_be_empty=False,
+    values={"split": SPLITS},
+    unique=["image"],
 )
 FAILED = TableContract(
-    "data/features/failed.csv", "pipeline extract-features", {"image": "text", "reason": "text", "detail": "text"}
+    "data/features/failed.csv", producers.EXTRACT, {"image": "text", "reason": "text", "detail": "text"}
 )
-PREDICTIONS = TableContract("reports/TARGET/predictions.csv", EVALUATE, SCORED)
+PREDICTIONS = TableContract("reports/TARGET/predictions.csv", producers.EVALUATE, SCORED)
 # After y_true comes a column per class, called as the class is.
-CONFUSION = TableContract("reports/TARGET/confusion.csv", EVALUATE, {"y_true": "text"})
+CONFUSION = TableContract("reports/TARGET/confusion.csv", producers.EVALUATE, {"y_true": "text"})
 PER_CLASS = TableContract(
     "reports/TARGET/per_class.csv",
-    EVALUATE,
+    producers.EVALUATE,
     {
         "class": "text",
         "precision": "number",
@@ -115,7 +116,7 @@ PER_CLASS = TableContract(
 )
 RELIABILITY = TableContract(
     "reports/TARGET/reliability.csv",
-    EVALUATE,
+    producers.EVALUATE,
     {
         "split": "text",
         "scaling": "text",
@@ -128,7 +129,7 @@ RELIABILITY = TableContract(
 )
 OUTLIERS = TableContract(
     "reports/TARGET/outliers.csv",
-    FIND_OUTLIERS,
+    producers.OUTLIERS,
     {
         "image": "text",
         "kind": "text",
@@ -142,14 +143,14 @@ OUTLIERS = TableContract(
     optional={"margin": "number", "entropy": "number"},
 )
 OUTLIER_KINDS = TableContract(
-    "reports/TARGET/outlier_kinds.csv", FIND_OUTLIERS, {"kind": "text", "title": "text", "explanation": "text"}
+    "reports/TARGET/outlier_kinds.csv", producers.OUTLIERS, {"kind": "text", "title": "text", "explanation": "text"}
 )
 OUT_OF_SAMPLE = TableContract(
-    "reports/TARGET/out_of_sample.csv", FIND_OUTLIERS, SCORED | {"p_true": "number", "cluster": "text"}
+    "reports/TARGET/out_of_sample.csv", producers.OUTLIERS, SCORED | {"p_true": "number", "cluster": "text"}
 )
 TRAITS = TableContract(
     "reports/TARGET/traits.csv",
-    FIND_OUTLIERS,
+    producers.OUTLIERS,
     {
         "property": "text",
         "level": "text",
@@ -165,26 +166,27 @@ TRAITS = TableContract(
 )
 CLUSTERS = TableContract(
     "reports/TARGET/clusters.csv",
-    FIND_OUTLIERS,
+    producers.OUTLIERS,
     {"cluster": "text", "size": "integer", "examples": "json", "sentence": "text"},
 )
 COORDINATES = TableContract(
-    "reports/coordinates.csv", "pipeline report --coordinates", {"sha256": "text", "x": "number", "y": "number"}
+    "reports/coordinates.csv", producers.COORDINATES, {"sha256": "text", "x": "number", "y": "number"}
 )
 SELFCHECK = TableContract(
     "reports/selfcheck.csv",
-    "pipeline report --index",
+    producers.REPORT_INDEX,
     {"stage": "text", "fault": "text", "planted": "integer", "found": "integer", "detail": "text"},
 )
 REVIEW = TableContract(
     "data/review.csv",
-    "pipeline review --target TARGET",
+    producers.REVIEW,
     {"image": "text", "sha256": "text", "target": "text", "decision": "text", "label": "text", "when": "text"},
 )
 ANSWER_KEY = TableContract(
     "data/demo/answer_key.csv",
-    "pipeline paint-demo",
+    producers.DEMO,
     {"image": "text", "fault": "text", "attribute": "text", "truth": "text", "detail": "text"},
+    may_lack_record=True,
 )
 TABLES = (
     MANIFEST,

@@ -12,6 +12,8 @@ from stages.backbone.prepare_backbone import prepare_backbone
 from stages.backbone.settings import BackboneSettings
 from stages.core.extraction.settings import FeatureSettings
 from stages.core.images.files import ImageFolder
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import SPLIT_IMAGES
 
 FEATURES = FeatureSettings(resize_px=40, crop_px=32, views=1, tokens=1)
 
@@ -50,6 +52,7 @@ def make_collection(tmp_path: Path) -> Callable[..., Collection]:
             split = "val" if i % 5 == 4 else "test" if i % 6 == 5 else "train"
             rows.append(f"{path.name},{hashlib.sha256(path.read_bytes()).hexdigest()},g{i},{split},{'abc'[kind]}")
         made.splits.write_text("\n".join(rows) + "\n")
+        adopt(made.splits, SPLIT_IMAGES)
         return made
 
     return make

@@ -27,6 +27,8 @@ from stages.core.networks.backbone import Backbone, NativeInput
 from stages.core.networks.backbone_files import load_backbone, read_card, write_card
 from stages.core.networks.feature_extractor import FeatureExtractor, normalise
 from stages.core.networks.registry import build_backbone
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import SPLIT_IMAGES
 
 FEATURES = FeatureSettings(resize_px=72, crop_px=64)
 
@@ -56,6 +58,7 @@ def splits(tmp_path: Path, image_root: Path, save_picture) -> Path:
         path = save_picture(f"{seed}.png", seed, (90, 70))
         rows.append(f"{path.name},{hashlib.sha256(path.read_bytes()).hexdigest()},train")
     (tmp_path / "splits.csv").write_text("\n".join(rows) + "\n")
+    adopt(tmp_path / "splits.csv", SPLIT_IMAGES)
     return tmp_path / "splits.csv"
 
 

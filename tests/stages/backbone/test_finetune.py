@@ -21,10 +21,13 @@ from stages.backbone.finetune_data import Crops, Steps, read_labelled_images
 from stages.backbone.finetune_network import Classifier, blocks, freeze, make_optimizer
 from stages.backbone.settings import FinetuneSettings
 from stages.core.errors import StageError
+from stages.core.images.decoding.pool import worker_decoders
 from stages.core.images.files import ImageFolder
 from stages.core.images.transform import Transform
 from stages.core.networks.torchvision_networks import build
 from stages.core.optimisation.schedules import warmup_then_cosine
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import SPLIT_IMAGES
 from tests.conftest import REPOSITORY
 from tests.stages.backbone.conftest import Collection
 
@@ -213,6 +216,7 @@ def test_test_images_are_never_looked_at(make_collection: Callable[..., Collecti
         (collection.images / line.partition(",")[0]).unlink()
     other = [line.rpartition(",")[0] + ",another" if ",test," in line else line for line in lines]
     collection.splits.write_text("\n".join(other) + "\n")
+    adopt(collection.splits, SPLIT_IMAGES)
     assert tune(collection, epochs=1) == before
 
 
@@ -245,6 +249,7 @@ def test_what_cannot_work_is_refused(
     collection = make_collection()
     table = pd.read_csv(collection.splits, dtype=str, keep_default_na=False)
     table.assign(picture=table["group"], part=table["split"]).to_csv(collection.splits, index=False)
+    adopt(collection.splits, SPLIT_IMAGES)
     with pytest.raises(StageError, match=message):
         collection.prepare(arch=arch, weights="random", finetune=FinetuneSettings(**(TUNING | settings)))
 
@@ -256,7 +261,7 @@ def test_an_epochs_crops_depend_on_seed_epoch_and_image_alone(make_collection: C
     def pixels(epoch: int, **settings: object) -> np.ndarray:
         transform = Transform(resize_px=40, crop_px=32)
         crops = Crops(train, ImageFolder(collection.images), transform, FinetuneSettings(**settings))
-        return np.stack([crops[row, epoch][0].numpy() for row in range(8)])
+        return crops.cut([(row, epoch) for row in range(8)], worker_decoders())[0].numpy()
 
     assert (pixels(1) == pixels(1)).all()
     assert (pixels(1) != pixels(2)).any()

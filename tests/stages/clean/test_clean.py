@@ -13,6 +13,8 @@ from stages.clean.check_image import check_image
 from stages.clean.clean_images import clean_images
 from stages.clean.settings import CleanSettings
 from stages.core.errors import StageError
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import MANIFEST
 
 SETTINGS = CleanSettings()
 Save = Callable[..., Path]
@@ -30,6 +32,7 @@ def bomb(width: int, height: int) -> bytes:
 
 def clean(tmp_path: Path, images: Path, names: list[str], **settings: object) -> tuple[pd.DataFrame, pd.DataFrame]:
     pd.DataFrame({"image": names, "style": "x"}).to_csv(tmp_path / "manifest.csv", index=False)
+    adopt(tmp_path / "manifest.csv", MANIFEST)
     clean_images(
         settings=CleanSettings(**settings),
         manifest=tmp_path / "manifest.csv",
@@ -210,6 +213,8 @@ def test_labels_on_which_duplicates_disagree_are_listed(tmp_path: Path, image_ro
             "split_style": ["train", "val", "", ""],
         }
     ).to_csv(tmp_path / "manifest.csv", index=False)
+    adopt(tmp_path / "manifest.csv", MANIFEST)
+    adopt(tmp_path / "manifest.csv", MANIFEST)
     summary = clean_images(
         settings=SETTINGS, manifest=tmp_path / "manifest.csv", images=image_root,
         **{name: tmp_path / f"{name}.csv" for name in ("clean", "rejected", "conflicts")},

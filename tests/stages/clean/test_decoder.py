@@ -12,6 +12,9 @@ from stages.clean import decoder
 from stages.clean.check_image import CheckedImage
 from stages.clean.clean_images import clean_images
 from stages.clean.settings import CleanSettings
+from stages.core.images.decoding.pool import worker_decoders
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import MANIFEST
 
 Save = Callable[..., Path]
 
@@ -22,7 +25,7 @@ import ctypes, os, signal, time
 from PIL import Image, ImageFile
 
 class Bad(ImageFile.ImageFile):
-    format = "BAD"
+    format = "BMP"
     def _open(self):
         self._size, self._mode = (64, 64), "RGB"
         self.tile = []
@@ -39,8 +42,8 @@ class Bad(ImageFile.ImageFile):
         while True:
             time.sleep(60)
 
-Image.register_open(Bad.format, Bad, lambda start: start.startswith(b"BAD:"))
 Image.init()
+Image.register_open(Bad.format, Bad, lambda start: start.startswith(b"BAD:"))
 """
 
 
@@ -58,12 +61,9 @@ def log_of_bad_decoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def leave_decoder() -> None:
-    """End this thread's decoding process, so that the next one starts in the environment as it is then."""
-    if getattr(decoder._thread, "process", None) is not None:
-        decoder._thread.process.stdin.close()
-        decoder._thread.process.wait()
-        decoder._thread.process.stdout.close()
-        decoder._thread.process = None
+    """End this process's decoding processes, so that the next one starts in the environment as it is then."""
+    worker_decoders().close()
+    worker_decoders.cache_clear()
 
 
 def outcomes(image_root: Path, names: list[str], **settings: object) -> list[tuple[str, str]]:
@@ -100,6 +100,7 @@ def test_the_run_outlives_its_decoders(
     for name, how in (("05.png", "crash"), ("20.png", "kill!"), ("39.png", "hang!")):
         (image_root / name).write_bytes(f"BAD:{how}".encode())
     pd.DataFrame({"image": names, "style": "x"}).to_csv(tmp_path / "manifest.csv", index=False)
+    adopt(tmp_path / "manifest.csv", MANIFEST)
     from joblib.externals.loky import get_reusable_executor
 
     get_reusable_executor().shutdown(wait=True)  # workers of earlier tests have another environment
@@ -123,8 +124,7 @@ def test_the_decoding_process_ends_with_its_worker(image_root: Path, save_pictur
     save_picture("a.png", 1)
     leave_decoder()
     outcomes(image_root, ["a.png"])
-    process = decoder._thread.process
+    [process] = [decoder._process for decoder in worker_decoders()._all]
     process.stdin.close()
     assert process.wait(timeout=60) == 0
-    process.stdout.close()
-    decoder._thread.process = None
+    leave_decoder()

@@ -10,6 +10,8 @@ import pytest
 
 from stages.clean.clean_images import clean_images
 from stages.clean.settings import CleanSettings
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import MANIFEST
 
 Save = Callable[..., Path]
 LONG_AGO_S = 1_000_000_000
@@ -22,6 +24,7 @@ def run(tmp_path: Path, image_root: Path) -> Callable[..., str]:
     def run(**settings: object) -> str:
         names = sorted(path.name for path in image_root.iterdir())
         pd.DataFrame({"image": names, "style": "x"}).to_csv(tmp_path / "manifest.csv", index=False)
+        adopt(tmp_path / "manifest.csv", MANIFEST)
         return clean_images(
             settings=CleanSettings(**settings), manifest=tmp_path / "manifest.csv", images=image_root,
             scan=tmp_path / ".scan" / "clean.sqlite",

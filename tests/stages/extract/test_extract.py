@@ -23,6 +23,9 @@ from stages.core.extraction.description import current_fingerprint, describe
 from stages.core.extraction.settings import FeatureSettings
 from stages.core.images.files import ImageFolder
 from stages.core.networks.backbone_files import read_card, write_card
+from stages.core.records.artefacts import BACKBONE_CARD
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import SPLIT_IMAGES
 from stages.extract.extract_features import extract_features
 from tests.conftest import picture
 
@@ -56,6 +59,7 @@ class Collection:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             rows.append(f"{path.relative_to(self.images).as_posix()},{digest},train")
         self.splits.write_text("\n".join(rows) + "\n")
+        adopt(self.splits, SPLIT_IMAGES)
 
     def extract(self, settings: FeatureSettings = FEATURES, n_jobs: int = 1) -> str:
         return extract_features(
@@ -252,6 +256,7 @@ def test_every_value_of_the_description_decides_the_fingerprint(backbone):
 def test_a_backbone_of_other_weights_is_another_fingerprint(backbone, tmp_path):
     other = tmp_path / "backbone.safetensors"
     write_card(replace(read_card(backbone), digest="0" * 64), other)
+    adopt(other.with_suffix(".json"), BACKBONE_CARD)
     assert current_fingerprint(FEATURES, other) != current_fingerprint(FEATURES, backbone)
 
 

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 
 from stages.core.images.files import ImageFolder
+from stages.core.records.artefacts import FEATURE_FILE
+from stages.core.records.outputs import adopt
 from stages.core.tables.columns import RELIABILITY
 from stages.core.tables.csv_files import write_table
 from stages.outliers.find_outliers import kind_table
@@ -19,6 +21,7 @@ from stages.outliers.kinds import KINDS
 from stages.report.inputs import ReportInputs
 from stages.report.settings import ReportSettings
 from stages.report.write_report import write_report
+from tests.chain import adopt_project
 from tests.conftest import picture
 
 SCRIPT = "<script>alert(1)</script>"
@@ -117,6 +120,8 @@ def make_project(root: Path) -> Project:
     )
     places = rng.random((IMAGES, 2))
     _csv(splits[["sha256"]].assign(x=places[:, 0], y=places[:, 1]), root / "reports/coordinates.csv")
+    _write_files_between(root, splits)
+    adopt_project(root, CLASSES)
     return Project(root)
 
 
@@ -156,6 +161,15 @@ def _write_error_analysis(folder: Path, predictions: pd.DataFrame) -> None:
     outliers = pd.read_csv(folder / "outliers.csv", keep_default_na=False)
     steps = np.linspace(0.9, 0.1, len(outliers))
     _csv(outliers.assign(margin=steps, entropy=1 - steps), folder / "outliers.csv")
+
+
+def _write_files_between(root: Path, splits: pd.DataFrame) -> None:
+    """Write the files that the report does not read, but whose records link those that it reads."""
+    _csv(splits.drop(columns="split"), root / "data/clean.csv")
+    (root / "data/features/features.h5").write_bytes(b"features")
+    adopt(root / "data/features/features.h5", FEATURE_FILE)
+    for target in CLASSES:
+        (root / "models/heads" / target / "head.safetensors").write_bytes(b"weights")
 
 
 def _splits(images: Path) -> pd.DataFrame:

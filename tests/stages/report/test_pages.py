@@ -10,6 +10,7 @@ import pytest
 from stages.core.errors import StageError
 from stages.core.pages.charts import name_trait
 from stages.report.settings import ReportSettings
+from tests.chain import adopt_project
 from tests.stages.report.conftest import (
     ARABIC,
     BROKEN_IMAGE,
@@ -118,6 +119,9 @@ def test_a_page_does_without_the_files_of_the_error_analysis(report: Project) ->
 )
 def test_a_damaged_file_of_the_error_analysis_is_one_line(project: Project, name: str, content: str) -> None:
     (project.root / "reports/style" / name).write_text(content)
+    with pytest.raises(StageError, match=rf"{name} is not what `pipeline find-outliers --target style` wrote"):
+        project.write()
+    adopt_project(project.root, CLASSES)
     with pytest.raises(StageError, match=rf"{name}.* run `pipeline find-outliers --target style` again"):
         project.write()
 
@@ -138,6 +142,7 @@ def test_the_warning_of_the_backbone_is_shown(report: Project, name: str) -> Non
 def test_no_warning_is_shown_where_there_is_none(project: Project) -> None:
     path = project.root / "models/backbone.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"warning": None, "weights": "IMAGENET1K_V2"}))
+    adopt_project(project.root, CLASSES)
     project.write()
     page = Page(project.text("index.html"))
     assert not page.all("aside")
@@ -264,6 +269,7 @@ def test_equal_inputs_give_equal_bytes(report: Project, project: Project) -> Non
 def test_nothing_rejected_and_no_outliers_is_no_error(project: Project) -> None:
     for path in (project.root / "data/rejected.csv", project.root / "reports/style/outliers.csv"):
         path.write_text(path.read_text().partition("\n")[0] + "\n")
+    adopt_project(project.root, CLASSES)
     project.write()
     assert "No file was rejected." in project.text("data.html")
     assert "None were found." in project.text("pages/style.html")
@@ -290,6 +296,9 @@ def test_a_missing_file_names_the_command_that_writes_it(project: Project, path:
 @pytest.mark.parametrize("content", ["", "not JSON", '{"half":'])
 def test_a_damaged_file_is_one_line(project: Project, content: str) -> None:
     (project.root / "reports/style/metrics.json").write_text(content)
+    with pytest.raises(StageError, match=r"metrics\.json is not what `pipeline evaluate --target style` wrote"):
+        project.write()
+    adopt_project(project.root, CLASSES)
     with pytest.raises(
         StageError, match=r"metrics\.json is not readable JSON .*: run `pipeline evaluate --target style` again"
     ):

@@ -23,6 +23,7 @@ from ruamel.yaml import YAML
 from stages.core.tables.csv_files import write_table
 from stages.outliers.find_outliers import kind_table
 from stages.outliers.kinds import KINDS
+from tests.chain import adopt_project
 from tests.conftest import REPOSITORY, picture, run_pipeline
 
 SCRIPT = "<script>alert(1)</script>"
@@ -113,6 +114,7 @@ def make_project(root: Path) -> Project:
     (root / "data").mkdir()
     labels.assign(sha256=[made.sha256(name) for name in names]).to_csv(root / "data/splits.csv", index=False)
     write_outliers(root / "reports/genre/outliers.csv", labels)
+    adopt_project(root, ["genre"])
     dataset = {"source": "csv", "images": "images", "labels": "labels.csv", "watch": "labels.csv"}
     with (root / "params.yaml").open("w", encoding="utf-8") as file:
         YAML().dump({"targets": ["genre"], "dataset": dataset, "review": {"page_size": 5}}, file)

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.core.errors import StageError
-from stages.core.tables.columns import SPLITS
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import CLEAN, SPLITS
 from stages.split.settings import SplitSettings
 from stages.split.split_images import split_images
 
@@ -27,6 +28,7 @@ def table_of(labels: dict[str, list[str]], groups: list[int]) -> pd.DataFrame:
 
 def split(folder: Path, table: pd.DataFrame, **options: object) -> pd.DataFrame:
     table.to_csv(folder / "clean.csv", index=False)
+    adopt(folder / "clean.csv", CLEAN)
     split_images(
         settings=SplitSettings(**options),
         clean=folder / "clean.csv",

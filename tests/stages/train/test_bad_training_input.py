@@ -18,11 +18,14 @@ from stages.core.head.lstm_settings import LSTMSettings
 from stages.core.head.recipe import Recipe
 from stages.core.head.settings import TrainSettings
 from stages.core.head.training_data import TrainingData
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import MANIFEST, SPLIT_IMAGES
 from stages.evaluate.evaluate_head import evaluate_head
 from stages.evaluate.settings import EvaluateSettings
 from stages.outliers.find_outliers import find_outliers
 from stages.outliers.settings import OutlierSettings
 from stages.train.train_head import train_head
+from tests.chain import adopt_features
 from tests.stages.conftest import SHAPE, Project, made_up_features, plain_lstm
 
 MakeProject = Callable[..., Project]
@@ -62,6 +65,7 @@ def spoil(project: Project, image: str, value: float) -> None:
     with store.writer() as writer:
         writer.append(keys, values)
     publish(store, keys, project.table["image"].tolist(), project.features)
+    adopt_features(project.features)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -153,15 +157,19 @@ def test_labels_that_changed_since_the_split_are_refused_with_the_fix(make_proje
     train(project, manifest)  # none there: nothing to compare
     labels = project.table[["image", "style"]]
     labels.to_csv(manifest, index=False)
+    adopt(manifest, MANIFEST)
     train(project, manifest)
     changed = labels.assign(style=["dots", "dabs", *labels["style"][2:]])
     changed.to_csv(manifest, index=False)
+    adopt(manifest, MANIFEST)
     with pytest.raises(StageError, match=r"labels of 2 images changed since the split, the first is '0000\.jpg' \('dabs' in .*splits\.csv, 'dots' in .*manifest\.csv\): run `pipeline clean` and `pipeline split`"):  # fmt: skip # noqa: E501
         train(project, manifest)
     labels[1:].to_csv(manifest, index=False)
+    adopt(manifest, MANIFEST)
     with pytest.raises(StageError, match=r"labels of 1 images changed .* not there in .*manifest\.csv"):
         train(project, manifest)
     labels.rename(columns={"style": "period"}).to_csv(manifest, index=False)
+    adopt(manifest, MANIFEST)
     with pytest.raises(StageError, match="no label column 'style'; it has"):
         train(project, manifest)
 
@@ -177,6 +185,7 @@ def test_a_head_of_another_split_or_other_labels_is_not_scored(make_project: Mak
     if column == "style":
         assert (table[column] != project.table[column]).any()
     table.to_csv(project.splits, index=False)
+    adopt(project.splits, SPLIT_IMAGES)
     with pytest.raises(StageError, match="the split or the labels of style changed since its head was trained: run"):
         evaluate(project)
 
@@ -185,6 +194,7 @@ def test_a_label_of_another_target_changes_nothing(make_project: MakeProject) ->
     project = make_project(CLASSES * 10)
     train(project)
     pd.read_csv(project.splits, dtype=str).assign(genre="new").to_csv(project.splits, index=False)
+    adopt(project.splits, SPLIT_IMAGES)
     assert evaluate(project)["test"]["n"] == 6
 
 

@@ -11,8 +11,11 @@ from stages.core.head.lstm_settings import LSTMSettings
 from stages.core.head.recipe import Recipe
 from stages.core.head.settings import TrainSettings
 from stages.core.parallel import threads_each
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import SPLIT_IMAGES
 from stages.train.train_head import train_head
 from stages.train.train_heads import train_heads
+from tests.chain import adopt_features, adopt_project
 from tests.conftest import run_pipeline
 from tests.stages.conftest import Project
 
@@ -30,6 +33,7 @@ def project(make_project: MakeProject) -> Project:
     genres = [name.upper() if row % 2 else "" for row, name in enumerate(project.truth)]
     project.table = project.table.assign(genre=genres, period=[str(row % 2) for row in range(60)])
     project.table.to_csv(project.splits, index=False)
+    adopt(project.splits, SPLIT_IMAGES)
     return project
 
 
@@ -82,6 +86,7 @@ def test_features_are_loaded_once_for_all(project: Project, caplog: pytest.LogCa
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_target_that_cannot_be_trained_does_not_keep_the_others(project: Project, n_jobs: int) -> None:
     project.table.assign(genre="one").to_csv(project.splits, index=False)
+    adopt(project.splits, SPLIT_IMAGES)
     with pytest.raises(StageError, match=r"^genre: two or more classes are needed .* there is only 'one'$"):
         train_all(project, "together", n_jobs)
     heads = project.splits.parent / "together" / "heads"
@@ -104,6 +109,8 @@ def test_the_commands_train_all_targets_and_tune_one(project: Project, tmp_path:
     (tmp_path / "data").mkdir()
     project.features.rename(tmp_path / "data" / "features")
     project.splits.rename(tmp_path / "data" / "splits.csv")
+    adopt_project(tmp_path)
+    adopt_features(tmp_path / "data" / "features")
     settings = [
         "targets: [style, period]   # two of them",
         "head: {hidden_size: 8, projection: 8}",

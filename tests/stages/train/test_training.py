@@ -27,6 +27,8 @@ from stages.core.head.lstm_step import dropout_mask, run_one_token
 from stages.core.head.recipe import Recipe
 from stages.core.head.settings import TrainSettings
 from stages.core.head.training_data import TrainingData
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import SPLIT_IMAGES
 from stages.train.train_head import train_head
 from tests.conftest import REPOSITORY
 from tests.stages.conftest import Project, made_up_features, plain_lstm
@@ -316,6 +318,7 @@ def test_a_checkpoint_of_other_settings_or_labels_is_not_used(
         first = table.index[table["split"] == "train"][0]
         table.loc[first, "style"] = "dots" if table.loc[first, "style"] == "dabs" else "dabs"
         table.to_csv(project.splits, index=False)
+        adopt(project.splits, SPLIT_IMAGES)
         train(project, **LONG)
     assert epochs_resumed(caplog) == []
 

@@ -20,6 +20,8 @@ from stages.core.errors import StageError
 from stages.core.head.lstm_settings import LSTMSettings
 from stages.core.head.recipe import Recipe
 from stages.core.head.settings import TrainSettings
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import SPLIT_IMAGES
 from stages.tune.optuna_study import contains, lock_search, round_values
 from stages.tune.settings import Range, SearchSpace, TuneSettings
 from stages.tune.tune_head import SearchResult, tune_head
@@ -107,6 +109,7 @@ def test_the_test_split_has_no_part_in_the_search(project: Project) -> None:
     table = project.table.copy()
     table.loc[table["split"] == "test", "style"] = "dabs"
     table.to_csv(project.splits, index=False)
+    adopt(project.splits, SPLIT_IMAGES)
     project.work = project.work.with_name("other")
     tune(project)
     pd.testing.assert_frame_equal(trials(project), expected)

@@ -23,6 +23,7 @@ from stages.core.head.recipe import Recipe
 from stages.core.head.settings import TrainSettings
 from stages.core.memory import keep_freed_memory
 from stages.train.train_head import train_head
+from tests.chain import adopt_features
 from tests.stages.conftest import SHAPE, Project
 
 CPU = torch.device("cpu")
@@ -169,7 +170,9 @@ def make_large(project: Project) -> int:
     with store.writer(shard_mib=64) as writer:
         for key, label in zip(keys, project.table["style"], strict=True):
             writer.append([key], (directions[label] + rng.standard_normal((1, *shape))).astype(np.float16))
-    return publish(store, keys, project.table["image"].tolist(), project.features).stat().st_size
+    path = publish(store, keys, project.table["image"].tolist(), project.features)
+    adopt_features(project.features)
+    return path.stat().st_size
 
 
 def peak_bytes() -> int:

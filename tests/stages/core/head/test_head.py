@@ -18,6 +18,9 @@ from stages.core.head.lstm_settings import LSTMSettings
 from stages.core.head.recipe import Recipe
 from stages.core.head.settings import TrainSettings
 from stages.core.head.temperature import fit_temperature, negative_log_likelihood
+from stages.core.records.artefacts import HEAD_CARD
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import SPLIT_IMAGES
 from stages.evaluate.evaluate_head import describe_backbone, evaluate_head
 from stages.evaluate.metrics import score
 from stages.evaluate.settings import EvaluateSettings
@@ -107,6 +110,7 @@ def test_the_test_split_has_no_part_in_training(make_project: MakeProject) -> No
     table = project.table.copy()
     table.loc[table["split"] == "test", "style"] = "dabs"
     table.to_csv(project.splits, index=False)
+    adopt(project.splits, SPLIT_IMAGES)
     train(project, epochs=4)
     assert (project.head / "head.safetensors").read_bytes() == before
 
@@ -261,6 +265,7 @@ def test_a_head_of_other_classes_is_refused_with_the_fix(make_project: MakeProje
     train(project, epochs=2)
     table = project.table.replace("dots", "points")
     table.to_csv(project.splits, index=False)
+    adopt(project.splits, SPLIT_IMAGES)
     with pytest.raises(StageError, match="the classes of style changed"):
         evaluate(project)
 
@@ -270,5 +275,8 @@ def test_a_damaged_head_is_refused_with_the_fix(make_project: MakeProject, conte
     project = make_project(CLASSES * 10)
     train(project, epochs=1)
     (project.head / "head.json").write_text(content)
+    with pytest.raises(StageError, match=r"is not what `pipeline train-head --target style` wrote .*: run it again"):
+        evaluate(project)
+    adopt(project.head / "head.json", HEAD_CARD, "style")
     with pytest.raises(StageError, match="run `pipeline train-head --target style` again"):
         evaluate(project)

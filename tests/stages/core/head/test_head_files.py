@@ -15,12 +15,16 @@ from stages.core.head.lstm_settings import LSTMSettings
 from stages.core.head.predict_logits import predict_logits
 from stages.core.head.recipe import Recipe
 from stages.core.head.settings import TrainSettings
+from stages.core.records.artefacts import HEAD_CARD
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import SPLIT_IMAGES
 from stages.evaluate.evaluate_head import evaluate_head
 from stages.evaluate.settings import EvaluateSettings
 from stages.outliers.find_outliers import find_outliers
 from stages.outliers.settings import OutlierSettings
 from stages.predict.predict_images import load_heads
 from stages.train.train_head import train_head
+from tests.chain import adopt_features
 from tests.conftest import REPOSITORY
 from tests.stages.conftest import Project
 
@@ -36,6 +40,9 @@ def project(make_project: MakeProject, tmp_path: Path, monkeypatch: pytest.Monke
     project = make_project(["dabs", "dots", "glaze"] * 15)
     (tmp_path / "data").mkdir()
     project.features = project.features.rename(tmp_path / "data" / "features")
+    adopt_features(project.features)
+    project.table.rename(columns={"style": "genre"}).to_csv(project.splits, index=False)
+    adopt(project.splits, SPLIT_IMAGES)
     project.head = tmp_path / "models" / "heads" / "genre"
     monkeypatch.chdir(tmp_path)
     return project
@@ -43,7 +50,7 @@ def project(make_project: MakeProject, tmp_path: Path, monkeypatch: pytest.Monke
 
 def train(project: Project, **head: object) -> None:
     train_head(
-        target="style",
+        target="genre",
         recipe=Recipe(
             head=LSTMSettings(**{"hidden_size": 8} | head), train=TrainSettings(epochs=2, batch_size=16, lr=0.01)
         ),
@@ -110,12 +117,13 @@ def test_a_head_of_an_older_version_is_refused_by_all_who_use_one(project: Proje
     fingerprint = card["fingerprint"]
     del card[key]
     (project.head / "head.json").write_text(json.dumps(card))
+    adopt(project.head / "head.json", HEAD_CARD, "genre")
     paths = {"features": project.features, "splits": project.splits, "head": project.head}
     said = f"head.json lacks {key}: .* run `pipeline train-head --target genre` again"
     with pytest.raises(StageError, match=said):
-        evaluate_head(target="style", settings=EvaluateSettings(), destination=project.reports, **paths)
+        evaluate_head(target="genre", settings=EvaluateSettings(), destination=project.reports, **paths)
     with pytest.raises(StageError, match=said):
-        find_outliers(target="style", settings=OutlierSettings(), destination=project.reports, **paths)
+        find_outliers(target="genre", settings=OutlierSettings(), destination=project.reports, **paths)
     with pytest.raises(StageError, match=said):
         load_heads(project.head.parent, ["genre"], fingerprint)
 
@@ -124,11 +132,12 @@ def test_a_head_of_other_features_is_refused_by_all_who_use_one(project: Project
     train(project)
     card = json.loads((project.head / "head.json").read_text())
     (project.head / "head.json").write_text(json.dumps(card | {"fingerprint": "0" * 64}))
+    adopt(project.head / "head.json", HEAD_CARD, "genre")
     paths = {"features": project.features, "splits": project.splits, "head": project.head}
-    said = r"was trained on features 0{16}, the current ones are .*: run `pipeline train-head --target style` again"
+    said = r"was trained on features 0{16}, the current ones are .*: run `pipeline train-head --target genre` again"
     with pytest.raises(StageError, match=said):
-        evaluate_head(target="style", settings=EvaluateSettings(), destination=project.reports, **paths)
+        evaluate_head(target="genre", settings=EvaluateSettings(), destination=project.reports, **paths)
     with pytest.raises(StageError, match=said):
-        find_outliers(target="style", settings=OutlierSettings(), destination=project.reports, **paths)
+        find_outliers(target="genre", settings=OutlierSettings(), destination=project.reports, **paths)
     with pytest.raises(StageError, match=said):
         load_heads(project.head.parent, ["genre"], card["fingerprint"])

@@ -15,6 +15,8 @@ from stages.core.head.protocol import Head
 from stages.core.head.recipe import Recipe, read_recipe
 from stages.core.head.registry import HEADS, HeadKind
 from stages.core.head.settings import HeadSettings, TrainSettings
+from stages.core.records.artefacts import HEAD_CARD
+from stages.core.records.outputs import adopt
 from stages.evaluate.evaluate_head import evaluate_head
 from stages.evaluate.settings import EvaluateSettings
 from stages.outliers.find_outliers import find_outliers
@@ -98,5 +100,6 @@ def test_settings_survive_the_card_and_one_that_is_missing_is_refused(make_proje
     card = json.loads((project.head / "head.json").read_text())
     del card["settings"]["head"]["readout"]
     (project.head / "head.json").write_text(json.dumps(card))
+    adopt(project.head / "head.json", HEAD_CARD, "style")
     with pytest.raises(StageError, match=r"lacks the settings readout of head\): run `pipeline train-head"):
         load_head(project.head)

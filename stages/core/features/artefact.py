@@ -1,0 +1,34 @@
+"""The published feature file as an artefact: its digest covers its tables, which hold a checksum per row.
+
+In: `features.h5`. Out: its `Content`. The rows are checked as they are read, so the file need not be read in full.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from cache.tables import read_tables
+from stages.core.records.artefacts import FEATURE_FILE, Artefact
+from stages.core.records.contents import Content
+
+
+@dataclass(frozen=True)
+class FeatureArtefact(Artefact):
+    """A feature file."""
+
+    def digest_of(self, path: Path) -> Content:
+        """Compute the file's size, and the SHA-256 of its description, keys, checksums and image names.
+
+        Raises
+        ------
+        cache.CacheError
+            If the file is missing or damaged.
+        """
+        tables = read_tables(path)
+        digest = hashlib.sha256(tables.description.encode())
+        for table in (tables.keys, tables.checksums, tables.images):
+            digest.update(b"" if table is None else table.tobytes())
+        return Content(path.stat().st_size, digest.hexdigest())
+
+
+FEATURES = FeatureArtefact(FEATURE_FILE.path, FEATURE_FILE.producer)
