@@ -350,7 +350,13 @@ def _read_confusion(path: Path, target: str) -> Confusion:
     if classes != cells.iloc[0, 1:].tolist():
         command = CONFUSION.command_for(target)
         raise StageError(f"{path}: rows and columns name different classes: run `{command}` again")
-    return Confusion(classes, cells.iloc[1:, 1:].to_numpy().astype(float).astype(int))
+    try:
+        counts = cells.iloc[1:, 1:].to_numpy().astype(float)
+    except ValueError as error:
+        raise StageError(f"{path}: {error}: run `{CONFUSION.command_for(target)}` again") from None
+    if not np.isfinite(counts).all():
+        raise StageError(f"{path}: a count is no number: run `{CONFUSION.command_for(target)}` again")
+    return Confusion(classes, counts.astype(int))
 
 
 def _short_name(path: Path) -> str:

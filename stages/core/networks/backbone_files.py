@@ -5,17 +5,20 @@ weights is left to the stage `backbone`.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from cache.atomic import write_text
 from stages.core.errors import StageError
+from stages.core.images.transform import Interpolation
 from stages.core.networks.backbone import Backbone, NativeInput
 from stages.core.networks.feature_extractor import FeatureExtractor
 from stages.core.networks.registry import build_backbone, find_library
@@ -129,12 +132,34 @@ def read_card(weights: Path) -> BackboneCard:
     """
     path = weights.with_suffix(".json")
     try:
-        return BackboneCard.from_json(read_json(path, BACKBONE_CARD))
+        card = BackboneCard.from_json(read_json(path, BACKBONE_CARD))
+        _check_values(card)
+        return card
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise StageError(
             f"{path} lacks what extraction needs ({type(error).__name__}: {error}): "
             "run `pipeline prepare-backbone` again"
         ) from None
+
+
+def _check_values(card: BackboneCard) -> None:
+    """Refuse values that extraction cannot compute with: ValueError, or TypeError where one has no parts."""
+    native_input = card.native_input
+    for size in (card.channels, native_input.resize_px, native_input.crop_px, *card.map_size):
+        if type(size) is not int or not 0 < size < 2**31:
+            raise ValueError(f"{size!r} is no size")
+    for text in (card.arch, card.weights, card.digest, card.code_digest or ""):
+        if not isinstance(text, str):
+            raise ValueError(f"{text!r} is no text")
+    for number in (*native_input.mean, *native_input.std):
+        if type(number) not in (int, float) or not math.isfinite(number):
+            raise ValueError(f"{number!r} is no mean or standard deviation")
+    if native_input.interpolation not in get_args(Interpolation) or type(native_input.fixed_px) is not bool:
+        raise ValueError("`transform` names no known interpolation or size")
+    if card.prefix_tokens is not None and type(card.prefix_tokens) is not int:
+        raise ValueError(f"{card.prefix_tokens!r} is no number of tokens")
+    if card.finetuned_on is not None and not isinstance(card.finetuned_on["target"], str):
+        raise ValueError("`finetuned_on` names no label column")
 
 
 def backbone_inputs(weights: Path) -> list[Input]:
@@ -190,7 +215,7 @@ def load_backbone(weights: Path, *, arch: str) -> Backbone:
         backbone = build_backbone(arch, weights=card.weights)
     try:
         backbone.network.load_state_dict(load_file(weights), assign=True)
-    except RuntimeError as error:
+    except (RuntimeError, SafetensorError) as error:
         raise StageError(
             f"{weights} does not fit {arch} any more ({str(error).splitlines()[0]}): "
             "run `pipeline prepare-backbone` again"
