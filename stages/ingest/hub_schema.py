@@ -115,10 +115,9 @@ def _class_names(feature: Any) -> list[str] | None:
 
 def _texts(features: Mapping[str, Any], schema: Any, image: str | None) -> list[str]:
     """Columns of texts or whole numbers, or lists of them, where a data set has no class labels at all."""
-    if not features:
-        return []
     kinds = {field.name: str(field.type).removeprefix("list<element: ").removeprefix("list<item: ") for field in schema}
-    return [name for name, kind in kinds.items() if name != image and kind.startswith(TEXT_TYPES)]
+    described = [name for name, feature in features.items() if isinstance(feature, dict | list) and name != image]
+    return [name for name in described if kinds[name].startswith(TEXT_TYPES)]
 
 
 def _usable(names: list[str], path: Path, problems: Problems) -> dict[str, str]:

@@ -159,6 +159,7 @@ def test_other_labels_are_not_spelled_alike(pair: tuple[str, str]) -> None:
 
 
 def test_a_mis_decoded_label_is_reported_with_what_it_was() -> None:
+    assert groups_alike({"Café": 2, "Caf&eacute;": 1}) == [["Café", "Caf&eacute;"]]
     assert groups_alike({"André Derain": 9, "AndrÃ© Derain": 1, "Other": 2}) == [["André Derain", "AndrÃ© Derain"]]
 
 

@@ -24,6 +24,7 @@ COLUMNS = {
     "data_split": ["train_set", "dev", "hold-out"],
     "usage": ["TRAIN", "dev", "eval"],
     "phase": ["trn", "development", "held-out"],
+    "Sub-set": ["train_clean", "val_unseen", "public test"],
     "fold": ["train2014", "val2014", "test2015"],
 }
 
@@ -40,7 +41,7 @@ def test_a_flag_of_training_is_a_split(place: Workplace) -> None:
     assert ingest(place, "is_test", ["True", "False", "True"]) == ["test", "train", "test"]
 
 
-@pytest.mark.parametrize("parts", [["Landscapes", "Portraits", "train"], ["1", "2", "3"], ["1", "0", "1"]])
+@pytest.mark.parametrize("parts", [["Landscapes", "Portraits", "Train"], ["1", "2", "3"], ["1", "0", "1"]])
 def test_a_column_of_other_words_stays_a_label_column(place: Workplace, parts: list[str]) -> None:
     assert ingest(place, "set", parts) is None
 
@@ -54,6 +55,11 @@ def test_an_unknown_word_is_refused_by_name_and_named_by_the_map(place: Workplac
     ]
     named = {"split": {"fold7": "val", "2": "test"}}
     assert ingest(place, "split", ["train", "fold7", "2"], map=named) == ["train", "val", "test"]
+
+
+def test_a_column_that_names_two_parts_is_a_split_and_its_other_words_are_refused(place: Workplace) -> None:
+    assert ingest(place, "subset", ["train", "holdout", "public_round7"]) == ["train", "test", ""]
+    assert (4, "subset: public_round7") in [(row, detail) for row, _, detail in place.details() if row]
 
 
 def test_a_second_split_is_left_out_by_name(place: Workplace) -> None:

@@ -51,6 +51,7 @@ READ = {
     "bars": "image|style\n" + ROWS.replace(",", "|"),
     "a column twice, alike": "image,style,style\n" + "".join(f"{row},{row[-1]}\n" for row in ROWS.splitlines()),
     "a column without a name": "image,,style\n" + ROWS.replace(",", ",7,"),
+    "spaces behind separators": "image, title, style\n" + ROWS.replace(",", ', "x, y", '),
     "NUL at the end": "image,style\n" + ROWS + "\0\0\0",
     "a cell over lines": "image,title,style\n" + ROWS.replace(",", ',"A title,\nof two lines; 1.5",'),
     "marks doubled": "image,title,style\n" + ROWS.replace(",", ',"a ""b"", c",'),
