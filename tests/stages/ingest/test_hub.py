@@ -67,7 +67,8 @@ def test_features_as_a_list_and_float_indices(place: Workplace) -> None:
 
 
 def test_texts_are_labels_where_there_are_no_class_labels(place: Workplace) -> None:
-    features = {"image": IMAGE, "style": {"dtype": "string", "_type": "Value"}}
+    value = {"dtype": "string", "_type": "Value"}
+    features = {"image": IMAGE, "style": [value], "Other Title": value}
     columns = {"style": [["a"], ["b"], None], "Other Title": ["x", "y", "z"]}
     assert styles(place, write(place, features, columns)) == ["", "a", "b"]
     assert (0, "column is left out") in place.problems()
