@@ -41,7 +41,8 @@ class FoundFiles(NamedTuple):
     def lines(self) -> Iterator[str]:
         """The lines of ingest's table."""
         if self.matched:
-            yield "files: " + ", ".join(f"{count:,} by {how}" for how, count in self.matched.most_common())
+            ranked = sorted(self.matched.items(), key=lambda step: (-step[1], step[0]))
+            yield "files: " + ", ".join(f"{count:,} by {how}" for how, count in ranked)
         if self.unlisted:
             more = ", …" if len(self.unlisted) > 3 else ""
             yield f"unlisted: {len(self.unlisted):,} image files are in no row ({', '.join(self.unlisted[:3])}{more})"
@@ -90,8 +91,10 @@ def _table_name(name: str, match: Match, files: DiskFiles) -> str:
     return files.names.get(match.file, match.file) if match.file is not None else identity(name)
 
 
-def _leads_out(name: str, match: Match, links: Container[str]) -> bool:
+def _leads_out(name: str, match: Match, links: set[str]) -> bool:
     """Whether the file, or a folder on the way to it, is one of the links."""
+    if not links:
+        return False
     return match.file in links or any(parent.as_posix() in links for parent in PurePosixPath(identity(name)).parents)
 
 

@@ -6,7 +6,7 @@ In: the image root. Out: every file's name on the disk, and its name in tables. 
 
 import os
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from stages.core.tables.file_names import image_names
@@ -116,4 +116,5 @@ def is_system(name: str) -> bool:
 
 def has_image_suffix(name: str) -> bool:
     """Whether a file is called as an image is."""
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+    stem, dot, suffix = name.rpartition(".")
+    return bool(stem) and not stem.endswith("/") and f"{dot}{suffix}".lower() in IMAGE_SUFFIXES

@@ -67,7 +67,7 @@ SOURCES: dict[str, LabelSource] = {
         title="a Hugging Face data set",
         explanation="the folder of parquet files with the images inside",
         reader="stages.ingest.sources.huggingface:read_huggingface",
-        needs=("labels", "images"),
+        needs=("labels", "images", "columns"),
         writes_images=True,
     ),
     "folder": LabelSource(

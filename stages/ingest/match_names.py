@@ -50,7 +50,8 @@ class Step(NamedTuple):
 def identity(name: str) -> str:
     """What makes two listed names one: they differ by Unicode form, spaces around them, or `./` at most."""
     name = unicodedata.normalize("NFC", name).strip(" ")
-    return PurePosixPath(name).as_posix() if name else ""
+    odd = "//" in name or "./" in name or name.endswith(("/", "/."))
+    return PurePosixPath(name).as_posix() if odd else name
 
 
 def match_names(listed: Iterable[str], on_disk: Iterable[str], root: Path = Path()) -> dict[str, Match]:
@@ -158,13 +159,11 @@ def _decoded(name: str) -> set[str]:
 
 
 def _unquoted(name: str) -> set[str]:
-    plain = unquote(name, errors="surrogateescape") if "%" in name else name
-    return _decoded(name) | _decoded(plain)
+    return _decoded(name) | _decoded(unquote(name, errors="surrogateescape")) if "%" in name else _decoded(name)
 
 
 def _slashed(name: str) -> set[str]:
-    slashed = name.replace("\\", "/")
-    return _unquoted(slashed) | _unquoted(slashed.removeprefix("./"))
+    return _unquoted(name.replace("\\", "/").removeprefix("./"))
 
 
 def _listed_without_ending(name: str) -> set[str]:

@@ -4,6 +4,7 @@ In: labels and how often each occurs. Out: groups of one label's spellings, and 
 to `dataset.map`.
 """
 
+import html
 import json
 import re
 import unicodedata
@@ -39,7 +40,7 @@ def groups_alike(counts: Mapping[str, int]) -> list[list[str]]:
     by_key: dict[str, list[str]] = defaultdict(list)
     for label in sorted(counts, key=lambda label: (-counts[label], label)):
         by_key[spelling_key(label)].append(label)
-        if original := reread(label):
+        for original in {reread(label), html.unescape(label)} - {"", label}:
             by_key[spelling_key(original)].append(label)
     alike = {tuple(dict.fromkeys(group)) for group in by_key.values()}
     groups = [list(group) for group in alike if len(group) > 1]

@@ -33,7 +33,7 @@ def take_splits(labels: SourceLabels, problems: Problems) -> SourceLabels:
             problems.add(*_first(cells[of_attribute]), "column holds a second split: left out", attribute)
             cells = cells[~of_attribute]
             continue
-        cells = _renamed(cells, of_attribute, name, parts, problems)
+        cells = _renamed(cells, of_attribute, (attribute, name), parts, problems)
         if name != attribute or set(parts) - set(SPLITS) - {""}:
             _note_guesses(cells[of_attribute], attribute, parts, problems)
         kept.append(name)
@@ -41,11 +41,12 @@ def take_splits(labels: SourceLabels, problems: Problems) -> SourceLabels:
 
 
 def _renamed(
-    cells: pd.DataFrame, chosen: pd.Series, name: str, parts: Mapping[str, str], problems: Problems
+    cells: pd.DataFrame, chosen: pd.Series, names: tuple[str, str], parts: Mapping[str, str], problems: Problems
 ) -> pd.DataFrame:
+    attribute, name = names
     unknown = cells[chosen & (cells["value"] != "") & (cells["value"].map(parts).fillna("") == "")]
     for file, row, value in zip(unknown["file"], unknown["row"], unknown["value"], strict=True):
-        problems.add(file, row, UNKNOWN, f"{name}: {value}")
+        problems.add(file, row, UNKNOWN, f"{attribute}: {value}")
     values = cells["value"].mask(chosen, cells["value"].map(parts).fillna(""))
     return cells.assign(value=values, attribute=cells["attribute"].mask(chosen, name))
 

@@ -25,6 +25,11 @@ TRUE, FALSE = frozenset(("1", "true", "yes")), frozenset(("0", "false", "no"))
 NUMBERED = {"0": "train", "1": "val", "2": "test"}
 _SEPARATORS = re.compile(r"[\s_\-./]+")
 _TAIL = re.compile(r"(?:set|split|data|images|imgs)$")
+# Words that publishers put around a part's name: public_test, val_unseen, test-A.
+_AROUND = frozenset(
+    {"public", "private", "official", "clean", "other", "seen", "unseen", "full", "small", "a", "b"}
+    | {"set", "split", "data", "images"}
+)
 
 
 def clean_split(name: str) -> str:
@@ -34,11 +39,14 @@ def clean_split(name: str) -> str:
     ['val', 'train', 'test', 'test', '']
     """
     word = re.sub(r"(?<=[a-z])(?:19|20)\d\d$", "", _SEPARATORS.sub("", name.casefold()))
-    return PART_OF.get(word) or PART_OF.get(_TAIL.sub("", word), "")
+    named = [part for part in _SEPARATORS.split(name.casefold().strip()) if part not in _AROUND]
+    return PART_OF.get(word) or PART_OF.get(_TAIL.sub("", word)) or PART_OF.get("".join(named), "")
 
 
 def split_of_values(column: str, values: Iterable[str]) -> Mapping[str, str] | None:
     """What each value of a column means, if the column holds a split; None if it holds something else.
+
+    A column that names two parts is a split, with an empty text for words that are not known.
 
     >>> split_of_values("Subset", ["train", "valid", ""])
     {'train': 'train', 'valid': 'val'}
@@ -58,7 +66,8 @@ def split_of_values(column: str, values: Iterable[str]) -> Mapping[str, str] | N
     if set(present) == set(NUMBERED):
         return NUMBERED
     found = {value: clean_split(value) for value in present}
-    return found if all(found.values()) else None
+    is_split = all(found.values()) or len(set(found.values()) - {""}) > 1
+    return found if is_split else None
 
 
 def _flagged(part: str, value: str) -> str:

@@ -44,5 +44,10 @@ def as_text(content: bytes, path: Path, problems: Problems) -> str:
     if found.guessed_row:
         where = "in part read" if found.mixed else "read"
         name = codecs.lookup(found.encoding).name.replace("cp125", "Windows-125")
-        problems.add(path, found.guessed_row, f"file is not UTF-8: {where} as {name}", f"byte 0x{found.byte:02x}")
+        problems.add(
+            path,
+            found.guessed_row,
+            f"file is not UTF-8: {where} as {name}",
+            f"byte 0x{found.byte:02x}; if letters are wrong, save it as UTF-8",
+        )
     return found.text

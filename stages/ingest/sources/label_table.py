@@ -71,7 +71,7 @@ def _check_asked(raw: RawTable, path: Path, image_column: str, columns: Mapping[
             hint = " (with the images inside, set dataset.source to huggingface)" if "record" in problem else ""
             raise StageError(f"{path}: column {name!r} cannot be read: {problem}{hint}")
         if name not in raw.columns:
-            present = ", ".join(raw.columns)[:1000] or "none"
+            present = ", ".join(raw.present)[:1000] or "none"
             hint = ". Set dataset.image_column to the column of paths" if name == image_column else ""
             raise StageError(f"{path} has no column {name!r}; it has: {present}{hint}")
 

@@ -31,7 +31,9 @@ def cell_text(value: object) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, np.generic):
-        value = value.item()
+        value = float(str(value)) if isinstance(value, np.floating) else value.item()  # 0.1 in 32 bits is 0.1
+    if isinstance(value, datetime.datetime) and value != value:
+        return ""  # pandas' NaT
     if isinstance(value, bool | int):
         return _integer(value)
     if isinstance(value, float | decimal.Decimal):
@@ -68,7 +70,7 @@ def _date(value: datetime.date | datetime.time | datetime.timedelta) -> str:
     """ISO 8601; a moment at midnight is a date."""
     if isinstance(value, datetime.timedelta):
         return str(value)
-    if isinstance(value, datetime.datetime) and value.time() == datetime.time():
+    if isinstance(value, datetime.datetime) and value.time() == datetime.time() and not getattr(value, "nanosecond", 0):
         return value.date().isoformat()
     return value.isoformat()
 

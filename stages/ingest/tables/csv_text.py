@@ -30,6 +30,13 @@ SUFFIX = re.compile(r"\.\w{1,5}$")
 LARGEST_CELL = 1 << 30
 
 
+class Dialect(NamedTuple):
+    """What stands between cells: the separator, and whether a space follows each."""
+
+    separator: str
+    padded: bool
+
+
 class Record(NamedTuple):
     """A row and where it begins."""
 
@@ -48,7 +55,8 @@ def read_csv_text(text: str, wanted: Wanted, path: Path, problems: Problems) -> 
     """
     lines = LINE_END.split(text)
     separator, first = _separator(lines, wanted.image)
-    records = list(_records(lines, separator, first, path, problems))
+    dialect = Dialect(separator, _is_padded(lines[first:], separator, wanted.image))
+    records = list(_records(lines, dialect, first, path, problems))
     filled = [record for record in records if any(cell.strip() for cell in record.cells)]
     if not filled:
         raise StageError(f"{path} is empty: it needs a header line and a row per image")
@@ -82,27 +90,33 @@ def _separator(lines: Sequence[str], image: str) -> tuple[str, int]:
     return (best[2] if best[1] else ","), 0
 
 
+def _is_padded(lines: Sequence[str], separator: str, image: str) -> bool:
+    """Whether a space follows every separator of the header: a mark behind it opens a quoted cell."""
+    header = next((line for line in lines[:HEADER_WITHIN] if _plain(image) in map(_plain, line.split(separator))), "")
+    return 0 < header.count(separator) == header.count(f"{separator} ")
+
+
 def _plain(name: str) -> str:
     """A column's name without spaces, quotes, comment sign or byte-order mark around it, lower-case."""
     return name.strip(" \t\ufeff\"'#").casefold()
 
 
-def _records(lines: list[str], separator: str, first: int, path: Path, problems: Problems) -> Iterator[Record]:
+def _records(lines: list[str], dialect: Dialect, first: int, path: Path, problems: Problems) -> Iterator[Record]:
     """Give the rows in order; a line without quotation marks is a row as it stands."""
     number, row = first, first
     while number < len(lines):
         row += 1
         if '"' not in lines[number]:
-            yield Record(row, number + 1, lines[number].split(separator))
+            yield Record(row, number + 1, lines[number].split(dialect.separator))
             number += 1
             continue
-        cells, taken = _quoted(lines, number, separator, row, path, problems)
+        cells, taken = _quoted(lines, number, dialect, row, path, problems)
         yield Record(row, number + 1, cells)
         number += taken
 
 
 def _quoted(
-    lines: list[str], number: int, separator: str, row: int, path: Path, problems: Problems
+    lines: list[str], number: int, dialect: Dialect, row: int, path: Path, problems: Problems
 ) -> tuple[list[str], int]:
     """Read a row with quotation marks; the number of lines it takes.
 
@@ -110,7 +124,7 @@ def _quoted(
     """
     unclosed = False
     for escape in (None, "\\"):
-        reader = _reader(lines, number, separator, escape)
+        reader = _reader(lines, number, dialect, escape)
         try:
             cells = next(reader)
         except csv.Error as error:
@@ -122,13 +136,14 @@ def _quoted(
     if unclosed and any(line.strip() for line in lines[number + 1 :]):
         raise StageError(_swallowed(path, number + 1, "to the end of the file"))
     problems.add(path, row, "quotation mark out of place: taken as a character", lines[number])
-    return lines[number].split(separator), 1
+    return lines[number].split(dialect.separator), 1
 
 
-def _reader(lines: list[str], number: int, separator: str, escape: str | None) -> _csv.Reader:
+def _reader(lines: list[str], number: int, dialect: Dialect, escape: str | None) -> _csv.Reader:
     rest = (lines[place] + "\n" for place in range(number, len(lines)))
     csv.field_size_limit(LARGEST_CELL)
-    return csv.reader(rest, delimiter=separator, strict=True, escapechar=escape)
+    separator, padded = dialect
+    return csv.reader(rest, delimiter=separator, strict=True, escapechar=escape, skipinitialspace=padded)
 
 
 def _swallowed(path: Path, line: int, until: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.errors import StageError
-from stages.core.tables.problems import Problems
+from stages.core.tables.problems import Problems, one_line
 from stages.ingest.tables.raw_table import RawTable, Wanted, typed_columns
 
 HEADER_WITHIN = 100
@@ -35,7 +35,7 @@ def read_excel(content: bytes, wanted: Wanted, path: Path, problems: Problems) -
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
         sheets = [(sheet.title, _rows(sheet)) for sheet in book.worksheets]
     except Exception as error:  # openpyxl raises whatever a damaged archive or its XML leads to
-        raise StageError(f"{path} is not a readable Excel file: {type(error).__name__}: {str(error)[:200]}") from None
+        raise StageError(f"{path} is not a readable Excel file: {one_line(str(error))}") from None
     filled = [(title, rows) for title, rows in sheets if rows]
     if not filled:
         raise StageError(f"{path} is empty: it needs a header row and a row per image")
@@ -76,5 +76,5 @@ def _table(rows: list[tuple[int, tuple[object, ...]]], wanted: Wanted, path: Pat
         if name and wanted.includes(str(name)) and name not in unusable
     ]
     padded = [(str(name), list(column) or [None] * len(body)) for name, column in columns]
-    table = typed_columns(padded, [number for number, _ in body], path, problems)
+    table = typed_columns(padded, [name for name in names if name], [number for number, _ in body], path, problems)
     return table._replace(unusable=unusable | table.unusable)

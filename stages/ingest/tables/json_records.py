@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.errors import StageError
-from stages.core.tables.problems import Problems
+from stages.core.tables.problems import Problems, one_line
 from stages.ingest.tables.raw_table import RawTable, Wanted, from_records
 
 
@@ -28,7 +28,7 @@ def read_json(text: str, wanted: Wanted, path: Path, problems: Problems) -> RawT
     except ValueError as error:
         lines = text.splitlines()
         if sum(1 for line in lines if line.strip()) < 2 or not lines[0].strip().startswith("{"):
-            raise StageError(f"{path} is not JSON: {error}") from None
+            raise StageError(f"{path} is not JSON: {one_line(str(error))}") from None
         return _read_lines(lines, wanted, path, problems)
     if not listed:
         raise StageError(f'{path} has no records: it needs an array of objects, such as {{"image": "a.jpg"}}')

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from stages.core.errors import StageError
+from stages.core.tables.problems import one_line
 
 LARGEST_TABLE = 1 << 32
 STREAMS: dict[bytes, Callable[[IO[bytes]], Any]] = {
@@ -48,7 +49,7 @@ def _unpack_once(content: bytes, path: Path) -> bytes | None:
         if content.startswith(ZIP) and not is_excel(content):
             return _read_member(content, path)
     except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError) as error:
-        raise StageError(f"{path} cannot be unpacked: {str(error)[:200]}") from None
+        raise StageError(f"{path} cannot be unpacked: {one_line(str(error))}") from None
     except NotImplementedError as error:
         raise StageError(f"{path} cannot be unpacked: {error}") from None
     return None

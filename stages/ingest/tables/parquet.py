@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.errors import StageError
-from stages.core.tables.problems import Problems
+from stages.core.tables.problems import Problems, one_line
 from stages.ingest.tables.raw_table import RawTable, Wanted, typed_columns
 
 # An unnamed index of pandas.
@@ -35,7 +35,7 @@ def read_parquet(path: Path, wanted: Wanted, problems: Problems) -> RawTable:
             check_sizes(file, list(names), path)
             rows = list(range(2, file.metadata.num_rows + 2))  # as a spreadsheet: from 1, the header included
             columns = ((name, _values(file, column)) for column, name in names.items())
-            return typed_columns(columns, rows, path, problems)
+            return typed_columns(columns, file.schema_arrow.names, rows, path, problems)
     except (pyarrow.ArrowException, OSError, ValueError, KeyError, OverflowError, MemoryError) as error:
         raise StageError(f"{path} is not a parquet table: {one_sentence(error)}") from None
 
@@ -71,7 +71,7 @@ def check_sizes(file: Any, columns: list[str], path: Path) -> None:
 
 def one_sentence(error: BaseException) -> str:
     """An error's first line, without the dump of bytes that may follow."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    return one_line((str(error).strip().splitlines() or [type(error).__name__])[0])
 
 
 def _names(file: Any, wanted: Wanted, path: Path, problems: Problems) -> dict[str, str]:

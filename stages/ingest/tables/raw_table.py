@@ -43,11 +43,14 @@ class RawTable(NamedTuple):
         The row of each, as a spreadsheet or an editor counts them.
     unusable
         Columns that are left out, and why.
+    present
+        The names of all columns of the file, those not looked for included.
     """
 
     columns: dict[str, list[str]]
     rows: list[int]
     unusable: dict[str, str]
+    present: list[str]
 
     def frame(self) -> pd.DataFrame:
         """The texts as a DataFrame without empty rows, its index the rows' numbers."""
@@ -67,11 +70,11 @@ def named_columns(names: Sequence[str], columns: Sequence[list[str]], rows: list
         if wanted.includes(name) and any(column != alike[0] for column in alike[1:]):
             unusable[name] = f"{len(alike)} columns have this name, and different cells"
     kept = {name: alike[0] for name, alike in by_name.items() if wanted.includes(name) and name not in unusable}
-    return RawTable(kept, rows, unusable)
+    return RawTable(kept, rows, unusable, [name for name in names if name])
 
 
 def typed_columns(
-    columns: Iterable[tuple[str, Iterable[object]]], rows: list[int], path: Path, problems: Problems
+    columns: Iterable[tuple[str, Iterable[object]]], present: list[str], rows: list[int], path: Path, problems: Problems
 ) -> RawTable:
     """Make a table of columns of any type; a column none of whose cells has a text is unusable."""
     texts, unusable = {}, {}
@@ -83,7 +86,7 @@ def typed_columns(
             continue
         for row, failure in failures:
             problems.add(path, row, "cell is no label", f"{name}: {failure}")
-    return RawTable(texts, rows, unusable)
+    return RawTable(texts, rows, unusable, present)
 
 
 def _texts(values: Iterable[object], rows: Sequence[int]) -> tuple[list[str], list[tuple[int, str]]]:
@@ -101,6 +104,6 @@ def from_records(
     records: Sequence[Mapping[str, object]], wanted: Wanted, path: Path, rows: list[int], problems: Problems
 ) -> RawTable:
     """Make a table of records, which need not have the same keys."""
-    names = [name for name in dict.fromkeys(key for record in records for key in record) if wanted.includes(name)]
-    columns = ((name, [record.get(name) for record in records]) for name in names)
-    return typed_columns(columns, rows, path, problems)
+    names = list(dict.fromkeys(key for record in records for key in record))
+    columns = ((name, [record.get(name) for record in records]) for name in names if wanted.includes(name))
+    return typed_columns(columns, names, rows, path, problems)

@@ -18,8 +18,6 @@ from hypothesis import strategies as st
 from stages.core.errors import StageError
 from stages.core.images.files import ImageFolder
 from stages.core.progress import Progress
-from stages.core.tables.columns import MANIFEST
-from stages.core.tables.csv_files import read_table
 from stages.core.tables.labels import clean_label, label_problem, normalise
 from stages.core.tables.spreadsheet import escape_formula
 from stages.ingest.ingest_labels import ingest_labels
@@ -28,44 +26,7 @@ from stages.ingest.match_names import identity, match_names
 from stages.ingest.mojibake import misread, reread
 from stages.ingest.settings import DatasetSettings
 from tests.conftest import picture
-
-COLLECTION = {
-    "cubism/léger.png": ("cubism", "portrait"),
-    "cubism/two.png": ("cubism", "still life"),
-    "dada/three.png": ("dada", ""),
-}
-
-
-class Workplace:
-    """A folder with images, and what ingest makes of them."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.images = root, root / "images"
-        for seed, name in enumerate(COLLECTION):
-            (self.images / name).parent.mkdir(parents=True, exist_ok=True)
-            picture(seed, (24, 20)).save(self.images / name)
-
-    def write(self, name: str, text: str, encoding: str = "utf-8") -> str:
-        (self.root / name).parent.mkdir(parents=True, exist_ok=True)
-        (self.root / name).write_bytes(text.encode(encoding))
-        return str(self.root / name)
-
-    def ingest(self, source: str, **settings: object) -> pd.DataFrame:
-        settings = {"source": source, "images": str(self.images)} | settings
-        self.summary = ingest_labels(
-            settings=DatasetSettings(**settings), manifest=self.root / "manifest.csv",
-            problems=self.root / "problems.csv",
-        )  # fmt: skip
-        return read_table(self.root / "manifest.csv", MANIFEST)
-
-    def problems(self) -> list[tuple[int, str]]:
-        table = pd.read_csv(self.root / "problems.csv", keep_default_na=False)
-        return list(zip(table["row"], table["problem"], strict=True))
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Workplace:
-    return Workplace(tmp_path)
+from tests.stages.ingest.conftest import COLLECTION, Workplace
 
 
 def expected(*columns: str) -> pd.DataFrame:
