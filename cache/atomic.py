@@ -59,6 +59,10 @@ def atomic_path(destination: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         move_into_place(temporary, destination)
+    except Exception as error:
+        # The system names no file when a write fails; `stages.core.errors` reads this note.
+        error.add_note(f"while writing {destination}")
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

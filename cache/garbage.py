@@ -4,6 +4,7 @@ In: the folder of all stores, the fingerprints and keys in use. Out: a list of `
 Which fingerprints and keys are in use is left to the caller.
 """
 
+import contextlib
 import shutil
 from collections.abc import Set
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from cache.errors import as_cache_error
-from cache.lock import lock_for_writing
-from cache.shard_folder import SET_ASIDE, list_shard_paths
+from cache.lock import LOCK_NAME, lock_for_writing
+from cache.shard_folder import SET_ASIDE
 from cache.store_summary import StoreSummary, list_stores, open_store
 from cache.trim import keep_only
 
@@ -114,8 +115,9 @@ def free(garbage: Garbage, wanted: Set[str]) -> None:
 
 def _remove_folder(folder: Path) -> None:
     with as_cache_error(folder):
-        with lock_for_writing(folder):
-            for path in list_shard_paths(folder):
-                path.unlink()
-            shutil.rmtree(folder / SET_ASIDE, ignore_errors=True)
-        shutil.rmtree(folder)
+        with lock_for_writing(folder, "removing a store"):
+            for path in folder.iterdir():
+                if path.name != LOCK_NAME:
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        with contextlib.suppress(OSError):  # another run has begun to write there
+            folder.rmdir()

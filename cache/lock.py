@@ -204,8 +204,9 @@ def _write_note(lock: _Lock, what: str) -> bool:
     note = json.dumps(asdict(holder)).encode().ljust(_NOTE_BYTES // 4)
     try:
         os.lseek(lock.descriptor, 0, os.SEEK_SET)
-        if os.write(lock.descriptor, note) != len(note):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = 0
+        while written < len(note):
+            written += os.write(lock.descriptor, note[written:])
         os.ftruncate(lock.descriptor, len(note))
     except BaseException:
         with contextlib.suppress(OSError):

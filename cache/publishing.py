@@ -4,6 +4,7 @@ In: a store, keys and the images' names. Out: `features.h5`, rows ascending by k
 depend on keys, names and features only, not on the store's history. Reading is left to `cache.reader`.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,14 +13,16 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from cache.atomic import atomic_path, remove_partial_files, write_text
+from cache.atomic import atomic_path, make_folder, remove_partial_files, write_text
 from cache.checksums import FEATURE_DTYPE
 from cache.errors import CacheError, DamagedFileError, MissingRowsError, as_cache_error, ensure_room
 from cache.fingerprint import FORMAT_VERSION
 from cache.keys import Keys, as_key_array, find_keys
 from cache.layout import FEATURES_NAME, build_published_structure, estimate_file_bytes
+from cache.lock import hold_lock, lock_for_writing
 from cache.row_reader import count_block_rows, read_rows
 from cache.row_writer import RowWriter
+from cache.sharing import PUBLISHING_LOCK, link_published
 from cache.store import FeatureStore
 from cache.tables import Tables
 from cache.verify import repair
@@ -27,8 +30,12 @@ from cache.verify import repair
 FINGERPRINT_NAME = "fingerprint.json"
 
 
-def publish(store: FeatureStore, keys: Keys, images: Sequence[str], destination: Path | str) -> Path:
+def publish(
+    store: FeatureStore, keys: Keys, images: Sequence[str], destination: Path | str, *, link: bool = False
+) -> Path:
     """Write the features of these images to `destination/features.h5`, and check every row.
+
+    One run at a time publishes to a folder. Temporary files of killed runs are removed, in the store too.
 
     Parameters
     ----------
@@ -40,6 +47,9 @@ def publish(store: FeatureStore, keys: Keys, images: Sequence[str], destination:
         n names: paths relative to the image root.
     destination
         The folder to write to. It is created if it does not exist.
+    link
+        Also replace the store's copies of these rows by a hard link to the file, as `share_with_published` does, before
+        another run can publish to the folder.
 
     Returns
     -------
@@ -52,6 +62,8 @@ def publish(store: FeatureStore, keys: Keys, images: Sequence[str], destination:
         If a key is not in the store.
     DamagedFileError
         If a row is damaged. Its shard is set aside and its good rows are kept.
+    LockedError
+        If another run publishes to the folder, or, with `link`, writes to the store.
     CacheError
         If there is no key, a key or name is invalid, or the disk refuses.
 
@@ -73,16 +85,28 @@ def publish(store: FeatureStore, keys: Keys, images: Sequence[str], destination:
     needed_bytes = estimate_file_bytes(len(wanted), store.shape, names.dtype.itemsize)
     path = destination / FEATURES_NAME
     ensure_room(destination, needed_bytes)
-    try:
-        with as_cache_error(path, needed_bytes):
-            remove_partial_files(destination)
-            with atomic_path(path) as temporary:
-                _write(temporary, store, wanted, names, source)
-            write_text(destination / FINGERPRINT_NAME, _format_summary(store, len(wanted)))
-    except DamagedFileError as error:
-        repair(store, error.path)
-        raise
+    with as_cache_error(path, needed_bytes):
+        make_folder(destination)
+    with hold_lock(destination / PUBLISHING_LOCK, "publishing features"):
+        try:
+            with as_cache_error(path, needed_bytes):
+                _remove_what_was_left(destination, store)
+                with atomic_path(path) as temporary:
+                    _write(temporary, store, wanted, names, source)
+                write_text(destination / FINGERPRINT_NAME, _format_summary(store, len(wanted)))
+        except DamagedFileError as error:
+            repair(store, error.path)
+            raise
+        if link:
+            link_published(store, path)
     return path
+
+
+def _remove_what_was_left(destination: Path, store: FeatureStore) -> None:
+    remove_partial_files(destination)
+    if store.folder.exists():
+        with contextlib.suppress(CacheError), lock_for_writing(store.folder):  # else its next writer does it
+            remove_partial_files(store.folder)
 
 
 def read_published_fingerprint(folder: Path | str) -> str | None:

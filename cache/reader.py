@@ -1,4 +1,4 @@
-"""Read the published cache: by key, through a memory map.
+"""Read the published cache: by key, through a memory map; every row is compared with its checksum when first read.
 
 In: the folder or file that publishing wrote. Out: features as NumPy arrays. Any number of processes may read; all of
 them map the same pages of the file. Writing is left to the store and to publishing.
@@ -7,16 +7,15 @@ them map the same pages of the file. Writing is left to the store and to publish
 import json
 import logging
 import mmap
-import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
-import h5py
 import numpy as np
 
-from cache.checksums import FEATURE_DTYPE, Shape, compute_row_checksum
-from cache.errors import CacheError, DamagedFileError, MissingRowsError, as_cache_error
+from cache.checked_rows import CheckedRows
+from cache.checksums import Shape
+from cache.errors import CacheError, MissingRowsError, as_cache_error
 from cache.keys import KEY_DTYPE, Keys, as_key_array, find_keys
 from cache.layout import FEATURES_NAME
 from cache.tables import Tables, read_tables
@@ -27,13 +26,16 @@ _log = logging.getLogger(__name__)
 class FeatureCache:
     """The features of a set of images.
 
-    Opening checks the tables (names, keys, checksums); `check` checks the features. A cache can be pickled and used
-    after a fork, so that the workers of a `DataLoader` can use it.
+    Opening checks the tables (names, keys, checksums). `get` and `take` compare a row with its checksum when they first
+    read it; forked processes share the record of checked rows. A cache can be pickled and used after a fork, so that
+    the workers of a `DataLoader` can use it.
 
     Parameters
     ----------
     path
         The folder that publishing wrote to, or the file `features.h5` in it.
+    check
+        When rows are compared with their checksums: as they are first read, or all of them on opening.
 
     Raises
     ------
@@ -72,7 +74,7 @@ class FeatureCache:
     ((3, 1, 1, 3), dtype('float16'), [3.0, 0.0, 3.0])
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, check: Literal["first_touch", "opening"] = "first_touch") -> None:
         path = Path(path).absolute()
         with as_cache_error(path):
             self.path = path / FEATURES_NAME if path.is_dir() else path
@@ -87,11 +89,14 @@ class FeatureCache:
         self._images: list[str] | None = None
         # A shard's rows are in the order in which they were appended.
         self._order = np.argsort(tables.keys) if tables.images is None else None
-        self._unmapped: tuple[int, h5py.File] | None = None  # (process, its handle)
+        self._checked = CheckedRows(tables)
         if tables.features is None:
             _log.warning(
-                "%s cannot be memory-mapped (%s): reading it through h5py", self.path, _explain_unmapped(tables)
+                "%s cannot be memory-mapped (the address space of this process is limited): reading it row by row",
+                self.path,
             )
+        if check == "opening":
+            self.check()
 
     def __enter__(self) -> "FeatureCache":
         return self
@@ -104,16 +109,14 @@ class FeatureCache:
     def close(self) -> None:
         """Close the file. Arrays that `get` returned stay valid."""
         self._tables = None
-        if self._unmapped is not None:
-            self._unmapped[1].close()
-            self._unmapped = None
+        self._checked.close()
 
     def release(self) -> None:
         """Release the memory of pages that have been read, after a pass over all rows for example.
 
         They can be read again.
         """
-        pages = getattr(self.features, "base", None)
+        pages = getattr(self._require_open().features, "base", None)
         if isinstance(pages, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
             pages.madvise(mmap.MADV_DONTNEED)
 
@@ -148,13 +151,20 @@ class FeatureCache:
         return self._images
 
     @property
-    def features(self) -> np.memmap | h5py.Dataset:
+    def features(self) -> np.memmap:
         """All features, shape (n, views, tokens, channels), float16, read-only, in the order of `keys`.
 
-        A memory map; or an h5py dataset, if the file was rewritten in a form that cannot be mapped.
+        A memory map of the file, for notebooks: its rows are not compared with their checksums. `check` does that.
+
+        Raises
+        ------
+        CacheError
+            If the address space of this process is too small for the map.
         """
-        tables = self._require_open()
-        return self._open_h5py_dataset() if tables.features is None else tables.features
+        features = self._require_open().features
+        if features is None:
+            raise CacheError(f"{self.path} cannot be mapped: this process's address space is limited; use get or take")
+        return features
 
     def rows(self, keys: Keys) -> np.ndarray:
         """Find the rows of keys.
@@ -202,6 +212,8 @@ class FeatureCache:
         ------
         MissingRowsError
             If a key is not in the cache, naming the first.
+        DamagedFileError
+            If a row does not match its checksum, naming file, row and image.
         CacheError
             If a value is not a key, or the file cannot be read.
         """
@@ -224,24 +236,18 @@ class FeatureCache:
 
         Raises
         ------
+        DamagedFileError
+            If a row does not match its checksum, naming file, row and image. A checksum covers all views of a row.
         IndexError
             If there is no such row or view.
+        CacheError
+            If the file cannot be read.
         """
-        features = self.features
-        if isinstance(features, np.ndarray):
-            array = features.view(np.ndarray)
-            # An index array even for a single view: this copies, and reads the pages of that view only.
-            return np.asarray(array[rows] if views is None else array[rows, np.broadcast_to(views, len(rows))])
-        with as_cache_error(self.path):
-            if views is not None:
-                chosen = zip(rows.tolist(), np.broadcast_to(views, len(rows)).tolist(), strict=True)
-                parts = [features[row, view] for row, view in chosen]
-                return np.array(parts, FEATURE_DTYPE).reshape(len(rows), *self.shape[1:])
-            ascending, back = np.unique(rows, return_inverse=True)  # h5py needs each row once, in ascending order
-            return np.asarray(features[ascending].astype(FEATURE_DTYPE, copy=False)[back])
+        self._require_open()
+        return self._checked.take(np.asarray(rows), views)
 
     def check(self, rows: np.ndarray | None = None) -> int:
-        """Read rows and compare each with its checksum.
+        """Read rows and compare each with its checksum, whether or not that was done before.
 
         Parameters
         ----------
@@ -256,15 +262,10 @@ class FeatureCache:
         Raises
         ------
         DamagedFileError
-            At the first row that does not match its checksum, naming file and row.
+            At the first row that does not match its checksum, naming file, row and image.
         """
-        tables = self._require_open()
-        chosen = range(len(self)) if rows is None else np.asarray(rows).tolist()
-        features = self.features.view(np.ndarray) if isinstance(self.features, np.ndarray) else self.features
-        for row in chosen:
-            content = np.ascontiguousarray(features[row], FEATURE_DTYPE)
-            if compute_row_checksum(tables.keys[row], content) != tables.checksums[row]:
-                raise DamagedFileError(self.path, f"row {row} does not match its checksum")
+        chosen = np.arange(len(self)) if rows is None else np.asarray(rows)
+        self._checked.check(chosen)
         return len(chosen)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -286,19 +287,6 @@ class FeatureCache:
             raise CacheError(f"{self.path} has been closed; open it again")
         return self._tables
 
-    def _open_h5py_dataset(self) -> h5py.Dataset:
-        """Open the dataset in this process: a handle from before a fork must not be used."""
-        if self._unmapped is None or self._unmapped[0] != os.getpid():
-            with as_cache_error(self.path):
-                file = h5py.File(self.path, "r", locking=False)
-            self._unmapped = os.getpid(), file
-            self._require_same_file(int(file.attrs["table_checksum"]))  # a newer file may have its name
-        return self._unmapped[1]["features"]
-
     def _require_same_file(self, table_checksum: int) -> None:
         if self._require_open().table_checksum != table_checksum:
             raise CacheError(f"{self.path} was published again while it was in use; open it again")
-
-
-def _explain_unmapped(tables: Tables) -> str:
-    return "not contiguous float16" if tables.offset is None else "the address space of this process is limited"

@@ -11,7 +11,7 @@ import numpy as np
 
 from cache.checksums import FEATURE_DTYPE, compute_row_checksum
 from cache.errors import MIB, DamagedFileError, as_cache_error
-from cache.tables import NOT_CONTIGUOUS, Tables
+from cache.tables import Tables
 
 _BLOCK_BYTES = 64 * MIB
 
@@ -31,7 +31,7 @@ def read_rows(file: Tables, rows: np.ndarray, block: np.ndarray, places: np.ndar
     Parameters
     ----------
     file
-        The tables of a contiguous feature file.
+        The tables of a feature file.
     rows
         Row numbers, shape (m,).
     block
@@ -46,13 +46,12 @@ def read_rows(file: Tables, rows: np.ndarray, block: np.ndarray, places: np.ndar
     CacheError
         If the file cannot be read.
     """
-    start = _require_offset(file)
     with as_cache_error(file.path), file.path.open("rb", buffering=0) as raw:
         for row, place in zip(rows.tolist(), places.tolist(), strict=True):
-            raw.seek(start + row * file.row_bytes)
+            raw.seek(file.offset + row * file.row_bytes)
             _fill(raw, block[place].data.cast("B"))
             if compute_row_checksum(file.keys[row], block[place]) != file.checksums[row]:
-                raise DamagedFileError(file.path, f"row {row} does not match its checksum")
+                raise DamagedFileError(file.path, f"{file.name_row(row)} does not match its checksum")
 
 
 def read_blocks(file: Tables, rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -61,7 +60,7 @@ def read_blocks(file: Tables, rows: np.ndarray) -> Iterator[np.ndarray]:
     Parameters
     ----------
     file
-        The tables of a contiguous feature file.
+        The tables of a feature file.
     rows
         Row numbers, shape (m,).
 
@@ -89,7 +88,7 @@ def find_damaged_rows(file: Tables, advance: Callable[[int], None] = ignore_prog
     Parameters
     ----------
     file
-        The tables of a contiguous feature file.
+        The tables of a feature file.
     advance
         Called with the number of rows read since the last call.
 
@@ -106,7 +105,7 @@ def find_damaged_rows(file: Tables, advance: Callable[[int], None] = ignore_prog
     damaged: list[int] = []
     step = count_block_rows(file.row_bytes)
     with as_cache_error(file.path), file.path.open("rb", buffering=0) as raw:
-        raw.seek(_require_offset(file))
+        raw.seek(file.offset)
         for start in range(0, len(file.keys), step):
             block = np.zeros((min(step, len(file.keys) - start), *file.shape), FEATURE_DTYPE)
             _fill(raw, block.data.cast("B"))
@@ -115,12 +114,6 @@ def find_damaged_rows(file: Tables, advance: Callable[[int], None] = ignore_prog
                     damaged.append(row)
             advance(len(block))
     return damaged
-
-
-def _require_offset(file: Tables) -> int:
-    if file.offset is None:
-        raise DamagedFileError(file.path, NOT_CONTIGUOUS)
-    return file.offset
 
 
 def _fill(file: io.FileIO, target: memoryview) -> None:

@@ -13,7 +13,7 @@ from cache.checksums import Shape
 from cache.errors import CacheError, DamagedFileError, as_cache_error
 from cache.fingerprint import SHORT_DIGITS
 from cache.keys import decode_keys
-from cache.tables import NOT_CONTIGUOUS, Tables, read_tables
+from cache.tables import Tables, read_tables
 
 SET_ASIDE = "set-aside"
 _log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def find_rejection_reason(shard: Tables) -> str | None:
     """Explain why an undamaged file is not a valid shard of its folder; None if it is one."""
     if shard.fingerprint[:SHORT_DIGITS] != shard.path.parent.name:
         return f"its fingerprint is {shard.fingerprint[:SHORT_DIGITS]}, not this folder's"
-    return NOT_CONTIGUOUS if shard.offset is None else None
+    return None
 
 
 def set_aside(path: Path, reason: str) -> Path:

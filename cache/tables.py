@@ -5,20 +5,22 @@ is left to `cache.row_reader` and `cache.reader`.
 """
 
 import errno
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import h5py
 import numpy as np
+import xxhash
 
-from cache.checksums import CHECKSUM_DTYPE, FEATURE_DTYPE, Shape, compute_table_checksum
-from cache.errors import CacheError, DamagedFileError, describe_os_error
+from cache.checksums import Shape
+from cache.errors import MIB, CacheError, DamagedFileError, describe_os_error
 from cache.fingerprint import FORMAT_VERSION, digest_canonical_text
-from cache.keys import KEY_DTYPE
 from cache.layout import count_row_bytes
+from cache.structure import LayoutError, Region, Structure, read_structure
 
-NOT_CONTIGUOUS = "its features are not contiguous little-endian float16"
+_FIRST_DIGITS = {digit.encode() for digit in "0123456789abcdef"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Tables:
     images
         Shape (n,), bytes; None in a shard.
     offset
-        Where the features begin in the file, in bytes; None if they are not contiguous little-endian float16.
+        Where the features begin in the file, in bytes.
     features
         Read-only memory map, shape (n, views, tokens, channels), if mapping was asked for and is possible.
     table_checksum
@@ -56,7 +58,7 @@ class Tables:
     keys: np.ndarray
     checksums: np.ndarray
     images: np.ndarray | None
-    offset: int | None
+    offset: int
     features: np.memmap | None
     table_checksum: int
 
@@ -64,6 +66,10 @@ class Tables:
     def row_bytes(self) -> int:
         """Size of one row's features in bytes."""
         return count_row_bytes(self.shape)
+
+    def name_row(self, row: int) -> str:
+        """Name a row in a message: its number, and its image if the file holds names."""
+        return f"row {row}" if self.images is None else f"row {row} ({self.images[row].decode('utf-8', 'replace')})"
 
 
 def read_tables(path: Path, *, mapped: bool = False) -> Tables:
@@ -84,75 +90,93 @@ def read_tables(path: Path, *, mapped: bool = False) -> Tables:
         If the file cannot be read; its content may be good.
     """
     try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
+            raise LayoutError("it is not a regular file")
         with path.open("rb") as raw:
             return _read_open_file(raw, path, mapped)
-    except (CacheError, MemoryError):
-        raise
+    except LayoutError as error:
+        raise DamagedFileError(path, str(error)) from error
     except OSError as error:
-        if error.errno:  # from the system; HDF5's own errors have no number
-            raise CacheError(describe_os_error(error, path)) from error
-        raise DamagedFileError(path, _take_first_line(error)) from error
-    except Exception as error:  # h5py raises many types for a file of another kind
-        raise DamagedFileError(path, _take_first_line(error)) from error
+        raise CacheError(describe_os_error(error, path)) from error
 
 
 def _read_open_file(raw: BinaryIO, path: Path, mapped: bool) -> Tables:
     # One open file for everything: another process may replace the file of this name at any moment.
-    with h5py.File(raw, "r") as file:
-        version = int(file.attrs["format_version"])
-        if version != FORMAT_VERSION:
-            raise DamagedFileError(path, f"format version {version}, this program reads {FORMAT_VERSION}")
-        features = file["features"]
-        if features.ndim != 4:
-            raise DamagedFileError(path, f"features of shape {features.shape}, not (n, views, tokens, channels)")
-        views, tokens, channels = (int(length) for length in features.shape[1:])
-        tables = Tables(
-            path=path,
-            fingerprint=bytes(file.attrs["fingerprint"]).decode("ascii"),
-            description=bytes(file.attrs["description"]).decode("utf-8"),
-            shape=(views, tokens, channels),
-            keys=_load(raw, file["key"], mapped).astype(KEY_DTYPE, copy=False),
-            checksums=_load(raw, file["checksum"], mapped).astype(CHECKSUM_DTYPE, copy=False),
-            images=_load(raw, file["image"], mapped) if "image" in file else None,
-            offset=features.id.get_offset() if features.dtype == FEATURE_DTYPE else None,
-            features=_map_features(raw, features) if mapped else None,
-            table_checksum=int(file.attrs["table_checksum"]),
-        )
-        _check_consistency(tables, features.shape)
+    structure = read_structure(raw)
+    if structure.format_version != FORMAT_VERSION:
+        raise LayoutError(f"format version {structure.format_version}, this program reads {FORMAT_VERSION}")
+    _, views, tokens, channels = structure.features.shape
+    _check_content(raw, structure)
+    load = _map_or_read if mapped else _read
+    tables = Tables(
+        path=path,
+        fingerprint=structure.fingerprint.decode("ascii"),
+        description=structure.description.decode("utf-8"),
+        shape=(views, tokens, channels),
+        keys=load(raw, structure.key),
+        checksums=load(raw, structure.checksum),
+        images=None if structure.image is None else load(raw, structure.image),
+        offset=structure.features.offset,
+        features=_map(raw, structure.features) if mapped else None,
+        table_checksum=structure.table_checksum,
+    )
+    if tables.images is not None and np.any(tables.keys[1:] <= tables.keys[:-1]):
+        raise LayoutError("its keys do not ascend")
     return tables
 
 
-def _map_features(raw: BinaryIO, features: h5py.Dataset) -> np.memmap | None:
-    """Map the features; None if that is impossible: rewritten in chunks, or beyond `ulimit -v`."""
-    if features.dtype != FEATURE_DTYPE or features.id.get_offset() is None:
-        return None
+def _check_content(raw: BinaryIO, structure: Structure) -> None:
+    """Refuse settings and tables that contradict each other or their checksum, before memory is taken for them."""
+    _check_description(structure)
+    rows = structure.features.shape[0]
+    tables = {"keys": structure.key, "checksums": structure.checksum, "images": structure.image}
+    for name, table in tables.items():
+        if table is not None and table.shape != (rows,):
+            raise LayoutError(f"features of shape {structure.features.shape} for {table.shape[0]} {name}")
+    digest = xxhash.xxh3_64(structure.description)
+    for table in tables.values():
+        for block in _read_blocks(raw, table) if table is not None else ():
+            # A sparse file of any size is refused by its first key, a hole.
+            if table is structure.key and block[:1] not in _FIRST_DIGITS:
+                raise LayoutError("its keys are not keys")
+            digest.update(block)
+    if digest.intdigest() != structure.table_checksum:
+        raise LayoutError("its tables do not match their checksum")
+
+
+def _check_description(structure: Structure) -> None:
     try:
-        return np.memmap(raw, FEATURE_DTYPE, mode="r", offset=features.id.get_offset(), shape=features.shape)
+        text, fingerprint = structure.description.decode("utf-8"), structure.fingerprint.decode("ascii")
+        is_mapping = isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError) as error:
+        raise LayoutError("its description cannot be read") from error
+    if digest_canonical_text(text) != fingerprint:
+        raise LayoutError("its fingerprint is not that of its description")
+    if not is_mapping:
+        raise LayoutError("its description is not a mapping")
+
+
+def _read_blocks(raw: BinaryIO, region: Region) -> Iterator[bytes]:
+    raw.seek(region.offset)
+    for start in range(0, region.size_bytes, MIB):
+        yield raw.read(min(MIB, region.size_bytes - start))
+
+
+def _read(raw: BinaryIO, region: Region) -> np.ndarray:
+    raw.seek(region.offset)
+    return np.frombuffer(raw.read(region.size_bytes), region.dtype)
+
+
+def _map(raw: BinaryIO, region: Region) -> np.memmap | None:
+    """Map a dataset; None if the address space of this process is limited (`ulimit -v`)."""
+    try:
+        return np.memmap(raw, region.dtype, mode="r", offset=region.offset, shape=region.shape)
     except OSError as error:
         if error.errno == errno.ENOMEM:
             return None
         raise
 
 
-def _load(raw: BinaryIO, dataset: h5py.Dataset, mapped: bool) -> np.ndarray:
-    """Read a table, or map it read-only if asked for and if it is contiguous (after `h5repack` it may not be)."""
-    if not mapped or dataset.id.get_offset() is None:
-        return np.asarray(dataset[:])
-    return np.memmap(raw, dataset.dtype, mode="r", offset=dataset.id.get_offset(), shape=dataset.shape)
-
-
-def _check_consistency(tables: Tables, features_shape: tuple[int, ...]) -> None:
-    """Refuse tables that contradict each other or their checksum."""
-    if digest_canonical_text(tables.description) != tables.fingerprint:
-        raise DamagedFileError(tables.path, "its fingerprint is not that of its description")
-    if features_shape[0] != len(tables.keys):
-        raise DamagedFileError(tables.path, f"features of shape {features_shape} for {len(tables.keys)} keys")
-    content = tables.keys, tables.checksums, tables.images
-    if compute_table_checksum(tables.description, *content) != tables.table_checksum:
-        raise DamagedFileError(tables.path, "its tables do not match their checksum")
-    if tables.images is not None and np.any(tables.keys[1:] <= tables.keys[:-1]):
-        raise DamagedFileError(tables.path, "its keys do not ascend")
-
-
-def _take_first_line(error: Exception) -> str:
-    return str(error).strip("'\"").partition("\n")[0] or type(error).__name__
+def _map_or_read(raw: BinaryIO, region: Region) -> np.ndarray:
+    mapped = _map(raw, region)
+    return _read(raw, region) if mapped is None else mapped

@@ -15,7 +15,7 @@ from cache.row_reader import count_block_rows, find_damaged_rows, ignore_progres
 from cache.shard_folder import find_rejection_reason, is_shard_folder, list_shard_paths, set_aside
 from cache.store import FeatureStore
 from cache.store_summary import list_shard_folders, open_store, summarise_store
-from cache.tables import NOT_CONTIGUOUS, Tables, read_tables
+from cache.tables import Tables, read_tables
 
 
 @dataclass(frozen=True)
@@ -180,9 +180,7 @@ def find_damage(path: Path, advance: Callable[[int], None] = ignore_progress) ->
 
 
 def _find_whole_file_damage(tables: Tables) -> str | None:
-    if is_shard_folder(tables.path.parent):
-        return find_rejection_reason(tables)
-    return NOT_CONTIGUOUS if tables.offset is None else None
+    return find_rejection_reason(tables) if is_shard_folder(tables.path.parent) else None
 
 
 def repair(store: FeatureStore, path: Path) -> int:

@@ -1,6 +1,6 @@
 """The `pipeline` command: its sub-commands, and errors as one line with an exit code."""
 
-import errno
+import os
 import signal
 import sys
 from typing import NoReturn
@@ -8,6 +8,8 @@ from typing import NoReturn
 import click
 
 from pipeline import cache_commands, commands
+
+INTERRUPTED = "interrupted: what was finished is kept; run the same command again to resume"
 
 
 class PipelineGroup(click.Group):
@@ -22,7 +24,7 @@ class PipelineGroup(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt:
-            _fail("interrupted: what was finished is kept; run the same command again to go on")
+            _fail(INTERRUPTED)
         except Exception as error:
             if "--debug" in sys.argv:
                 raise
@@ -30,40 +32,26 @@ class PipelineGroup(click.Group):
 
 
 def _fail(message: str) -> NoReturn:
-    click.echo(f"Error: {message}", err=True)
+    # A name from a file could hold sequences that control the terminal.
+    safe = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in message)
+    click.echo(f"Error: {safe}", err=True)
     sys.exit(1)
 
 
-def _one_line(error: Exception) -> str:
-    """Say what went wrong to the person at the keyboard."""
+def _one_line(error: BaseException) -> str:
+    """Describe what went wrong to the person at the keyboard."""
     from cache import CacheError, DamagedFileError, MissingRowsError
-    from stages.core.errors import StageError
+    from stages.core.errors import StageError, explain_failure
 
+    text = " ".join(str(error).split())
     if isinstance(error, DamagedFileError | MissingRowsError):
-        return f"{' '.join(str(error).split())}: run `pipeline extract-features`"
+        return f"{text}: run `pipeline extract-features`"
     if isinstance(error, StageError | CacheError):
-        return " ".join(str(error).split())
-    if isinstance(error, OSError) and error.errno in _ADVICE:
-        where = error.filename or "a file"
-        return f"{where}: {error.strerror}: {_ADVICE[error.errno]}"
-    return (
-        f"unexpected {type(error).__name__}: {' '.join(str(error).split())} (run again with --debug for the traceback)"
-    )
-
-
-_ADVICE = {
-    errno.ENOSPC: "free some space and run the same command again; finished work is kept",
-    errno.EDQUOT: "the quota is used up: free some space and run the same command again; finished work is kept",
-    errno.EFBIG: "the file-size limit (ulimit -f) or file system allows no larger file; finished work is kept",
-    errno.EACCES: "check the permissions of the folder",
-    errno.EPERM: "check the permissions of the folder",
-    errno.EROFS: "the file system is read-only: choose a folder that can be written to",
-    errno.ENOENT: "check that it exists",
-    errno.ENOTDIR: "a part of this path is a file where a folder is needed: move it away",
-    errno.EISDIR: "there is a folder where a file is needed: move it away",
-    errno.EIO: "the disk or network mount did not answer: check it and run the same command again",
-    errno.ESTALE: "the network mount is gone: mount it and run the same command again",
-}
+        return text
+    explained = explain_failure(error)
+    if explained is not None:
+        return explained
+    return f"unexpected {type(error).__name__}: {text} (run again with --debug for the traceback)"
 
 
 @click.group(cls=PipelineGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -82,7 +70,32 @@ for command in (*commands.COMMANDS, cache_commands.cache):
 
 def main() -> None:
     """Run the command line."""
-    # Whoever stops a job politely (kill, a cluster's scheduler, a shutdown) means what Ctrl-C means.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        # Whoever stops a job politely (kill, a cluster's scheduler, a shutdown) means what Ctrl-C means.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        cli()
+    except KeyboardInterrupt:  # before a command begins, or after it ends
+        _fail(INTERRUPTED)
+    except SystemExit as ended:
+        problem = _flush_output()
+        if problem and not ended.code:
+            _fail(problem)
+        raise
 
-    cli()
+
+def _flush_output() -> str:
+    """Write what is still buffered; at the interpreter's own end, a closed pipe or a full disk gives a traceback.
+
+    Returns
+    -------
+    str
+        Why it could not be written, in one line; empty if it was.
+    """
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        error.filename = error.filename or "standard output"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _one_line(error)
+    return ""

@@ -387,7 +387,7 @@ def _image_folder(params: Params) -> ImageFolder:
     """The image root, with the limits that clean enforces."""
     from stages.core.images.files import ImageFolder, ImageLimits
 
-    return ImageFolder(Path(params.dataset.images), ImageLimits(max_pixels=params.clean.max_pixels))
+    return ImageFolder(Path(params.dataset.images), ImageLimits(params.clean.max_pixels, params.clean.timeout_s))
 
 
 def _checked(target: str) -> str:

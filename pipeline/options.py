@@ -29,6 +29,7 @@ def with_params(command: Callable[..., object]) -> Callable[..., object]:
     @functools.wraps(command)
     def wrapped(params_file: Path, overrides: tuple[str, ...], debug: bool, **options: object) -> object:
         from pipeline.params import ParamsError, load_params
+        from pipeline.paths import PATHS
         from stages.core.parallel import parallel_backend
 
         logging.basicConfig(format="%(message)s", level=logging.DEBUG if debug else logging.INFO, stream=sys.stderr)
@@ -37,7 +38,7 @@ def with_params(command: Callable[..., object]) -> Callable[..., object]:
             params = load_params(params_file, overrides)
         except ParamsError as error:
             raise click.UsageError(str(error)) from None
-        with parallel_backend(params.parallel):
+        with parallel_backend(params.parallel, PATHS.scratch):
             return command(params, **options)
 
     return wrapped

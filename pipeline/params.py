@@ -11,9 +11,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from cache.atomic import write_text
+from pipeline.yaml_file import YamlError, parse, read_text
 from stages.backbone.settings import BackboneSettings
 from stages.clean.settings import CleanSettings
 from stages.core.extraction.settings import FeatureSettings
@@ -30,6 +30,9 @@ from stages.report.settings import ReportSettings
 from stages.review.settings import ReviewSettings
 from stages.split.settings import SplitSettings
 from stages.tune.settings import TuneSettings
+
+# How much of a wrong value a message repeats.
+GIVEN_CHARACTERS = 200
 
 
 class ParamsError(Exception):
@@ -110,7 +113,7 @@ def write_values(path: Path, values: dict[str, Any]) -> None:
     yaml.representer.add_representer(
         type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
     )
-    params = yaml.load(path.read_text(encoding="utf-8"))
+    params = yaml.load(read_text(path))
     for dotted, value in values.items():
         section, _, key = dotted.partition(".")
         if params.get(section) is None:
@@ -119,7 +122,7 @@ def write_values(path: Path, values: dict[str, Any]) -> None:
     written = StringIO()
     yaml.dump(params, written)
     try:
-        Params.model_validate(YAML(typ="safe", pure=True).load(written.getvalue()))
+        Params.model_validate(parse(written.getvalue()))
     except ValidationError as error:
         raise ParamsError(f"{path}: " + "; ".join(_explain(detail) for detail in error.errors())) from None
     write_text(path, written.getvalue())
@@ -127,14 +130,14 @@ def write_values(path: Path, values: dict[str, Any]) -> None:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        raw = parse(read_text(path))
     except FileNotFoundError:
         raise ParamsError(
             f"{path} does not exist: copy the project's params.yaml here, or name one with --params"
         ) from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except YamlError as error:
         hint = "; write `&labels` before the value of dataset.labels" if "undefined alias" in str(error) else ""
-        raise ParamsError(f"{path} is not valid YAML: {_one_line(error)}{hint}") from None
+        raise ParamsError(f"{path} is not valid YAML: {error}{hint}") from None
     if not isinstance(raw, dict):
         raise ParamsError(f"{path} must hold sections such as `features:` and `train:`, not a {type(raw).__name__}")
     return raw
@@ -144,11 +147,11 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     """Set one dotted key in place."""
     dotted, equals, text = override.partition("=")
     if not equals or not dotted.strip():
-        raise ParamsError(f"--set takes key=value, such as train.lr=0.001 (given {override!r})")
+        raise ParamsError(f"--set takes key=value, such as train.lr=0.001 (given {_shorten(override)})")
     try:
-        value = YAML(typ="safe", pure=True).load(StringIO(text))
-    except YAMLError as error:
-        raise ParamsError(f"--set {dotted}: not a YAML value: {_one_line(error)}") from None
+        value = parse(text)
+    except YamlError as error:
+        raise ParamsError(f"--set {dotted}: not a YAML value: {error}") from None
     *sections, key = dotted.strip().split(".")
     node = raw
     for section in sections:
@@ -169,7 +172,7 @@ def _explain(detail: ErrorDetails) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{key}: unknown key; allowed here: {', '.join(_allowed_keys(location[:-1]))}"
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{key}: {message} (given {detail['input']!r})"
+    return f"{key}: {message} (given {_shorten(detail['input'])})"
 
 
 def _allowed_keys(location: Sequence[str | int]) -> list[str]:
@@ -181,5 +184,7 @@ def _allowed_keys(location: Sequence[str | int]) -> list[str]:
     return sorted(model.model_fields)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _shorten(value: object) -> str:
+    """Write a value as Python does, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= GIVEN_CHARACTERS else f"{text[:GIVEN_CHARACTERS]}…"

@@ -52,6 +52,11 @@ class Paths:
         return self.root / ".scan" / "measures.sqlite"
 
     @property
+    def scratch(self) -> Path:
+        """Large temporary files of running commands; in neither git nor DVC."""
+        return self.root / ".scratch"
+
+    @property
     def splits(self) -> Path:
         return self.root / "data" / "splits.csv"
 

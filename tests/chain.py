@@ -5,11 +5,12 @@ from pathlib import Path
 
 from stages.core.features.artefact import FEATURES
 from stages.core.records import artefacts, producers
-from stages.core.records.artefacts import FINGERPRINT, Artefact
+from stages.core.records.artefacts import FEATURE_FILE, FINGERPRINT, Artefact
 from stages.core.records.outputs import adopt
 from stages.core.tables.columns import TABLES
 
-ARTEFACTS = (*(found for found in vars(artefacts).values() if isinstance(found, Artefact)), *TABLES)
+FILES = [found for found in vars(artefacts).values() if isinstance(found, Artefact)]
+ARTEFACTS = [found for found in [*FILES, *TABLES] if found is not FEATURE_FILE]
 
 
 def adopt_features(folder: Path) -> None:
@@ -19,7 +20,7 @@ def adopt_features(folder: Path) -> None:
 
 
 def adopt_project(root: Path, targets: Iterable[str] = ()) -> None:
-    """Record every file of a project that stages read."""
+    """Record every file of a project that stages read, but for the published cache."""
     for artefact in ARTEFACTS:
         for target in targets if producers.TARGET in artefact.path else [""]:
             if (path := root / artefact.path_for(target)).is_file():

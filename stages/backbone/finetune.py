@@ -17,23 +17,23 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 
 from cache import fingerprint
-from cache.atomic import atomic_path
+from stages.backbone.checkpoint import DamagedCheckpointError, find_left_over, load_checkpoint, save_checkpoint
 from stages.backbone.finetune_data import (
     UNREADABLE,
+    CropLoader,
     Crops,
     ImageSource,
     LabelledImages,
     Steps,
     centre_batches,
-    make_loader,
     read_labelled_images,
 )
 from stages.backbone.finetune_network import Classifier, freeze, make_optimizer, set_train_mode
 from stages.backbone.processes import Processes
 from stages.backbone.settings import FinetuneSettings
+from stages.backbone.weights import check_finite
 from stages.core.device import has_bf16
 from stages.core.errors import StageError
 from stages.core.images.transform import Transform
@@ -98,7 +98,8 @@ def finetune(
     Raises
     ------
     StageError
-        If there is nothing to train on, the network has no such block, or too many images cannot be read.
+        If there is nothing to train on, the network has no such block, too many images cannot be read, or the weights
+        become NaN or infinite.
     """
     assert settings.target is not None
     train, val, classes = read_labelled_images(settings.target, source.splits)
@@ -110,13 +111,13 @@ def finetune(
     setup = _digest_of_setup(classifier, settings, source.transform, train, val)
     run = _Run(backbone, classifier, learning, settings, processes, source.max_failed_share)
     state = run.load(checkpoint, setup)
-    workers = 0 if n_jobs == 1 else max(min(thread_count(n_jobs) // processes.here, MAX_WORKERS), 1)
+    workers = max(min(thread_count(n_jobs) // processes.here, MAX_WORKERS), 1)
     steps = Steps(len(train), settings.batch_size, settings.random_state, processes.rank, processes.count)
     crops = Crops(train, source.images, source.transform, settings)
-    train_batches = make_loader(crops, steps, workers, processes.device)
+    train_batches = CropLoader(crops, steps, workers, processes.device)
     shares = centre_batches(len(val), settings.batch_size, processes.rank, processes.count)
     crops = Crops(val, source.images, source.transform, settings)
-    val_batches = make_loader(crops, shares, workers, processes.device)
+    val_batches = CropLoader(crops, shares, workers, processes.device)
 
     while not state.stopping.is_over(state.epoch, epochs=settings.epochs, patience=settings.patience):
         epoch = state.epoch + 1
@@ -139,6 +140,7 @@ def finetune(
 
     backbone.network.to("cpu").load_state_dict(state.best_state)
     backbone.network.requires_grad_(False).eval()
+    check_finite(state.best_state, f"the backbone fine-tuned on {settings.target}")
     return _record(settings, classes, train, val, state, processes)
 
 
@@ -171,7 +173,7 @@ class _Run:
                 find_unused_parameters=backbone.may_skip_layers,
             )
 
-    def train(self, batches: DataLoader[Any], steps: Steps, epoch: int) -> EpochLog:
+    def train(self, batches: CropLoader, steps: Steps, epoch: int) -> EpochLog:
         """Step through every train image once."""
         # Dropout and the like: keyed by epoch, so that a resumed run draws what an uninterrupted one does.
         torch.manual_seed(
@@ -227,7 +229,7 @@ class _Run:
             group["lr"] = group["peak_lr"] * share
 
     @torch.inference_mode()
-    def validate(self, batches: DataLoader[Any], val: LabelledImages) -> EpochLog:
+    def validate(self, batches: CropLoader, val: LabelledImages) -> EpochLog:
         """Score the centre crops of the val images; every process gets the same scores."""
         self.classifier.eval()
         logits = torch.zeros(len(val), self.classifier.fc.out_features, dtype=torch.float64)
@@ -252,41 +254,61 @@ class _Run:
 
     def save(self, checkpoint: Path, setup: str, state: FinetuneState) -> None:
         """Write everything that the next epoch depends on, atomically."""
-        with atomic_path(checkpoint) as temporary:
-            torch.save(
-                {
-                    "setup": setup,
-                    "state": vars(state) | {"stopping": vars(state.stopping)},
-                    "classifier": self.classifier.state_dict(),
-                    "optimizer": self.optimizer.state_dict(),
-                },
-                temporary,
-            )
+        tensors = {f"classifier.{name}": value for name, value in self.classifier.state_dict().items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
+        tensors |= {f"best.{name}": value for name, value in state.best_state.items()}
+        numbers = {"epoch": state.epoch, "stopping": vars(state.stopping), "epochs": state.epochs}
+        save_checkpoint(checkpoint, tensors, {"setup": setup, "state": numbers})
 
     def load(self, checkpoint: Path, setup: str) -> FinetuneState:
         """Resume an interrupted run of the same set-up, or start from the beginning.
 
         Under torchrun every process reads the file: the folder must be one that all of them see.
         """
-        try:
-            saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-            if saved["setup"] != setup:
-                log.info(
-                    "settings, images or weights changed since the last fine-tuning was interrupted: starting again"
-                )
-                saved = None
-        except FileNotFoundError:
-            saved = None
-        except Exception as error:  # whatever a damaged file makes torch raise: its epochs are done again
-            log.warning("%s is unreadable (%s): fine-tuning starts again", checkpoint, error)
-            saved = None
+        saved = _read_checkpoint(checkpoint, setup)
         self.processes.wait()
+        if self.processes.first:
+            for left in find_left_over(checkpoint):
+                left.unlink(missing_ok=True)
         if saved is None:
             return FinetuneState()
-        self.classifier.load_state_dict(saved["classifier"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        log.info("fine-tuning resumes after epoch %d", saved["state"]["epoch"])
-        return FinetuneState(**saved["state"] | {"stopping": EarlyStopping(**saved["state"]["stopping"])})
+        tensors, state = saved
+        self.classifier.load_state_dict(_under("classifier.", tensors))
+        self._put_back_moments(_under("optimizer.", tensors))
+        log.info("fine-tuning resumes after epoch %d", state["epoch"])
+        stopping = EarlyStopping(**state["stopping"])
+        return FinetuneState(state["epoch"], stopping, state["epochs"], _under("best.", tensors))
+
+    def _put_back_moments(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Give the optimizer its moments, each laid out in memory as its parameter is: other sums would round apart."""
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in tensors.items():
+            index, _, moment = name.partition(".")
+            like = parameters[int(index)]
+            laid_out = torch.empty_like(like, dtype=value.dtype).copy_(value) if value.shape == like.shape else value
+            moments.setdefault(int(index), {})[moment] = laid_out
+        self.optimizer.load_state_dict({"state": moments, "param_groups": self.optimizer.state_dict()["param_groups"]})
+
+
+def _read_checkpoint(path: Path, setup: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+    """The tensors and numbers of an interrupted run; None, with a log line, if they are damaged or of another run."""
+    try:
+        tensors, numbers = load_checkpoint(path)
+    except FileNotFoundError:
+        return None
+    except DamagedCheckpointError as error:  # its epochs are done again
+        log.warning("%s is damaged (%s): fine-tuning starts again", path, error)
+        return None
+    if numbers["setup"] != setup:
+        log.info("settings, images or weights changed since the last fine-tuning was interrupted: starting again")
+        return None
+    return tensors, numbers["state"]
+
+
+def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _digest_of_setup(

@@ -6,21 +6,22 @@ image), so that neither the number of workers nor an interruption changes what i
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stages.backbone.settings import FinetuneSettings
 from stages.core.errors import StageError
+from stages.core.images.decoding.pool import Decoders
 from stages.core.images.files import ImageFolder, UnusableImage
 from stages.core.images.transform import Transform
-from stages.core.images.views import CENTRE_VIEW, load_views
+from stages.core.images.views import CENTRE_VIEW, ViewsOfFile, load_views_apart
+from stages.core.parallel import in_order
 from stages.core.tables.columns import SPLIT_IMAGES, missing_label_columns
 from stages.core.tables.csv_files import read_table
 
@@ -29,7 +30,12 @@ UNREADABLE = -100
 # As an item's epoch: no augmentation.
 CENTRE_CROP = 0
 
+# Batches that are cut ahead, per decoding process.
+AHEAD = 2
+
 log = logging.getLogger(__name__)
+Item = tuple[int, int]
+Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -105,8 +111,8 @@ def _labelled(rows: pd.DataFrame, target: str, classes: list[str]) -> LabelledIm
     return LabelledImages(rows["image"].tolist(), rows["sha256"].tolist(), labels)
 
 
-class Crops(Dataset[tuple[torch.Tensor, int]]):
-    """Pixels and label of an image as an epoch sees it; items are indexed by (row, epoch).
+class Crops:
+    """Pixels and labels of images as an epoch sees them; items are (row, epoch).
 
     Parameters
     ----------
@@ -129,23 +135,37 @@ class Crops(Dataset[tuple[torch.Tensor, int]]):
     def __len__(self) -> int:
         return len(self.data)
 
-    def __getitem__(self, item: tuple[int, int]) -> tuple[torch.Tensor, int]:
-        """Pixels `(3, crop_px, crop_px)` uint8 and the label; epoch `CENTRE_CROP` gives the centre crop."""
-        row, epoch = item
-        key, label = self.data.keys[row], int(self.data.labels[row])
-        try:
-            return torch.from_numpy(self._cut(self.data.images[row], key, epoch)), label
-        except UnusableImage as problem:
-            log.warning("%s left out of fine-tuning: %s", self.data.images[row], problem)
-            return torch.zeros(3, self.transform.crop_px, self.transform.crop_px, dtype=torch.uint8), UNREADABLE
+    def cut(self, items: Sequence[tuple[int, int]], decoders: Decoders) -> Batch:
+        """Cut a batch in a decoding process; epoch `CENTRE_CROP` gives centre crops.
 
-    def _cut(self, image: str, key: str, epoch: int) -> np.ndarray:
+        Returns
+        -------
+        pixels, labels : Tensor
+            `(n, 3, crop_px, crop_px)` uint8 and `(n,)` int64; black and `UNREADABLE` for an image that cannot be read.
+        """
+        drawn = [self._draw_crop(self.data.keys[row], epoch) for row, epoch in items]
+        wanted = [
+            ViewsOfFile(self.data.images[row], self.data.keys[row], transform, (view,))
+            for (row, _), (transform, view, _) in zip(items, drawn, strict=True)
+        ]
+        side = self.transform.crop_px
+        pixels = np.zeros((len(items), 3, side, side), np.uint8)
+        labels = self.data.labels[[row for row, _ in items]].copy()
+        found = load_views_apart(decoders, self.images, wanted)
+        for index, (views, (_, _, mirrored)) in enumerate(zip(found, drawn, strict=True)):
+            if isinstance(views, UnusableImage):
+                log.warning("%s left out of fine-tuning: %s", wanted[index].image, views)
+                labels[index] = UNREADABLE
+            else:
+                pixels[index] = views[0, :, :, ::-1] if mirrored else views[0]
+        return torch.from_numpy(pixels), torch.from_numpy(labels)
+
+    def _draw_crop(self, key: str, epoch: int) -> tuple[Transform, int, bool]:
+        """How an image is resized in an epoch, which view of it is cut, and whether it is mirrored."""
         zoom, mirrored = (1.0, False) if epoch == CENTRE_CROP else self._draw(key, epoch)
         transform = replace(self.transform, resize_px=round(self.transform.resize_px * zoom))
         # Extraction's random views, a new one every epoch.
-        view = epoch if self.settings.random_crops else CENTRE_VIEW
-        pixels = load_views(self.images, image, key, transform, views=[view])[0]
-        return np.ascontiguousarray(pixels[:, :, ::-1] if mirrored else pixels)
+        return transform, epoch if self.settings.random_crops else CENTRE_VIEW, mirrored
 
     def _draw(self, key: str, epoch: int) -> tuple[float, bool]:
         """Draw the zoom and whether to mirror, from nothing but the image, the epoch and the seed."""
@@ -155,7 +175,7 @@ class Crops(Dataset[tuple[torch.Tensor, int]]):
         return zoom, self.settings.flips and digest[6] % 2 == 0
 
 
-class Steps(Sampler[list[tuple[int, int]]]):
+class Steps:
     """Which images go into which step: every image once an epoch, in steps of nearly equal size.
 
     A step's images are dealt to the processes in turn, so that the steps do not depend on the number of processes.
@@ -203,17 +223,34 @@ def centre_batches(count: int, batch_size: int, rank: int, processes: int) -> li
     ]
 
 
-def make_loader(
-    crops: Crops,
-    batches: Sampler[list[tuple[int, int]]] | list[list[tuple[int, int]]],
-    workers: int,
-    device: torch.device,
-) -> DataLoader[Any]:
-    """Cut batches in worker processes (0: in this one), ahead of the network."""
-    return DataLoader(
-        crops,
-        batch_sampler=batches,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        pin_memory=device.type == "cuda",
-    )
+@dataclass(frozen=True)
+class CropLoader:
+    """Batches of crops in order, cut ahead of the network by decoding processes.
+
+    Parameters
+    ----------
+    crops
+        The images.
+    batches
+        Which images go into which batch; iterated over once an epoch.
+    workers
+        Decoding processes.
+    device
+        Where the batches are going.
+    """
+
+    crops: Crops
+    batches: Steps | list[list[Item]]
+    workers: int
+    device: torch.device
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = list(self.batches)
+
+        def work(index: int) -> Batch:
+            pixels, labels = self.crops.cut(batches[index], decoders)
+            return (pixels.pin_memory(), labels.pin_memory()) if self.device.type == "cuda" else (pixels, labels)
+
+        # Decoders end first: no thread then waits for a picture.
+        with ThreadPoolExecutor(self.workers) as pool, Decoders() as decoders:
+            yield from in_order(pool, work, len(batches), ahead=AHEAD * self.workers)

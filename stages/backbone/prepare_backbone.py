@@ -14,16 +14,18 @@ import torchvision
 from safetensors.torch import save_file
 
 from stages.backbone.calibrate import batch_norms, calibrate_batch_norm
+from stages.backbone.checkpoint import remove_checkpoint
 from stages.backbone.finetune import finetune
 from stages.backbone.finetune_data import ImageSource
 from stages.backbone.processes import is_first_process, joined_processes
 from stages.backbone.settings import BackboneSettings
-from stages.backbone.weights import Provenance, get_backbone
+from stages.backbone.weights import Provenance, check_finite, get_backbone
 from stages.core.errors import StageError
 from stages.core.extraction.resolve import resolve_transform
 from stages.core.extraction.settings import FeatureSettings
+from stages.core.images.decoding.pool import Decoders
 from stages.core.images.files import ImageFolder, UnusableImage
-from stages.core.images.views import CENTRE_VIEW, load_views
+from stages.core.images.views import CENTRE_VIEW, ViewsOfFile, load_views_apart
 from stages.core.networks.backbone import Backbone
 from stages.core.networks.backbone_files import BackboneCard, write_card
 from stages.core.networks.feature_extractor import map_shape
@@ -78,7 +80,9 @@ def prepare_backbone(
     if is_first_process():
         recorded = settings.model_dump(mode="json")
         with write_outputs(producers.BACKBONE, weights.parent, settings=recorded, inputs={}) as outputs:
-            return _prepare(job, outputs)
+            summary = _prepare(job, outputs)
+        remove_checkpoint(job.checkpoint)
+        return summary
     if settings.finetune.target is not None:  # the weights come from the first process
         backbone = build_backbone(settings.arch, weights=settings.weights)
         _finetune(backbone, job)
@@ -98,7 +102,7 @@ class Job(NamedTuple):
     @property
     def checkpoint(self) -> Path:
         """From where a killed fine-tuning resumes."""
-        return self.weights.with_name("finetune-checkpoint.pt")
+        return self.weights.with_name("finetune-checkpoint.safetensors")
 
     def read_crops(self, backbone: Backbone) -> ImageSource:
         """Train images as the backbone sees them."""
@@ -117,12 +121,12 @@ def _prepare(job: Job, outputs: Outputs) -> str:
         outputs.inputs |= bind_inputs([Input(job.splits, SPLIT_IMAGES, columns=columns)])
     calibrated_on = _calibrate(backbone, job) if calibrates else 0
     record = _finetune(backbone, job) if settings.finetune.target is not None else None
+    check_finite(backbone.network.state_dict(), f"{settings.arch} with weights {provenance.weights}")
     staged = outputs.path(job.weights)
     save_file({key: value.contiguous() for key, value in backbone.network.state_dict().items()}, staged)
     shape = map_shape(backbone, job.read_crops(backbone).transform.crop_px)
     card = _make_card(settings, backbone, provenance, staged, shape, calibrated_on, record)
     write_card(card, staged)
-    outputs.remove_afterwards(job.checkpoint)
     summary = f"{card.arch} with weights {card.weights} ({card.source}), digest {card.digest[:16]}"
     return f"{summary}\n{record['sentence']}" if record else summary
 
@@ -195,14 +199,17 @@ def _calibration_pixels(source: ImageSource, count: int) -> np.ndarray:
     """
     table = read_table(source.splits, SPLIT_IMAGES, columns=["image", "sha256", "split"])
     train = table[table["split"] == "train"].drop_duplicates("sha256").sort_values("sha256")
+    files = [
+        ViewsOfFile(image, key, source.transform, (CENTRE_VIEW,))
+        for image, key in zip(train["image"], train["sha256"], strict=True)
+    ]
     crops: list[np.ndarray] = []
-    for image, key in zip(train["image"], train["sha256"], strict=True):
-        if len(crops) == count:
-            break
-        try:
-            crops.append(load_views(source.images, image, key, source.transform, views=[CENTRE_VIEW])[0])
-        except UnusableImage:
-            continue  # extraction reports it
+    with Decoders() as decoders:
+        while files and len(crops) < count:
+            part, files = files[: count - len(crops)], files[count - len(crops) :]
+            # Extraction reports what cannot be used.
+            found = load_views_apart(decoders, source.images, part)
+            crops += [views[0] for views in found if not isinstance(views, UnusableImage)]
     if len(crops) < 2:
         raise StageError(f"fewer than two train images of {source.splits} could be read to calibrate random weights on")
     return np.stack(crops)

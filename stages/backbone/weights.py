@@ -4,13 +4,17 @@ In: the settings. Out: a backbone that has them, and a record of where they came
 files are read with `weights_only=True` or as safetensors.
 """
 
+import hashlib
 import logging
+import pickle
 import re
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 from torchvision.models import WeightsEnum
@@ -26,6 +30,8 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "state_dict_ema")
 PREFIXES = ("module.", "model.", "backbone.", "resnet.")
 
 RANDOM_BRANCH_SCALE = 0.1
+# Types that every weight may be stored in; each is converted to the network's.
+FLOATS = {torch.float64, torch.float32, torch.float16, torch.bfloat16}
 
 log = logging.getLogger(__name__)
 State = dict[str, torch.Tensor]
@@ -66,6 +72,7 @@ def get_backbone(arch: str, weights: str, *, random_state: int, timeout_s: float
     if Path(weights).suffix in (".pth", ".pt", ".safetensors"):
         return _load(backbone, read_weights(Path(weights), backbone)), Provenance(Path(weights).name, weights)
     if weights == "auto" and backbone.has_weights:
+        check_finite(backbone.network.state_dict(), arch)
         return backbone, Provenance("its own", arch)
     if weights == "random" and not backbone.has_weights:
         return _random(backbone), Provenance("random", f"seed {random_state}")
@@ -107,11 +114,14 @@ def _random(backbone: Backbone) -> Backbone:
 
 
 def _pretrained(backbone: Backbone, weights: WeightsEnum) -> tuple[Backbone, Provenance]:
+    path = _cached_path(weights)
+    if path.exists() and not _is_whole(path):
+        raise StageError(f"{path} is damaged, its digest is not the one in its name: remove it and run again")
     try:
-        state = weights.get_state_dict(progress=True, check_hash=True)
-    except (OSError, RuntimeError) as error:
+        state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except Exception as error:  # the network's errors, and torch's for a file that it cannot read
         raise StageError(
-            f"{weights.name} could not be fetched from {weights.url}: {error}; "
+            f"{weights.name} could not be fetched from {weights.url}: {_one_line(error)}; "
             f"download it elsewhere and set backbone.weights to the file"
         ) from None
     return _load(backbone, _fitted(state, backbone, weights.url)), Provenance(weights.name, weights.url)
@@ -123,12 +133,28 @@ def _load(backbone: Backbone, state: State) -> Backbone:
 
 
 def _fetch_within(weights: WeightsEnum, timeout_s: float) -> None:
-    """Download into torch's own cache, where torchvision looks first."""
-    target = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
-    if not target.exists():
-        # torch names its weights files NAME-DIGEST.pth.
-        digest_prefix = target.stem.rsplit("-", 1)[-1]
-        download(weights.url, target, digest_prefix=digest_prefix, timeout_s=timeout_s)
+    """Download into torch's own cache, where torchvision looks first; a damaged file there is replaced."""
+    target = _cached_path(weights)
+    if not _is_whole(target):
+        download(weights.url, target, digest_prefix=_digest_prefix(target), timeout_s=timeout_s)
+
+
+def _cached_path(weights: WeightsEnum) -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / str(weights.url).rsplit("/", 1)[-1]
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file of torch's cache is there and has the digest in its name."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest().startswith(_digest_prefix(path))
+    except OSError:
+        return False
+
+
+def _digest_prefix(path: Path) -> str:
+    """torch names its weights files NAME-DIGEST.pth."""
+    return path.stem.rsplit("-", 1)[-1]
 
 
 def read_weights(path: Path, backbone: Backbone) -> State:
@@ -139,24 +165,55 @@ def read_weights(path: Path, backbone: Backbone) -> State:
     StageError
         If the file is missing, cannot be read safely, or is another network's.
     """
-    try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except FileNotFoundError:
-        raise StageError(f"backbone.weights names {path}, which does not exist") from None
-    except (OSError, RuntimeError, SafetensorError, EOFError, ValueError, KeyError, ImportError) as error:
-        raise StageError(f"{path} cannot be read as weights: {error}") from None
-    except Exception as error:  # torch raises pickle's own errors for files that hold more than tensors
-        raise StageError(f"{path} is refused, it holds more than tensors: {error}") from None
+    state = _read_state(path)
     for wrapper in WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(map(_is_plain_entry, state.items())):
         raise StageError(f"{path} holds no table of tensors")
     return _fitted(state, backbone, str(path))
+
+
+def _read_state(path: Path) -> Any:
+    if not path.exists():
+        raise StageError(f"backbone.weights names {path}, which does not exist")
+    if not path.is_file():  # a FIFO would be waited for
+        raise StageError(f"backbone.weights names {path}, which is no regular file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        _check_archive(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise StageError(f"{path} is refused, it is damaged or holds more than tensors: {_one_line(error)}") from None
+    except Exception as error:  # torch and safetensors raise anything at a hostile file
+        raise StageError(f"{path} cannot be read as weights: {_one_line(error)}") from None
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse an archive that unpacks to more than its size: torch compresses nothing."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > path.stat().st_size:
+        raise ValueError(f"it would unpack to {unpacked / 2**20:,.1f} MiB, more than its size")
+
+
+def _is_plain_entry(entry: tuple[object, object]) -> bool:
+    """Whether an entry of a state dict is a name and a dense tensor that holds values."""
+    name, value = entry
+    return (
+        isinstance(name, str)
+        and isinstance(value, torch.Tensor)
+        and value.layout == torch.strided
+        and not value.is_quantized
+        and value.device.type == "cpu"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _fitted(state: State, backbone: Backbone, source: str) -> State:
@@ -177,4 +234,25 @@ def _fitted(state: State, backbone: Backbone, source: str) -> State:
             raise StageError(
                 f"{source}: {key} has shape {tuple(state[key].shape)}, {backbone.arch} has {tuple(value.shape)}"
             )
-    return {key: state[key].to(value.dtype).contiguous() for key, value in expected.items()}
+        if state[key].dtype not in FLOATS | ({value.dtype} if not value.is_floating_point() else set()):
+            raise StageError(f"{source}: {key} has dtype {state[key].dtype}, {backbone.arch} has {value.dtype}")
+    fitted = {key: state[key].to(value.dtype).contiguous() for key, value in expected.items()}
+    check_finite(fitted, source)
+    return fitted
+
+
+def check_finite(state: Mapping[str, torch.Tensor], source: str) -> None:
+    """Refuse weights that are NaN or infinite: every image would get the same features.
+
+    Raises
+    ------
+    StageError
+        With the name of the first such tensor, and how many of its values.
+    """
+    for key, value in state.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            count = int((~torch.isfinite(value)).sum())
+            raise StageError(
+                f"{source}: {key} holds {count:,} values that are NaN or infinite: set backbone.weights to other "
+                "weights; after fine-tuning, set backbone.finetune.lr and backbone_lr to less"
+            )

@@ -13,6 +13,7 @@ from PIL import Image
 from stages.clean.hashes import ENOUGH_PX, hash_picture
 from stages.clean.settings import CleanSettings
 from stages.core.images.files import ImageFolder, ImageLimits, UnusableImage, load_pixels, open_image
+from stages.core.images.metadata import lies_on_its_side
 
 DECODED_PX = 4 * ENOUGH_PX
 
@@ -26,7 +27,7 @@ class CheckedImage:
     sha256
         Of the file's bytes, hexadecimal.
     width, height
-        In pixels, as stored.
+        In pixels, as a person sees it (upright).
     mode
         Pillow's name of the pixel format.
     hashes
@@ -55,8 +56,12 @@ class CheckedImage:
 
 def check_image(root: Path, name: str, settings: CleanSettings) -> CheckedImage:
     """Decode one file in full and describe it, or give the reason why it cannot be used."""
+    return check_in_folder(ImageFolder(root, ImageLimits(max_pixels=settings.max_pixels)), name, settings)
+
+
+def check_in_folder(images: ImageFolder, name: str, settings: CleanSettings) -> CheckedImage:
+    """Do what `check_image` does, within the limits of an image folder."""
     try:
-        images = ImageFolder(root, ImageLimits(max_pixels=settings.max_pixels))
         encoded = images.read(name)
         image = open_image(encoded, images.limits)
         width, height = image.size
@@ -67,6 +72,8 @@ def check_image(root: Path, name: str, settings: CleanSettings) -> CheckedImage:
         # the smallest scale that leaves enough to average.
         image.draft("L", (DECODED_PX, DECODED_PX))
         load_pixels(image)
+        if lies_on_its_side(image):
+            width, height = height, width
         hashes = _hash(image)
     except UnusableImage as problem:
         return CheckedImage(reason=problem.reason, detail=problem.detail)
@@ -82,5 +89,5 @@ def check_image(root: Path, name: str, settings: CleanSettings) -> CheckedImage:
 def _hash(image: Image.Image) -> bytes:
     try:
         return hash_picture(image)
-    except Exception as error:  # damaged EXIF, a mode that cannot be converted: later stages could not use it either
+    except Exception as error:  # a mode that cannot be converted: later stages could not use it either
         raise UnusableImage("decode_error", f"{type(error).__name__}: {error}") from None

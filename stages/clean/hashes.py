@@ -8,7 +8,8 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from stages.core.images.files import to_rgb
+from stages.core.images.metadata import orientation_of
+from stages.core.images.rgb import to_rgb
 
 # A picture that lost a few per cent at its edges is close to a crop of the original by as much (share of a side).
 CROPS = (0.0, 0.02, 0.04)
@@ -65,8 +66,7 @@ def _hash_crop(view: Image.Image, crop: float) -> bytes:
 def _small_grey(image: Image.Image) -> Image.Image:
     """The upright picture in grey, averaged down by a whole number."""
     factor = max(1, min(image.size) // ENOUGH_PX)
-    upright = image.getexif().get(0x0112, 1) == 1
-    if upright and image.mode in ("RGB", "L"):
+    if orientation_of(image) == 1 and image.mode in ("RGB", "L"):
         # Averaging first saves three copies of the full image.
         return image.reduce(factor).convert("L") if "transparency" not in image.info else to_rgb(image).convert("L")
     return to_rgb(image).reduce(factor).convert("L")

@@ -1,14 +1,14 @@
-"""Remember what was found in every file, so that a second run decodes only those whose size or time changed.
+"""Remember what was found in every file, so that a second run decodes only those whose size or times changed.
 
-In: a file's name, size and modification time. Out: the answer of the run that decoded it, as text. Keeping answers
+In: a file's name, size and times. Out: the answer of the run that decoded it, as text. Keeping answers
 between runs is left to `keyed_memory`; the file is no DVC output.
 """
 
 import hashlib
 import json
 import os
+import stat
 import time
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,41 +17,50 @@ import imagehash
 import PIL
 
 from stages.clean.settings import CleanSettings
+from stages.core.images.files import find_file
 from stages.core.keyed_memory import KeyedMemory
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 # A file changed so shortly before it was decoded may change again without its time showing it.
 TOO_FRESH_S = 2.0
 
 
 @dataclass(frozen=True)
 class FileState:
-    """Size in bytes and modification time in nanoseconds; `missing` if no such file exists."""
+    """Size in bytes, times of modification and of the inode's change in nanoseconds; `missing` if no such file exists.
+
+    A tool that sets the old modification time again after a change cannot set the inode's.
+    """
 
     size: int = -1
     mtime_ns: int = -1
+    ctime_ns: int = -1
     missing: bool = False
 
     @property
     def stamp(self) -> str:
-        """Size and time as text."""
-        return f"{self.size} {self.mtime_ns}"
+        """Size and times as text."""
+        return f"{self.size} {self.mtime_ns} {self.ctime_ns}"
 
 
 def file_state(root: Path, name: str) -> FileState | None:
-    """Look up a file's size and time without opening it; None where only opening it can tell (links, odd names)."""
+    """Look up a file's size and times without opening it; None where only opening it can tell (links, odd names)."""
     if name.startswith("/") or ".." in name.split("/"):
         return None
-    for spelling in (name, unicodedata.normalize("NFD", name)):
-        try:
-            found = os.lstat(f"{root}/{spelling}")
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError):
-            return None
-        plain = (found.st_mode & 0o170000) == 0o100000
-        return FileState(found.st_size, found.st_mtime_ns) if plain else None
-    return FileState(missing=True)
+    try:
+        found = _look(root, name)
+    except FileNotFoundError:
+        return FileState(missing=True)
+    except (OSError, ValueError):
+        return None
+    return FileState(found.st_size, found.st_mtime_ns, found.st_ctime_ns) if stat.S_ISREG(found.st_mode) else None
+
+
+def _look(root: Path, name: str) -> os.stat_result:
+    try:
+        return os.lstat(f"{root}/{name}")
+    except FileNotFoundError:  # or kept in another Unicode form
+        return os.lstat(find_file(root, name))
 
 
 class ScanMemory:
@@ -81,7 +90,7 @@ class ScanMemory:
         self._memory.__exit__(*exception)
 
     def known(self, names: Sequence[str], states: Sequence[FileState | None]) -> list[str | None]:
-        """The answers for files whose size and time have not changed, None for all others."""
+        """The answers for files whose size and times have not changed, None for all others."""
         kept = self._memory.known(names)
         return [_answer(kept.get(name), state) for name, state in zip(names, states, strict=True)]
 

@@ -1,9 +1,10 @@
 """Remember a text per key in a SQLite file between runs, for results that are slow to compute.
 
 In: keys, and the texts computed for them. Out: those that an earlier run kept. The file only saves time: a damaged one
-is replaced, and one that cannot be used is done without. What a text means is left to the caller.
+is set aside, and one that cannot be used is done without. What a text means is left to the caller.
 """
 
+import contextlib
 import logging
 import sqlite3
 import time
@@ -79,8 +80,10 @@ class KeyedMemory:
             if time.monotonic() - self._committed > COMMIT_EVERY_S:
                 self._database.commit()
                 self._committed = time.monotonic()
-        except sqlite3.DatabaseError as error:
+        except sqlite3.OperationalError as error:  # a full disk, a lock
             self._give_up(error)
+        except sqlite3.DatabaseError as error:
+            self._start_again(error)
 
     def _look_up(self, keys: Sequence[str]) -> dict[str, str]:
         if self._database is None:
@@ -88,8 +91,11 @@ class KeyedMemory:
         marks = ",".join("?" * len(keys))
         try:
             rows = self._database.execute(f"SELECT * FROM memory WHERE key IN ({marks})", keys).fetchall()
+        except sqlite3.OperationalError as error:
+            self._give_up(error)
+            return {}
         except sqlite3.DatabaseError as error:
-            log.warning("%s is damaged (%s): some results are computed again", self.path, error)
+            self._start_again(error)
             return {}
         return {key: text for key, text, checksum in rows if checksum == _checksum(key, text)}
 
@@ -101,13 +107,27 @@ class KeyedMemory:
             self._give_up(error)
             return None
         except sqlite3.DatabaseError as error:
-            log.warning("%s cannot be read (%s): it is replaced, and every result is computed again", self.path, error)
+            return self._replace(error)
+
+    def _start_again(self, error: Exception) -> None:
+        """Set a database aside that turned out to be damaged, and continue with an empty one."""
+        database, self._database = self._database, None
+        if database is not None:
+            with contextlib.suppress(sqlite3.DatabaseError):
+                database.close()
+        self._database = self._replace(error)
+
+    def _replace(self, error: Exception) -> sqlite3.Connection | None:
+        aside = Path(f"{self.path}.damaged")
+        message = "%s is damaged (%s): it is set aside as %s, and its results are computed again"
+        log.warning(message, self.path, error, aside.name)
         try:
-            for leftover in (self.path, *(Path(f"{self.path}-{ending}") for ending in ("journal", "wal", "shm"))):
-                leftover.unlink(missing_ok=True)
+            self.path.replace(aside)
+            for ending in ("journal", "wal", "shm"):
+                Path(f"{self.path}-{ending}").unlink(missing_ok=True)
             return self._open()
-        except (OSError, sqlite3.DatabaseError) as error:
-            self._give_up(error)
+        except (OSError, sqlite3.DatabaseError) as problem:
+            self._give_up(problem)
             return None
 
     def _open(self) -> sqlite3.Connection:

@@ -6,13 +6,21 @@ What a unit is is left to the stages.
 
 import contextlib
 import importlib
-from collections.abc import Iterator
-from typing import Any, Literal
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
 from stages.core.errors import StageError
+from stages.core.parent_process import end_with_parent
+from stages.core.scratch import run_folder
 from stages.core.settings import Settings
+
+Made = TypeVar("Made")
 
 
 class ParallelSettings(Settings):
@@ -34,8 +42,18 @@ class ParallelSettings(Settings):
 
 
 @contextlib.contextmanager
-def parallel_backend(settings: ParallelSettings) -> Iterator[None]:
+def parallel_backend(settings: ParallelSettings, scratch: Path | None = None) -> Iterator[None]:
     """Run every `joblib.Parallel` of the block on the backend of the settings.
+
+    Processes on this machine end when this one has ended, however it did.
+
+    Parameters
+    ----------
+    settings
+        Which backend.
+    scratch
+        Where large arrays are kept for processes that share them. None leaves that to joblib, which takes the memory of
+        /dev/shm.
 
     Raises
     ------
@@ -51,8 +69,17 @@ def parallel_backend(settings: ParallelSettings) -> Iterator[None]:
         elif settings.backend == "ray":
             _import("ray", "ray").init(address=settings.address, ignore_reinit_error=True)
             _import("ray.util.joblib", "ray").register_ray()
-        stack.enter_context(joblib.parallel_config(backend=settings.backend, n_jobs=settings.n_jobs))
+        folder = stack.enter_context(run_folder(scratch))
+        watched = _watched() if settings.backend == "loky" else {}
+        stack.enter_context(
+            joblib.parallel_config(backend=settings.backend, n_jobs=settings.n_jobs, temp_folder=folder, **watched)
+        )
         yield
+
+
+def _watched() -> dict[str, Any]:
+    """Have joblib's processes watch this one: by themselves they outlive it by five minutes."""
+    return {"initializer": end_with_parent, "initargs": (os.getpid(),)}
 
 
 @contextlib.contextmanager
@@ -66,7 +93,7 @@ def process_backend() -> Iterator[None]:
 
     backend, _ = get_active_backend()
     threads = isinstance(backend, joblib.parallel.ThreadingBackend)
-    with joblib.parallel_config(backend="loky") if threads else contextlib.nullcontext():
+    with joblib.parallel_config(backend="loky", **_watched()) if threads else contextlib.nullcontext():
         yield
 
 
@@ -94,3 +121,18 @@ def threads_each(workers: int) -> int:
 
     cores: int = joblib.cpu_count()
     return max(1, cores // workers)
+
+
+def in_order(pool: ThreadPoolExecutor, work: Callable[[int], Made], count: int, *, ahead: int) -> Iterator[Made]:
+    """Yield `work(0)`, `work(1)`, …, with at most `ahead` later ones submitted."""
+    waiting: deque[Future[Made]] = deque()
+    try:
+        for index in range(count):
+            waiting.append(pool.submit(work, index))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from stages.core.images.files import to_rgb
+from stages.core.images.rgb import to_rgb
 
 # Encoding: suffix of its files, share of the collection.
 ENCODINGS = {

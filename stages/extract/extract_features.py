@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cache import DamagedFileError, FeatureStore, ensure_room, publish, share_with_published
-from cache.layout import FEATURES_NAME
+from cache import DamagedFileError, FeatureStore, ensure_room, publish
 from stages.core.device import choose_compute
 from stages.core.errors import StageError
 from stages.core.extraction.description import describe
@@ -82,9 +81,7 @@ def extract_features(
     with write_outputs(
         producers.EXTRACT, destination.parent, settings=recorded, inputs=inputs, artefacts=[FEATURES]
     ) as outputs:
-        summary, features = _extract(settings, splits, images, backbone, arch, store, outputs.path(destination), n_jobs)
-    if settings.after_publishing == "link":
-        share_with_published(features, destination / FEATURES_NAME)
+        summary = _extract(settings, splits, images, backbone, arch, store, outputs.path(destination), n_jobs)
     return f"{summary}: {destination}"
 
 
@@ -97,8 +94,8 @@ def _extract(
     store: Path,
     destination: Path,
     n_jobs: int,
-) -> tuple[str, FeatureStore]:
-    """Compute and publish; return the counts and the store."""
+) -> str:
+    """Compute and publish; return the counts."""
     table = read_table(splits, SPLIT_IMAGES, columns=["image", "sha256"]).drop_duplicates("sha256")
     wanted = [ImageFile(key, image) for key, image in zip(table["sha256"], table["image"], strict=True)]
     compute = choose_compute(settings.precision, settings.batch_size)
@@ -126,7 +123,7 @@ def _extract(
             failed = _compute(stream, features, todo, settings, compute.precision, len(wanted))
             computed, failures = computed + len(todo) - len(failed), failures + failed
         try:
-            _publish(features, wanted, failures, destination)
+            _publish(features, wanted, failures, destination, settings.after_publishing)
             break
         except DamagedFileError as error:  # already set aside: the features lost with it are computed in the next round
             damage = error
@@ -134,7 +131,7 @@ def _extract(
     else:
         raise damage
     known = len(wanted) - len(failures) - computed
-    return f"{computed} computed, {max(known, 0)} known already, {len(failures)} failed", features
+    return f"{computed} computed, {max(known, 0)} known already, {len(failures)} failed"
 
 
 def _missing(store: FeatureStore, wanted: list[ImageFile], failures: list[Failure]) -> list[ImageFile]:
@@ -184,7 +181,9 @@ def _check_failures(failures: list[Failure], count: int, max_share: float) -> No
         )
 
 
-def _publish(store: FeatureStore, wanted: list[ImageFile], failures: list[Failure], destination: Path) -> None:
+def _publish(
+    store: FeatureStore, wanted: list[ImageFile], failures: list[Failure], destination: Path, after_publishing: str
+) -> None:
     """Write the cache of exactly the images in the splits, without those that failed."""
     failed = {failure.image for failure in failures}
     for failure in failures:
@@ -192,7 +191,8 @@ def _publish(store: FeatureStore, wanted: list[ImageFile], failures: list[Failur
     good = [file for file in wanted if file.image not in failed]
     if not good:
         raise StageError("no image could be read: check dataset.images and run `pipeline clean` again")
-    publish(store, [file.key for file in good], [file.image for file in good], destination)
+    keys, names = [file.key for file in good], [file.image for file in good]
+    publish(store, keys, names, destination, link=after_publishing == "link")
     write_table(pd.DataFrame(failures, columns=FAILED.names), destination / "failed.csv")
 
 

@@ -5,7 +5,8 @@ corrected and bad images left out. A row that cannot be applied is noted; writin
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ from stages.core.errors import StageError
 from stages.core.images.files import ImageFolder, UnusableImage
 from stages.core.tables.columns import label_columns
 from stages.core.tables.decisions import DIGEST, VERDICTS, Decision, read_decisions
-from stages.core.tables.labels import label_problem
+from stages.core.tables.labels import label_problem, normalise
 from stages.core.tables.problems import Problems
 
 LEFT_OUT = "image is left out: marked bad in review"
@@ -48,12 +49,13 @@ def apply_decisions(
     StageError
         If no image is left.
     """
-    targets = set(label_columns(table.columns))
+    targets = {target: set(table[target]) for target in label_columns(table.columns)}
     done: Counter[str] = Counter()
     labels: dict[str, dict[str, str]] = defaultdict(dict)
     bad: set[str] = set()
-    listed = read_decisions(review, problems)
-    for row, decision in _valid(listed, set(table["image"]), targets, images, review, problems):
+    known = dict.fromkeys(table["image"])
+    listed = [(row, _with_listed_name(decision, known)) for row, decision in read_decisions(review, problems)]
+    for row, decision in _valid(listed, set(known), targets, images, review, problems):
         done[decision.decision] += 1
         if decision.decision == "image_bad":
             bad.add(decision.image)
@@ -67,8 +69,17 @@ def apply_decisions(
     return kept, _summary(review, len(listed), done)
 
 
-def decision_problem(decision: Decision, images: Container[str], targets: Container[str]) -> str:
-    """What keeps a decision from being applied, its file aside; empty if nothing does."""
+def _with_listed_name(decision: Decision, known: Container[str]) -> Decision:
+    """Name the image as the manifest does, where an editor has changed the Unicode form or the spaces around it."""
+    composed = normalise(decision.image)
+    return decision if decision.image in known else replace(decision, image=composed)
+
+
+def decision_problem(decision: Decision, images: Container[str], targets: Mapping[str, Container[str]]) -> str:
+    """What keeps a decision from being applied, its file aside; empty if nothing does.
+
+    `targets` holds the labels of each column: a label of the source is one, however it is written.
+    """
     if decision.decision not in VERDICTS:
         return f"decision must be one of {', '.join(VERDICTS)}"
     if decision.target not in targets:
@@ -79,7 +90,7 @@ def decision_problem(decision: Decision, images: Container[str], targets: Contai
         return "sha256 is no digest"
     if decision.label and decision.decision != "label_wrong":
         return "only label_wrong has a label"
-    return label_problem(decision.label)
+    return "" if decision.label in targets[decision.target] else label_problem(decision.label)
 
 
 def _file_problem(decision: Decision, images: ImageFolder) -> str:
@@ -95,7 +106,7 @@ def _file_problem(decision: Decision, images: ImageFolder) -> str:
 def _valid(
     listed: Sequence[tuple[int, Decision]],
     known: set[str],
-    targets: set[str],
+    targets: Mapping[str, Container[str]],
     images: ImageFolder,
     path: Path,
     problems: Problems,

@@ -1,18 +1,26 @@
-"""Find the file on disk that a listed name means, despite another Unicode form, case or decoding.
+"""List the files under the image root, as the disk names them.
 
-In: names as listed, and the image root. Out: names as they are on the disk. A name is matched only where exactly one
-file can be meant.
+In: the image root. Out: every file's name on the disk, and its name in tables. What a listed name means is left to
+`match_names`.
 """
 
 import os
-import re
-import unicodedata
-from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+from stages.core.tables.file_names import image_names
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"}
+# Folders and files that systems make next to pictures, besides those that begin with a dot.
+SYSTEM_NAMES = frozenset(
+    name.casefold()
+    for name in (
+        "__MACOSX", "@eaDir", "@Recycle", "@Recently-Snapshot", "@tmp", "@sharebin", "#recycle", "#snapshot",
+        "$RECYCLE.BIN", "RECYCLER", "System Volume Information", "lost+found", "Thumbs.db", "ehthumbs.db",
+        "desktop.ini", "Icon\r", "__pycache__", "Network Trash Folder", "Temporary Items",
+    )
+)  # fmt: skip
 
 
 class DiskFiles(NamedTuple):
@@ -21,16 +29,17 @@ class DiskFiles(NamedTuple):
     Attributes
     ----------
     names
-        Every file's path relative to the root, NFC and POSIX, ascending by folder; links to files are among them.
+        Every file's name in tables (`image_names`), by its path relative to the root as the disk has it, POSIX;
+        ascending by folder. Links to files are among them.
     leading_out
-        Links, to files or folders, whose target is not under the root.
+        Links, to files or folders, whose target is not under the root; names as the disk has them.
     inner_folder_links
         Whether there are links to folders under the root; they are not followed, since they may go round in circles.
     problems
         What it is and on what, of entries that cannot be named or read.
     """
 
-    names: list[str]
+    names: dict[str, str]
     leading_out: set[str]
     inner_folder_links: bool
     problems: list[tuple[str, str]]
@@ -38,32 +47,32 @@ class DiskFiles(NamedTuple):
 
 def files_under(root: Path) -> DiskFiles:
     """List the files under a folder; none if the folder does not exist."""
-    found = DiskFiles([], set(), False, [])
+    listed: list[str] = []
+    leading_out: set[str] = set()
+    problems: list[tuple[str, str]] = []
     if not root.is_dir():
-        return found
+        return DiskFiles({}, leading_out, False, problems)
     real_root = root.resolve()
     waiting, inner_folder_links = [""], False
     while waiting:
         folder = waiting.pop()
         subfolders = []
-        for entry in _entries(root, folder, found.problems):
-            name = unicodedata.normalize("NFC", folder + entry.name)
-            if not _is_unicode(name):
-                found.problems.append(("file name is not UTF-8: rename it", name))
-            elif entry.is_symlink():
+        for entry in _entries(root, folder, problems):
+            name = folder + entry.name
+            if entry.is_symlink():
                 target = Path(os.path.realpath(entry.path))  # Path.resolve raises an error where links go in circles
                 if not target.is_relative_to(real_root):
-                    found.leading_out.add(name)
+                    leading_out.add(name)
                 elif target.is_file():
-                    found.names.append(name)
+                    listed.append(name)
                 else:
                     inner_folder_links |= target.is_dir()
             elif entry.is_file():
-                found.names.append(name)
+                listed.append(name)
             elif entry.is_dir():
-                subfolders.append(f"{folder}{entry.name}/")
+                subfolders.append(f"{name}/")
         waiting += reversed(subfolders)
-    return found._replace(inner_folder_links=inner_folder_links)
+    return DiskFiles(_named(listed, problems), leading_out, inner_folder_links, problems)
 
 
 def _entries(root: Path, folder: str, problems: list[tuple[str, str]]) -> list[os.DirEntry[str]]:
@@ -75,8 +84,20 @@ def _entries(root: Path, folder: str, problems: list[tuple[str, str]]) -> list[o
         return []
 
 
+def _named(listed: Iterable[str], problems: list[tuple[str, str]]) -> dict[str, str]:
+    names = {}
+    for name, image in image_names(listed).items():
+        if image is None:
+            problems.append(("two files have one name: rename one", name))
+        else:
+            names[name] = image
+            if not _is_unicode(name):
+                problems.append(("file name is not UTF-8: its other bytes are written as \\x..", image))
+    return names
+
+
 def _is_unicode(name: str) -> bool:
-    """A name of other bytes than UTF-8 has lone surrogates, and can stand in no table."""
+    """A name of other bytes than UTF-8 has lone surrogates."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -84,41 +105,15 @@ def _is_unicode(name: str) -> bool:
     return True
 
 
-def match_names(listed: Iterable[str], on_disk: Iterable[str]) -> dict[str, str | None]:
-    """Find each listed name's file.
+def is_system(name: str) -> bool:
+    """Whether a path leads through a hidden or system folder, or is such a file.
 
-    Parameters
-    ----------
-    listed
-        NFC names.
-    on_disk
-        NFC names of the existing files.
-
-    Returns
-    -------
-    dict
-        Listed name to file name; None where no file, or more than one, can be meant.
+    >>> [is_system(name) for name in (".ipynb_checkpoints/a.jpg", "Cubism/@eaDir/a.jpg", "Cubism/._a.jpg", "a/b.jpg")]
+    [True, True, True, False]
     """
-    files = set(on_disk)
-    listed = list(dict.fromkeys(listed))
-    by_skeleton: dict[str, list[str]] = defaultdict(list)
-    for name in files - set(listed):
-        by_skeleton[skeleton(name)].append(name)
-    wanted: dict[str, int] = defaultdict(int)
-    for name in listed:
-        if name not in files:
-            wanted[skeleton(name)] += 1
-    found: dict[str, str | None] = {}
-    for name in listed:
-        candidates = [name] if name in files else by_skeleton.get(skeleton(name), [])
-        unique = len(candidates) == 1 and (name in files or wanted[skeleton(name)] == 1)
-        found[name] = candidates[0] if unique else None
-    return found
+    return any(part.startswith(".") or part.casefold() in SYSTEM_NAMES for part in name.split("/"))
 
 
-def skeleton(name: str) -> str:
-    """What survives lower-casing, another Unicode form, and UTF-8 read as Latin-1: the ASCII letters.
-
-    `Grégoire`, its decomposed form, and `grã©goire` all become `gr*goire`.
-    """
-    return NOT_ASCII.sub("*", unicodedata.normalize("NFC", name)).lower()
+def has_image_suffix(name: str) -> bool:
+    """Whether a file is called as an image is."""
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES

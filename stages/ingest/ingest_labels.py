@@ -5,8 +5,9 @@ with file and row of whatever is wrong.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 
@@ -15,14 +16,23 @@ from stages.core.images.files import ImageFolder
 from stages.core.records import producers
 from stages.core.records.contents import digest_bytes_of
 from stages.core.records.outputs import write_outputs
-from stages.core.tables.columns import REVIEW, is_source_split, missing_label_columns
+from stages.core.tables.columns import MANIFEST, REVIEW, is_source_split, label_columns, missing_label_columns
 from stages.core.tables.csv_files import write_table
 from stages.core.tables.problems import Problems
 from stages.ingest.apply_review import apply_decisions
-from stages.ingest.image_files import files_under, match_names
-from stages.ingest.label_cells import SourceLabels, check_cells, empty_no_labels, merge_cells
+from stages.ingest.find_files import FoundFiles, find_files
+from stages.ingest.label_cells import (
+    SourceLabels,
+    check_paths,
+    clean_cells,
+    empty_no_labels,
+    map_labels,
+    merge_cells,
+)
 from stages.ingest.label_sources import SOURCES, LabelSource
 from stages.ingest.settings import DatasetSettings
+from stages.ingest.spellings import alike_lines, groups_alike, with_counts
+from stages.ingest.split_columns import take_splits
 
 # Where `pipeline paint-demo` writes the demo collection's labels.
 DEMO_LABELS = "data/demo/labels.csv"
@@ -71,12 +81,13 @@ def ingest_labels(
     source = SOURCES[settings.source]
     _check_places(settings, source)
     inputs = _digest_sources(settings, review)
-    labels = _read_source(settings, source, found)
+    labels = _clean_labels(_read_source(settings, source, found), settings, found)
     _check_targets(targets, labels.attributes, settings, require=require_targets)
-    cells = empty_no_labels(check_cells(labels.cells, found), settings.no_label)
     if source.lists_files:
-        cells = _match_files(cells, Path(settings.images), settings.allow_missing, found)
-    table = merge_cells(cells, labels.attributes, found)
+        files = find_files(labels.cells, Path(settings.images), settings.allow_missing, found)
+    else:
+        files = FoundFiles(check_paths(labels.cells, found), Counter(), [])
+    table = merge_cells(files.cells, labels.attributes, found)
     if table.empty:
         raise StageError(
             f"no images found: dataset.source is {settings.source} ({source.explanation}), "
@@ -86,12 +97,14 @@ def ingest_labels(
     if review is not None:
         images = ImageFolder(Path(settings.images))
         table, reviewed = apply_decisions(table, review=review, images=images, problems=found)
+    alike = list(_alike_lines(table, found))
     with write_outputs(
         producers.INGEST, manifest.parent, settings=settings.model_dump(mode="json"), inputs=inputs
     ) as outputs:
         write_table(table, outputs.path(manifest))
         found.write(outputs.path(problems))
-    return "\n".join([*_summary(table), *filter(None, [reviewed]), *_problem_lines(found, problems)])
+    lines = [*_summary(table), *files.lines(), *alike, reviewed, *_problem_lines(found, problems)]
+    return "\n".join(filter(None, lines))
 
 
 def _digest_sources(settings: DatasetSettings, review: Path | None) -> dict[str, str]:
@@ -139,45 +152,15 @@ def _check_targets(
         log.warning("targets: %s. Set `targets` in params.yaml before `dvc repro`", problem)
 
 
-def _match_files(cells: pd.DataFrame, images: Path, allow_missing: bool, problems: Problems) -> pd.DataFrame:
-    """Give every image the name that its file has; those without a file keep theirs, and are noted.
-
-    They stay in the manifest: `clean` gives the reason `missing` for each, or, with `allow_missing`, keeps them. So do
-    links that leave the image root, which `clean` refuses as `outside_root`.
-    """
-    listed = list(cells["image"].unique())
-    files = files_under(images)
-    for problem, name in files.problems:
-        problems.add(images, 0, problem, name)
-    names = match_names(listed, [*files.names, *files.leading_out])
-    links = {name for name in listed if names[name] in files.leading_out or _behind(name, files.leading_out)}
-    absent = {name for name in listed if names[name] is None} - links
-    if files.inner_folder_links:
-        absent = {name for name in absent if not (images / name).is_file()}
-    if len(absent) == len(listed) and listed and not allow_missing:
-        raise StageError(
-            f"none of the {len(listed)} listed images is under {images}, {sorted(absent)[0]!r} for one: "
-            "check dataset.images, or take the labels alone with --allow-missing"
-        )
-    _note_rows(cells, links, "link leads out of dataset.images", problems)
-    if not allow_missing:
-        _note_rows(cells, absent, "no such file under dataset.images", problems)
-    for name, found in names.items():
-        if found is not None and found != name:
-            problems.add(images, 0, "file name differs from the list's (matched)", f"{name} is {found}")
-    return cells.assign(image=cells["image"].map(lambda name: names[name] or name))
-
-
-def _behind(name: str, links: set[str]) -> bool:
-    """Whether a folder on the way to a file is one of the links."""
-    return bool(links) and any(parent.as_posix() in links for parent in PurePosixPath(name).parents)
-
-
-def _note_rows(cells: pd.DataFrame, images: set[str], problem: str, problems: Problems) -> None:
-    """Note the first row of each image."""
-    first = cells[cells["image"].isin(images)].drop_duplicates("image")
-    for file, row, image in zip(first["file"], first["row"], first["image"], strict=True):
-        problems.add(file, row, problem, image)
+def _clean_labels(labels: SourceLabels, settings: DatasetSettings, problems: Problems) -> SourceLabels:
+    """Give labels one spelling, then the names that the settings have for them; take the source's split apart."""
+    for attribute in settings.map:
+        if attribute not in labels.attributes:
+            raise StageError(
+                f"dataset.map names {attribute!r}, which is no label column; it has: {', '.join(labels.attributes)}"
+            )
+    cells = map_labels(clean_cells(labels.cells, problems), settings.map, problems)
+    return take_splits(labels._replace(cells=empty_no_labels(cells, settings.no_label, problems)), problems)
 
 
 def _summary(table: pd.DataFrame) -> Iterator[str]:
@@ -190,6 +173,16 @@ def _summary(table: pd.DataFrame) -> Iterator[str]:
         else:
             rarest = f"{counts.index[-1]} ({counts.iloc[-1]})" if len(counts) else "-"
             yield f"{attribute:<16}{counts.sum():>8}{len(counts):>9}  {rarest}"
+
+
+def _alike_lines(table: pd.DataFrame, problems: Problems) -> Iterator[str]:
+    """Lines on labels of one column that are spelled alike; each group is noted as well."""
+    for attribute in label_columns(table.columns):
+        counts = {label: int(count) for label, count in table[attribute].value_counts().items() if label}
+        for group in groups_alike(counts):
+            detail = f"{attribute}: {with_counts(group, counts)}"
+            problems.add(MANIFEST.path, 0, "labels are spelled alike", detail)
+        yield from alike_lines(attribute, counts)
 
 
 def _problem_lines(problems: Problems, path: Path) -> Iterator[str]:

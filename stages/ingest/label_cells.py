@@ -5,19 +5,17 @@ A bad path costs its row, a bad label its cell, and each is noted.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import pandas as pd
 
 from stages.core.errors import StageError
-from stages.core.tables.columns import LABEL_NAME_RULE, RESERVED_NAMES, SPLITS, is_source_split, label_name_problem
-from stages.core.tables.labels import CONTROL, clean_label, normalise
+from stages.core.tables.columns import LABEL_NAME_RULE, RESERVED_NAMES, label_name_problem
+from stages.core.tables.labels import CONTROL, MAX_LABEL, clean_label, normalise
 from stages.core.tables.problems import Problems
 
-# Other collections' names of the splits.
-SPLIT_NAMES = {"validation": "val", "valid": "val", "dev": "val", "training": "train", "testing": "test"}
 CELL_COLUMNS = ["image", "attribute", "value", "file", "row"]
 
 
@@ -36,6 +34,18 @@ class SourceLabels(NamedTuple):
     attributes: list[str]
 
 
+def attribute_problem(name: str) -> str:
+    """What keeps a column from being a label column; empty if nothing does."""
+    if name in RESERVED_NAMES:
+        return f"a label column cannot be called {name!r}: rename it with dataset.columns"
+    if label_name_problem(name):
+        return (
+            f"column {name!r} cannot be a label column, whose name {LABEL_NAME_RULE}: "
+            "map the columns you need with dataset.columns, such as {style: 'Art Style'}"
+        )
+    return ""
+
+
 def check_attribute(name: str, where: Path | str) -> None:
     """Refuse a label column whose name cannot be a target.
 
@@ -44,13 +54,8 @@ def check_attribute(name: str, where: Path | str) -> None:
     StageError
         Naming the column, and how to map it.
     """
-    if name in RESERVED_NAMES:
-        raise StageError(f"{where}: a label column cannot be called {name!r}: rename it with dataset.columns")
-    if label_name_problem(name):
-        raise StageError(
-            f"{where}: column {name!r} cannot be a label column, whose name {LABEL_NAME_RULE}: "
-            "map the columns you need with dataset.columns, such as {style: 'Art Style'}"
-        )
+    if problem := attribute_problem(name):
+        raise StageError(f"{where}: {problem}")
 
 
 def make_cells(images: pd.Series, values: dict[str, pd.Series], file: Path | str, rows: pd.Series) -> pd.DataFrame:
@@ -62,27 +67,55 @@ def make_cells(images: pd.Series, values: dict[str, pd.Series], file: Path | str
     return pd.concat(parts, ignore_index=True)[CELL_COLUMNS]
 
 
-def check_cells(cells: pd.DataFrame, problems: Problems) -> pd.DataFrame:
-    """Drop cells whose path names no file under the image root, and correct or empty labels that are no labels."""
-    cells = cells.assign(image=_map_distinct(cells["image"], normalise), value=_map_distinct(cells["value"], normalise))
+def check_paths(cells: pd.DataFrame, problems: Problems) -> pd.DataFrame:
+    """Drop cells whose path names no file under the image root; each is noted."""
     found = _map_distinct(cells["image"], path_problem)
     for _, cell in cells[found != ""].drop_duplicates(["file", "row"]).iterrows():
         problems.add(cell["file"], cell["row"], f"image path {found[cell.name]}", cell["image"])
-    cells = cells[found == ""]
-    cells = cells.assign(image=_map_distinct(cells["image"], lambda image: PurePosixPath(image).as_posix()))
-    source_split = cells["attribute"].map(is_source_split).to_numpy(dtype=bool)
-    clean = _map_distinct(cells["value"], clean_label).where(~source_split, _map_distinct(cells["value"], clean_split))
-    for _, cell in cells[clean != cells["value"]].iterrows():
-        if clean[cell.name] not in SPLITS:
-            problems.add(cell["file"], cell["row"], "label is no plain name", f"{cell['attribute']}: {cell['value']}")
-    return cells.assign(value=clean)
+    return cells[found == ""]
 
 
-def empty_no_labels(cells: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+def clean_cells(cells: pd.DataFrame, problems: Problems) -> pd.DataFrame:
+    """Give labels their one spelling; every cell that changes by more than its form and outer spaces is noted."""
+    plain = _map_distinct(cells["value"], normalise)
+    clean = _map_distinct(plain, clean_label)
+    for _, cell in cells[clean != plain].iterrows():
+        detail = f"{cell['attribute']}: {cell['value']!r} is {clean[cell.name]!r}"
+        problems.add(cell["file"], cell["row"], "label had invisible characters, or spaces in a row", detail)
+    long = clean.str.len() > MAX_LABEL
+    for _, cell in cells[long].iterrows():
+        detail = f"{cell['attribute']}: {cell['value']}"
+        problems.add(cell["file"], cell["row"], f"label is longer than {MAX_LABEL} characters: left out", detail)
+    return cells.assign(value=clean.mask(long, ""))
+
+
+def map_labels(cells: pd.DataFrame, mapping: Mapping[str, Mapping[str, str]], problems: Problems) -> pd.DataFrame:
+    """Give labels the names that `dataset.map` has for them; what each one joins is noted."""
+    values = cells["value"]
+    for attribute, names in mapping.items():
+        for old, new in names.items():
+            chosen = (cells["attribute"] == attribute) & (cells["value"] == clean_label(normalise(old)))
+            detail = f"{attribute}: {old!r} to {new!r} in {chosen.sum()} cells"
+            if chosen.any():
+                problems.add(*_first(cells[chosen]), "label is renamed by dataset.map", detail)
+                values = values.mask(chosen, clean_label(normalise(new)))
+            else:
+                problems.add("dataset.map", 0, "no cell has the label to rename", detail)
+    return cells.assign(value=values)
+
+
+def empty_no_labels(cells: pd.DataFrame, names: Sequence[str], problems: Problems) -> pd.DataFrame:
     """Empty the cells whose label is one of `names` (case-insensitive): a source's word for "not known"."""
     known = {normalise(name).casefold() for name in names}
-    is_none = _map_distinct(cells["value"], lambda label: label.casefold() in known).to_numpy(dtype=bool)
+    is_none = _map_distinct(cells["value"], lambda text: bool(text) and text.casefold() in known).to_numpy(dtype=bool)
+    for (attribute, word), rows in cells[is_none].groupby(["attribute", "value"], sort=True):
+        detail = f"{attribute}: {word!r} in {len(rows)} cells"
+        problems.add(*_first(rows), "not known, by dataset.no_label: unlabelled", detail)
     return cells.assign(value=cells["value"].mask(is_none, ""))
+
+
+def _first(cells: pd.DataFrame) -> tuple[str, int]:
+    return str(cells["file"].iloc[0]), int(cells["row"].iloc[0])
 
 
 def _map_distinct(column: pd.Series, function: Callable[[str], object]) -> pd.Series:
@@ -96,7 +129,7 @@ def path_problem(image: str) -> str:
     >>> path_problem("../secret.png")
     'has .. in it'
     """
-    if not image:
+    if image in ("", "."):
         return "is empty"
     # Mis-decoded names hold C1 controls (0x80 to 0x9f); they are valid names.
     if CONTROL.search(image):
@@ -111,16 +144,6 @@ def path_problem(image: str) -> str:
     if encoded.decode("utf-8", "replace") != image:
         return "is not Unicode"
     return ""
-
-
-def clean_split(name: str) -> str:
-    """Give a split its name (train, val or test) if the text is one of the usual names; else an empty text.
-
-    >>> clean_split("Validation")
-    'val'
-    """
-    lower = name.lower()
-    return lower if lower in SPLITS else SPLIT_NAMES.get(lower, "")
 
 
 def merge_cells(cells: pd.DataFrame, attributes: Sequence[str], problems: Problems) -> pd.DataFrame:

@@ -13,6 +13,14 @@ else:
     SourceName = Literal[tuple(SOURCES)]
 
 
+# What WikiArt, pandas, Python, databases, R and Excel write where a label is not known.
+NO_LABEL = (
+    *("Unknown Artist", "Unknown Genre", "Unknown Style"),
+    *("nan", "None", "NULL", "nil", "NA", "N/A", "n.a.", "#N/A", "<NA>", "NaT"),
+    *("-", "--", "\u2013", "\u2014", "?", "??"),
+)
+
+
 class DatasetSettings(Settings):
     """The collection (`dataset` in params.yaml)."""
 
@@ -35,5 +43,7 @@ class DatasetSettings(Settings):
     """csv, parquet: attribute to the file that names its classes, where the labels are indices."""
     folder_attribute: str = Field("style", min_length=1)
     """folder: the attribute that the sub-folders' names are the classes of."""
-    no_label: list[str] = Field(["Unknown Artist", "Unknown Genre", "Unknown Style"])
-    """Names that are no classes (case-insensitive), such as `Unknown`: images labelled so are unlabelled."""
+    no_label: list[str] = Field(list(NO_LABEL))
+    """Texts that are no classes (case-insensitive), such as `Unknown` or `N/A`: images labelled so are unlabelled."""
+    map: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Attribute to `{label in the source: label in the manifest}`: joins spellings, renames, or (to "") empties."""

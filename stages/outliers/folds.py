@@ -28,6 +28,7 @@ from stages.core.head.temperature import fit_temperature
 from stages.core.head.training_data import TrainingData
 from stages.core.parallel import process_backend, thread_count, threads_each
 from stages.core.progress import tracked
+from stages.core.scratch import large_files_folder
 from stages.outliers.settings import OutlierSettings
 
 Fold = tuple[np.ndarray, np.ndarray]
@@ -115,7 +116,8 @@ def pool_to_disk(data: LabelledFeatures) -> Iterator[np.ndarray]:
         Shape `(n, views, 1, channels)`, float16, read-only.
     """
     images, views, _, channels = data.features.shape
-    with tempfile.TemporaryDirectory(prefix="folds-", ignore_cleanup_errors=True) as folder:
+    place = large_files_folder()
+    with tempfile.TemporaryDirectory(prefix="folds-", dir=place, ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "pooled.f16"
         with path.open("wb") as file:  # not through the map, where a full disk would be a crash instead of an error
             for block in data.pooled_views():

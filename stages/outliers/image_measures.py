@@ -1,7 +1,8 @@
-"""Measure how bright, colourful and sharp a picture is.
+"""Measure how bright, colourful and sharp the pictures of a collection are.
 
-In: image files. Out: four numbers per image, kept by the file's SHA-256 in a database outside DVC's outputs, so that
-every picture is decoded once for all targets. How they relate to mistakes is left to `traits`.
+In: a table of images. Out: four numbers per image, kept by the file's SHA-256 in a database outside DVC's outputs, so
+that every picture is decoded once for all targets. The measures are left to `measure_file`, how they relate to mistakes
+to `traits`.
 """
 
 import contextlib
@@ -13,21 +14,17 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageStat
-from scipy.ndimage import laplace
 
-from stages.core.images.files import ImageFolder, UnusableImage, load_pixels, to_rgb
+from stages.core.images.decoding.pool import worker_decoders
+from stages.core.images.files import ImageFolder, UnusableImage
 from stages.core.keyed_memory import KeyedMemory
 from stages.core.progress import Progress
+from stages.outliers.measure_file import measure_file
 
 # Increased when a measure changes: images kept under another number are measured again.
 FORMAT_VERSION = 1
 MEASURES = ["brightness", "saturation", "chroma", "sharpness"]
 MADE_WITH = f"measures {FORMAT_VERSION}: {', '.join(MEASURES)}"
-# About the size that a network sees; JPEG files are decoded at the smallest scale that is no smaller.
-SIDE_PX = 256
-# A high percentile, not the maximum: a scan's tint and JPEG's rounding give few pixels of a greyscale picture colour.
-CHROMA_PERCENTILE = 99
 BATCH_SIZE = 32
 
 log = logging.getLogger(__name__)
@@ -48,7 +45,7 @@ def measure_images(table: pd.DataFrame, images: ImageFolder, *, kept: Path | Non
     Returns
     -------
     DataFrame
-        A row per row of the table, columns `MEASURES` as in `measure`; NaN where the file cannot be read.
+        A row per row of the table, columns `MEASURES` as in `measure_file.measure`; NaN where the file cannot be read.
     """
     with contextlib.ExitStack() as stack:
         memory = stack.enter_context(KeyedMemory(kept, MADE_WITH)) if kept else None
@@ -68,31 +65,6 @@ def measure_images(table: pd.DataFrame, images: ImageFolder, *, kept: Path | Non
     return pd.DataFrame(np.array(rows, dtype=float).reshape(len(table), -1), columns=MEASURES, index=table.index)
 
 
-def measure(image: Image.Image) -> tuple[float, ...]:
-    """Measure a decoded picture, scaled down to `SIDE_PX` on its longer side.
-
-    Returns
-    -------
-    tuple
-        brightness: mean luma, 0 to 1; saturation: mean S of HSV, 0 to 1; chroma: 99th percentile
-        over pixels of the largest minus the smallest of red, green and blue, 0 to 255; sharpness:
-        variance of the Laplacian of the luma, in squared grey levels (Pech-Pacheco et al., "Diatom autofocusing in
-        brightfield microscopy: a comparative study", 2000).
-    """
-    small = to_rgb(image)
-    small.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR)
-    luma = small.convert("L")
-    pixels = np.asarray(small)
-    red, green, blue = np.moveaxis(pixels, 2, 0)  # a maximum over the short last axis takes forty times as long
-    chroma = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
-    return (
-        ImageStat.Stat(luma).mean[0] / 255,
-        ImageStat.Stat(small.convert("HSV")).mean[1] / 255,
-        float(np.percentile(chroma, CHROMA_PERCENTILE)),
-        float(laplace(np.asarray(luma, dtype=np.float32)).var()),
-    )
-
-
 Measured = dict[str, tuple[float, ...]]
 Problems = list[tuple[str, str]]
 
@@ -110,22 +82,12 @@ def _measure_all(waiting: pd.DataFrame, images: ImageFolder) -> Iterator[tuple[M
 
 def _measure_batch(images: ImageFolder, batch: list[tuple[str, str]]) -> tuple[Measured, Problems]:
     measured, problems = {}, []
-    for image, key in batch:
-        try:
-            measured[key] = _measure_file(images, image, key)
-        except UnusableImage as problem:
-            problems.append((image, str(problem)))
+    for (image, key), answer in zip(batch, worker_decoders().decode(measure_file, images, batch), strict=True):
+        if isinstance(answer, UnusableImage):
+            problems.append((image, str(answer)))
+        else:
+            measured[key] = tuple(json.loads(answer))
     return measured, problems
-
-
-def _measure_file(images: ImageFolder, image: str, key: str) -> tuple[float, ...]:
-    opened = images.open(image, sha256=key)
-    opened.draft("RGB", (SIDE_PX, SIDE_PX))
-    loaded = load_pixels(opened)
-    try:
-        return measure(loaded)
-    except Exception as error:  # damaged EXIF, a mode that cannot be converted
-        raise UnusableImage("decode_error", f"{type(error).__name__}: {error}") from None
 
 
 def _known(memory: KeyedMemory, keys: pd.Series) -> Measured:

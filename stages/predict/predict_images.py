@@ -4,7 +4,6 @@ In: image files, `models/backbone.*`, `models/heads/`. Out: the top labels per f
 they are printed is left to `pipeline`, but for the text for a terminal.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,8 @@ from stages.core.extraction.stream import FeatureStream, ImageFile, open_stream
 from stages.core.head.files import check_fingerprint, load_head
 from stages.core.head.predict_logits import predict_logits
 from stages.core.head.protocol import Head
-from stages.core.images.files import ImageFolder, ImageLimits
+from stages.core.images.decoding.pool import Decoders
+from stages.core.images.files import ImageFolder, ImageLimits, UnusableImage, digest_file
 from stages.core.networks.backbone_files import check_arch, read_card
 
 TrainedHead = tuple[Head[Any], dict[str, Any]]
@@ -109,11 +109,13 @@ def compute_centre_features(stream: FeatureStream, images: Sequence[Path]) -> tu
     """Compute the centre view's features per file, `(tokens, channels)` float16, and why the other files failed."""
     keys: dict[Path, str] = {}
     errors: Errors = {}
-    for image in images:
-        try:
-            keys[image] = hashlib.sha256(image.read_bytes()).hexdigest()
-        except OSError as error:
-            errors[image] = error.strerror or str(error)
+    with Decoders() as decoders:
+        digests = decoders.decode(digest_file, stream.images, [str(image.resolve()) for image in images])
+    for image, digest in zip(images, digests, strict=True):
+        if isinstance(digest, UnusableImage):
+            errors[image] = "No such file or directory" if digest.reason == "missing" else str(digest)
+        else:
+            keys[image] = digest.decode("ascii")
     by_key: dict[str, np.ndarray] = {}
     for done, values in stream.compute([ImageFile(key, str(image.resolve())) for image, key in keys.items()]):
         by_key |= dict(zip(done, values[:, 0], strict=True))

@@ -16,7 +16,7 @@ from cache import FeatureCache
 from cache.layout import FEATURES_NAME
 from stages.core.errors import StageError
 from stages.core.features.artefact import FEATURES
-from stages.core.features.placement import blocks
+from stages.core.features.placement import CachedFeatures, FeatureArray, blocks
 from stages.core.records import producers
 from stages.core.records.outputs import write_outputs
 from stages.core.records.reading import Input, bind_inputs
@@ -61,13 +61,13 @@ def write_coordinates(*, random_state: int, features: Path, destination: Path) -
     with write_outputs(producers.COORDINATES, destination.parent, settings=settings, inputs=inputs) as outputs:
         with FeatureCache(features) as cache:
             keys = [key.decode() for key in cache.keys.tolist()]
-            places = place_on_plane(reduce_features(cache.features, random_state, features), random_state)
+            places = place_on_plane(reduce_features(CachedFeatures(cache, keys), random_state, features), random_state)
         table = pd.DataFrame({"sha256": keys, "x": places[:, 0], "y": places[:, 1]})[COORDINATES.names]
         write_table(table, outputs.path(destination))
     return f"placed {len(keys):,} images on the map: {destination}"
 
 
-def reduce_features(features: np.ndarray, random_state: int, source: Path) -> np.ndarray:
+def reduce_features(features: FeatureArray, random_state: int, source: Path) -> np.ndarray:
     """Reduce the centre view's mean token to its principal components, block by block.
 
     Channels are standardised, as for find-outliers' nearest neighbours. Both steps are fitted to a
@@ -135,7 +135,7 @@ def place_on_plane(components: np.ndarray, random_state: int) -> np.ndarray:
     return _scale_to_unit_square(reducer.fit_transform(components, init="pca"))
 
 
-def _pool(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _pool(features: FeatureArray, rows: np.ndarray) -> np.ndarray:
     """Average the centre view's tokens, shape `(m, channels)`, float32."""
     pooled: np.ndarray = np.asarray(features[rows, 0]).mean(axis=1, dtype=np.float32)
     return pooled

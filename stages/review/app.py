@@ -116,7 +116,7 @@ def _parse_decision(body: Any, listed: SuspectList) -> tuple[Suspect, str, str]:
     if decision == "label_wrong":
         if label == suspect.y_true:
             raise RefusedDecision("The image already has this label.")
-        if problem := label_problem(label):
+        if label not in listed.classes and (problem := label_problem(label)):
             raise RefusedDecision(f"Not a label: {problem}.")
     return suspect, decision, label
 

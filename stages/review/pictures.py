@@ -8,8 +8,10 @@ from functools import lru_cache
 
 from markupsafe import escape
 
+from stages.core.images.decoding.pool import Decoders
 from stages.core.images.files import ImageFolder
 from stages.core.pages.thumbnails import make_thumbnail
+from stages.core.parallel import thread_count
 from stages.review.settings import ReviewSettings
 
 # Pictures kept in memory.
@@ -36,6 +38,8 @@ class Pictures:
 
     def __init__(self, folder: ImageFolder, images: Sequence[str], settings: ReviewSettings) -> None:
         self._folder, self._images = folder, images
+        # They end with the server.
+        self._decoders = Decoders(at_most=thread_count(-1))
         self._px = {
             "tiny": settings.thumbnail_px // 2,
             "card": settings.thumbnail_px,
@@ -62,7 +66,7 @@ class Pictures:
         return (self._make if size == "large" else self._small)(number, px)
 
     def _make(self, number: int, px: int) -> tuple[bytes, str]:
-        made = make_thumbnail(self._folder, self._images[number], px, "")
+        made = make_thumbnail(self._decoders, self._folder, self._images[number], px, "")
         if made.webp:
             return made.webp, "image/webp"
         return PLACEHOLDER.format(escape(made.problem)).encode("utf-8"), "image/svg+xml"

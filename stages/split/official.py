@@ -1,6 +1,6 @@
 """Follow the split that a collection was published with, and find what leaks through it.
 
-In: the table of clean with `split_ATTRIBUTE` columns. Out: a split per image, and the leaks by name.
+In: the table of clean with a column `split`, or columns `split_ATTRIBUTE`. Out: a split per image, the leaks by name.
 """
 
 import re
@@ -16,6 +16,8 @@ from stages.core.tables.columns import SOURCE_SPLIT_PREFIX
 from stages.split.classes import GroupClasses
 from stages.split.stratify import TEST, TRAIN, VAL, divide
 
+# The column of a split that holds for every attribute; `official_attributes` calls it so too.
+WHOLE = "split"
 HELD_OUT = ("val", "test")
 # `name(1).jpg` is often another photograph of `name.jpg`.
 COPY_NUMBER = re.compile(r"\(\d+\)(?=\.[^.]*$)")
@@ -42,12 +44,21 @@ class Leaks:
 
 
 def official_attributes(table: pd.DataFrame) -> list[str]:
-    """Attributes that the source has split, in the order of their columns."""
+    """Attributes that the source has split, in the order of their columns; `split` is one split of all of them."""
     return [
         column.removeprefix(SOURCE_SPLIT_PREFIX)
         for column in table.columns
-        if column.startswith(SOURCE_SPLIT_PREFIX) and (table[column] != "").any()
+        if (column == WHOLE or column.startswith(SOURCE_SPLIT_PREFIX)) and (table[column] != "").any()
     ]
+
+
+def split_column(attribute: str) -> str:
+    """The column that holds the source's split of an attribute.
+
+    >>> split_column("style"), split_column("split")
+    ('split_style', 'split')
+    """
+    return WHOLE if attribute == WHOLE else SOURCE_SPLIT_PREFIX + attribute
 
 
 def check_official(table: pd.DataFrame, attribute: str | None, clean: object) -> str:
@@ -61,19 +72,24 @@ def check_official(table: pd.DataFrame, attribute: str | None, clean: object) ->
     available = official_attributes(table)
     if not available:
         raise StageError(
-            f"split.source is official, but {clean} has no split_ATTRIBUTE column: the source has no split; use own"
+            f"split.source is official, but {clean} has no split_ATTRIBUTE column, nor split: the source has no split; "
+            "use own"
         )
-    attribute = available[0] if attribute is None else attribute
+    if attribute is None:
+        attribute = available[0]
+    elif attribute not in available and WHOLE in available:
+        attribute = WHOLE
     if attribute not in available:
         raise StageError(
             f"split.official_attribute: {clean} has no split of {attribute!r} (only {', '.join(available)})"
         )
-    side = table[SOURCE_SPLIT_PREFIX + attribute]
+    side = table[split_column(attribute)]
     unknown = ~side.isin(["", "train", *HELD_OUT])
     if unknown.any():
         row = int(np.flatnonzero(unknown)[0])
         raise StageError(
-            f"{clean}, row {row + 2}: split_{attribute} is {side.iloc[row]!r}; it must be train, val, test or empty"
+            f"{clean}, row {row + 2}: {split_column(attribute)} is {side.iloc[row]!r}; "
+            "it must be train, val, test or empty"
         )
     return attribute
 
@@ -91,7 +107,7 @@ def follow(
     array
         Shape `(n,)`, int8.
     """
-    side = table[SOURCE_SPLIT_PREFIX + attribute].to_numpy(dtype=str)
+    side = table[split_column(attribute)].to_numpy(dtype=str)
     group = np.searchsorted(classes.groups, table["group"].to_numpy(dtype=str))
     has = {
         name: np.bincount(group, side == name, minlength=len(classes.groups)) > 0 for name in ("train", "val", "test")
@@ -122,8 +138,8 @@ def find_leaks(table: pd.DataFrame) -> Leaks:
     """Name what leaks through the source's own lists."""
     attributes = official_attributes(table)
     image = table["image"].to_numpy()
-    train = {a: (table[SOURCE_SPLIT_PREFIX + a] == "train").to_numpy() for a in attributes}
-    held = {a: table[SOURCE_SPLIT_PREFIX + a].isin(HELD_OUT).to_numpy() for a in attributes}
+    train = {a: (table[split_column(a)] == "train").to_numpy() for a in attributes}
+    held = {a: table[split_column(a)].isin(HELD_OUT).to_numpy() for a in attributes}
     cross = {f"{a} > {b}": image[train[a] & held[b]].tolist() for a in attributes for b in attributes if a != b}
     file_names = np.array([COPY_NUMBER.sub("", PurePosixPath(name).name) for name in image], dtype=object)
     groups = {a: _both_sides(table["group"].to_numpy(), train[a], held[a]) for a in attributes}
@@ -139,10 +155,10 @@ def leaking_rows(table: pd.DataFrame, parts: np.ndarray, attribute: str) -> np.n
     """Rows of train and val that another list holds out, or that have a duplicate in test; shape `(n,)`, bool."""
     copy_in_test: np.ndarray = table["group"].isin(table.loc[parts == TEST, "group"]).to_numpy()
     others = [a for a in official_attributes(table) if a != attribute]
-    listed = (table[SOURCE_SPLIT_PREFIX + attribute] == "train").to_numpy()
+    listed = (table[split_column(attribute)] == "train").to_numpy()
     held_elsewhere = np.zeros(len(table), dtype=bool)
     for other in others:
-        held_elsewhere |= table[SOURCE_SPLIT_PREFIX + other].isin(HELD_OUT).to_numpy()
+        held_elsewhere |= table[split_column(other)].isin(HELD_OUT).to_numpy()
     return np.asarray((parts != TEST) & (copy_in_test | (listed & held_elsewhere)))
 
 

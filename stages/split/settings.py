@@ -17,7 +17,7 @@ class SplitSettings(Settings):
     source: Literal["own", "official"] = "own"
     """own: divided here. official: as the source's own lists for one attribute say."""
     official_attribute: str | None = None
-    """official: whose lists (the manifest's column split_ATTRIBUTE); null takes the first one."""
+    """official: whose lists (the manifest's column split_ATTRIBUTE, or split); null takes the first one."""
     drop_leaks: bool = False
     """official: leave out images of train and val that would make the scores on test too good."""
     method: Literal["stratified", "hash"] = "stratified"

@@ -21,7 +21,8 @@ from filelock import FileLock, Timeout
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from stages.core.errors import StageError
+from stages.core.errors import StageError, naming
+from stages.tune.damage import drop_damaged_trials, is_about_the_disk, is_intact, set_aside, set_aside_if_unreadable
 from stages.tune.settings import Choices, Range, TuneSettings
 
 FILE_NAME = "trials.sqlite"
@@ -79,6 +80,28 @@ def open_study(
     )
 
 
+def open_checked_study(folder: Path, name: str, settings: TuneSettings) -> optuna.Study:
+    """Open or start a study whose finished trials are all as they were written. The search's lock must be held.
+
+    Raises
+    ------
+    StageError
+        If the disk or another process keeps the file from being read or written.
+    """
+    path = folder / FILE_NAME
+    set_aside_if_unreadable(path)
+    with naming(path):
+        try:
+            study = open_study(folder, name, settings)
+            damaged = drop_damaged_trials(study)
+        except Exception as error:  # whatever a damaged table makes SQLAlchemy and Optuna raise
+            if is_about_the_disk(error, folder) or isinstance(error, OSError | MemoryError):
+                raise
+            set_aside(path, " ".join(str(error).split())[:200])
+            damaged = True
+        return open_study(folder, name, settings) if damaged else study
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     """Open the file so that a kill loses nothing and a power cut only the last scores."""
     connection = sqlite3.connect(path, timeout=SQLITE_TIMEOUT_S, check_same_thread=False)
@@ -107,8 +130,9 @@ def check_token(study: optuna.Study, token: str) -> None:
 
 
 def get_finished_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Get the trials that ran to their end or were pruned."""
-    return study.get_trials(deepcopy=False, states=FINISHED)
+    """Get the trials that ran to their end or were pruned, and are as they were written."""
+    trials = study.get_trials(deepcopy=False, states=FINISHED)
+    return [trial for trial in trials if is_intact(study.study_name, trial)]
 
 
 def make_distributions(space: dict[str, Range | Choices]) -> dict[str, BaseDistribution]:

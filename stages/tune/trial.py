@@ -17,6 +17,7 @@ from stages.core.device import choose_device
 from stages.core.head.fit import DivergedError, fit_head
 from stages.core.head.recipe import Recipe
 from stages.core.head.training_data import TrainingData
+from stages.tune.damage import DIGEST, digest_trial
 from stages.tune.optuna_study import check_token, contains, make_distributions, open_study, round_values
 from stages.tune.settings import TuneSettings
 
@@ -86,6 +87,16 @@ def run_trial(job: Job, slot: int) -> None:
         found = {"epoch": best + 1, "accuracy": epochs[best]["val/accuracy"], "f1": epochs[best]["val/f1_macro"]}
     found |= {"slot": slot, "values": values, "seconds": time.perf_counter() - started}
     trial.set_user_attr("found", found)
+    digest = digest_trial(
+        job.study,
+        state,
+        value,
+        params=trial.params,
+        distributions=trial.distributions,
+        scores={number: epoch["val/f1_macro"] for number, epoch in enumerate(epochs, start=1)},
+        found=found,
+    )
+    trial.set_user_attr(DIGEST, digest)
     check_token(study, job.token)
     study.tell(trial, value, state)
 

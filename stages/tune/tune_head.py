@@ -28,7 +28,15 @@ from stages.core.head.recipe import Recipe
 from stages.core.head.training_data import TrainingData
 from stages.core.parallel import process_backend, thread_count, threads_each
 from stages.core.progress import Progress
-from stages.tune.optuna_study import begin_search, get_finished_trials, lock_search, name_study, open_study
+from stages.tune.damage import naming_database
+from stages.tune.optuna_study import (
+    FILE_NAME,
+    begin_search,
+    get_finished_trials,
+    lock_search,
+    name_study,
+    open_checked_study,
+)
 from stages.tune.results import format_trials, tabulate_trials, write_page, write_trials
 from stages.tune.settings import TuneSettings
 from stages.tune.trial import Job, get_values, run_trial
@@ -96,8 +104,8 @@ def tune_head(
     device = choose_device()
     # One GPU holds the features once, and trials take turns on it.
     workers = 1 if device.type == "cuda" else thread_count(n_jobs)
-    with lock_search(work):
-        study = open_study(work, name, settings)
+    with lock_search(work), naming_database(work / FILE_NAME):
+        study = open_checked_study(work, name, settings)
         token = begin_search(study)
         missing = _missing_slots(study, settings.trials)
         if missing:

@@ -1,5 +1,6 @@
 """The published cache answers by key, in any process, and refuses what it cannot trust."""
 
+import errno
 import logging
 import multiprocessing
 import os
@@ -12,8 +13,18 @@ import h5py
 import numpy as np
 import pytest
 
-from cache import CacheError, FeatureCache, FeatureDataset, FeatureStore, MissingRowsError, publish
+from cache import (
+    CacheError,
+    DamagedFileError,
+    FeatureCache,
+    FeatureDataset,
+    FeatureStore,
+    MissingRowsError,
+    checked_rows,
+    publish,
+)
 from tests.cache.extraction import SHAPE, extract, features_of, key_of, keys_of, name_of, same_bits, store_at
+from tests.cache.files import spoil
 
 KEYS = keys_of(30)
 
@@ -85,10 +96,10 @@ def read_in_child(cache: FeatureCache, keys: list[str], answers) -> None:
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork"])
-@pytest.mark.parametrize("mapped", [True, False], ids=["mapped", "through h5py"])
-def test_other_processes_read_the_same_bits(published, method, mapped):
+@pytest.mark.parametrize("mapped", [True, False], ids=["mapped", "by plain reads"])
+def test_other_processes_read_the_same_bits(published, method, mapped, monkeypatch):
     if not mapped:
-        compress(published)
+        refuse_to_map(monkeypatch)
     cache = FeatureCache(published)
     assert same_bits(cache.get(KEYS), features_of(KEYS))  # the parent has its handles open before it forks
     context = multiprocessing.get_context(method)
@@ -102,21 +113,35 @@ def test_other_processes_read_the_same_bits(published, method, mapped):
     assert [received[child.pid] for child in children] == [features_of(KEYS[n:]).tobytes() for n in range(2)]
 
 
-def compress(path: Path) -> None:
-    """As `h5repack -f GZIP=1` does: the same content, in chunks that cannot be mapped."""
-    with h5py.File(path, "r+") as file:
-        content = file["features"][:]
-        del file["features"]
-        file.create_dataset("features", data=content, chunks=(4, *SHAPE), compression="gzip")
+def refuse_to_map(monkeypatch) -> None:
+    """As under `ulimit -v`, where there are no addresses for the map."""
+
+    def no_addresses(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr("cache.tables.np.memmap", no_addresses)
 
 
-def test_a_file_that_cannot_be_mapped_is_read_through_h5py_and_the_log_says_so(published, caplog):
-    compress(published)
+def test_a_file_that_cannot_be_mapped_is_read_by_plain_reads_and_the_log_says_so(published, monkeypatch, caplog):
+    refuse_to_map(monkeypatch)
     with caplog.at_level(logging.WARNING, "cache"), FeatureCache(published) as cache:
+        assert "cannot be memory-mapped" in caplog.text
         asked = [KEYS[5], KEYS[0], KEYS[5]]
         assert same_bits(cache.get(asked), features_of(asked))
         assert cache.check() == 30
-    assert "cannot be memory-mapped" in caplog.text
+        cache.release()
+        with pytest.raises(CacheError, match=r"cannot be mapped.+use get or take"):
+            _ = cache.features
+    spoil(published, 7)
+    with FeatureCache(published) as cache, pytest.raises(DamagedFileError, match="row 7 "):
+        cache.get(KEYS)
+
+
+def test_without_a_map_an_open_cache_keeps_its_content_while_a_new_one_is_published(published, tmp_path, monkeypatch):
+    refuse_to_map(monkeypatch)
+    cache = FeatureCache(published)
+    publish(store_at(tmp_path / "store"), KEYS[:3], KEYS[:3], published.parent)
+    assert same_bits(cache.get(KEYS), features_of(KEYS))
 
 
 def cut_short(path: Path) -> None:
@@ -164,6 +189,58 @@ def test_check_names_the_row_that_changed(published):
         for rows in (None, np.array([9, 7])):
             with pytest.raises(CacheError, match=r"features\.h5 is damaged: row 7 "):
                 cache.check(rows)
+
+
+@pytest.mark.parametrize("view", [None, 0, np.array([0, 1, 1])], ids=["all views", "one view", "a view each"])
+@pytest.mark.parametrize("asked", [[9, 7, 2], [2, -23, 7], [7, 7, 7]])
+def test_a_damaged_row_is_refused_by_name_in_whatever_batch_it_is_first_read(published, view, asked):
+    """The change is in view 1: a checksum covers all views."""
+    edit(lambda file: file["features"].__setitem__((7, 1, 2, 3), 0.5))(published)
+    image = name_of(sorted(KEYS)[7])
+    with FeatureCache(published) as cache:
+        assert same_bits(cache.take(np.array([9, 2])), features_of(sorted(KEYS))[[9, 2]])
+        for _ in range(2):  # and it stays refused
+            with pytest.raises(DamagedFileError, match=rf"features\.h5 is damaged: row 7 \({image}\) does not match"):
+                cache.take(np.array(asked), view)
+        with pytest.raises(DamagedFileError, match="row 7 "):
+            cache.get(KEYS)
+        with pytest.raises(DamagedFileError, match="row 7 "):
+            FeatureDataset(cache, KEYS, view=0).__getitems__(range(30))
+    with pytest.raises(DamagedFileError, match="row 7 "):
+        FeatureCache(published, check="opening")
+
+
+def test_a_row_is_checked_once_for_each_open_cache(published, monkeypatch):
+    counted = []
+    compute = checked_rows.compute_row_checksums
+
+    def count(keys: np.ndarray, features: np.ndarray) -> np.ndarray:
+        counted.extend(keys.tolist())
+        return compute(keys, features)
+
+    monkeypatch.setattr(checked_rows, "compute_row_checksums", count)
+    with FeatureCache(published) as cache:
+        for rows, views in (([3, 1, 3], None), ([1, 3], 1), ([1, 4], 0), ([4, 5, 1], None), ([-25, 5], [0, 1])):
+            cache.take(np.array(rows), views)
+        assert sorted(counted) == sorted([*cache.keys[[3, 1, 3]].tolist(), *cache.keys[[4, 5]].tolist()])
+
+
+def test_what_a_forked_child_has_checked_its_parent_need_not_check(published, monkeypatch):
+    cache = FeatureCache(published)
+    child = multiprocessing.get_context("fork").Process(target=cache.get, args=(KEYS,))
+    child.start()
+    child.join(60)
+    monkeypatch.setattr(checked_rows, "compute_row_checksums", lambda *arguments: pytest.fail("checked again"))
+    assert same_bits(cache.get(KEYS), features_of(KEYS))
+
+
+@pytest.mark.parametrize("rows", [[30], [0, -31]])
+def test_there_is_no_row_outside_the_file(published, rows):
+    with FeatureCache(published) as cache:
+        for _ in range(2):
+            with pytest.raises(IndexError):
+                cache.take(np.array(rows))
+            cache.check()
 
 
 def test_the_dataset_pairs_features_with_labels(published):
@@ -220,14 +297,6 @@ def test_the_workers_of_a_data_loader_see_one_set_while_a_writer_appends_and_pub
     assert len(FeatureCache(published)) == latest.value
 
 
-def test_a_forked_reader_through_h5py_refuses_the_file_that_took_the_place_of_its_own(published, tmp_path):
-    compress(published)
-    cache = FeatureCache(published)
-    publish(store_at(tmp_path / "store"), KEYS[:3], KEYS[:3], published.parent)
-    with pytest.raises(CacheError, match="published again"):
-        cache.get(KEYS[:1])
-
-
 @pytest.mark.parametrize(("options", "message"), [({"view": 2}, "no view 2"), ({"labels": [1]}, "1 labels for 30")])
 def test_the_dataset_refuses_what_does_not_fit(published, options, message):
     with FeatureCache(published) as cache, pytest.raises(CacheError, match=message):
@@ -250,10 +319,10 @@ def test_importing_the_cache_imports_no_heavy_library():
     assert answer.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("mapped", [True, False], ids=["mapped", "through h5py"])
-def test_take_reads_the_views_asked_for(published, mapped):
+@pytest.mark.parametrize("mapped", [True, False], ids=["mapped", "by plain reads"])
+def test_take_reads_the_views_asked_for(published, mapped, monkeypatch):
     if not mapped:
-        compress(published)
+        refuse_to_map(monkeypatch)
     everything = features_of(sorted(KEYS))
     rows = np.array([9, 2, 9, 29])
     with FeatureCache(published) as cache:

@@ -24,6 +24,8 @@ LEFT_OUT = {
     "stages.core.errors": "is raised, or not; a stage that fails writes nothing",
     "stages.core.memory": "changes the speed and no result",
     "stages.core.parallel": "decides where work runs and no result",
+    "stages.core.parent_process": "decides when a worker ends and no result",
+    "stages.core.scratch": "decides where temporary files lie and no result",
     "stages.core.progress": "shows what is going on",
     "stages.core.settings": "settings are watched by value",
 }

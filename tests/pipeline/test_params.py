@@ -1,5 +1,8 @@
 """params.yaml is read strictly: whoever gets it wrong is told the key and what is allowed."""
 
+import os
+import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -70,6 +73,82 @@ def test_a_file_that_is_no_settings_is_refused_in_one_line(tmp_path: Path, text:
         load(tmp_path, text)
     assert "params.yaml" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
+HOSTILE = {
+    "brackets": ("targets: [style]\ndemo: " + "[" * 3000, "line 2: more than 32 lists and sections"),
+    "dashes": ("- " * 3000, "line 1: more than 32 lists and sections"),
+    "digits": ("\ntrain: {lr: " + "1" * 5000 + "}", "line 2: a number of 5,000 digits"),
+    "hexadecimal digits": ("train: {lr: 0x" + "f" * 5000 + "}", "line 1: a number of 5,002 digits"),
+    "a billion laughs": (LAUGHS, "line 6: more than 20,000 values, aliases included"),
+    "a list in itself": ("a: &a [*a]", "line 1: *a stands inside"),
+    "a NUL": ("train: {}\n\x00", "line 2: holds the control character U+0000"),
+    "an escape sequence": ("train:\n  lr: \x1b[2J", "line 2: holds the control character U+001B"),
+    "a tag that runs code": ("a: !!python/object/apply:os.system [ls]", "line 1: could not determine a constructor"),
+    "no date": ("a: 2020-13-45", "month must be in 1..12"),
+    "a list as a key": ("{{a: b}: c}", "line 1: found unhashable key"),
+    "no mapping to merge": ("a: {<<: 3}", "line 1: expected a mapping"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_file_is_refused_by_its_line_and_quickly(tmp_path: Path, text: str, message: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(ParamsError) as error:
+        load(tmp_path, text)
+    assert time.monotonic() - started < 10
+    assert "params.yaml is not valid YAML: " in str(error.value)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize(("text", "message"), HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_override_is_refused_by_its_key(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ParamsError) as error:
+        load(tmp_path, "train: {}", f"train.lr={text}")
+    assert str(error.value).startswith("--set train.lr: not a YAML value: ")
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("train: {lr: 0.1}\n".encode("utf-16"), "line 1: is UTF-16"),
+        (b"train: {}\n# caf\xe9\n", "line 2: byte 0xe9 is not UTF-8"),
+        (b"# " + b"x" * 100_000_000, "95.4 MiB: a file of settings has at most 1 MiB"),
+    ],
+    ids=["UTF-16", "Latin-1", "100 MB"],
+)
+def test_another_encoding_or_size_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "params.yaml").write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(ParamsError, match=message):
+        load_params(tmp_path / "params.yaml")
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+        with pytest.raises(ParamsError, match="is no regular file"):
+            load_params(path)
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    with pytest.raises(ParamsError, match="circle is not valid YAML: cannot be read"):
+        load_params(tmp_path / "circle")
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes(b"\xef\xbb\xbftrain:\r\n  lr: 0.5\r\n")
+    assert load_params(tmp_path / "params.yaml").train.lr == 0.5
+
+
+def test_a_message_repeats_little_of_a_long_value(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError) as error:
+        load(tmp_path, f"train: {{lr: {'x' * 100_000}}}")
+    assert len(str(error.value)) < 500
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

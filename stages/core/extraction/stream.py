@@ -3,32 +3,31 @@
 In: a list of images and an extractor. Out: a stream of (keys, features) in the order given, and a list of the images
 that failed. Where features are kept is left to the cache.
 
-On a CPU each core takes a separate batch through reading, decoding and the forward pass, on one thread. No core waits
-for another, and the values do not depend on the number of cores. For a GPU, processes decode ahead of it.
+On a CPU each core takes a separate batch through reading, decoding (in a process of `core.images.decoding`) and the
+forward pass, on one thread. No core waits for another, and the values do not depend on the number of cores. For a GPU,
+processes decode ahead of it.
 """
 
-import multiprocessing
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from stages.core.device import Compute
 from stages.core.extraction.forward import ForwardPass
 from stages.core.extraction.settings import FeatureSettings
+from stages.core.images.decoding.pool import Decoders
 from stages.core.images.files import ImageFolder, UnusableImage
 from stages.core.images.transform import Transform
-from stages.core.images.views import load_views
+from stages.core.images.views import ViewsOfFile, load_views_apart
 from stages.core.memory import keep_freed_memory
 from stages.core.networks.backbone_files import load_extractor
 from stages.core.networks.feature_extractor import FeatureExtractor
-from stages.core.parallel import thread_count
+from stages.core.parallel import in_order, thread_count
 
 Features = tuple[list[str], np.ndarray]
 
@@ -67,8 +66,8 @@ class Decoded(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ImageBatches(Dataset[Decoded]):
-    """Item i is the decoded i-th batch of the files.
+class ImageBatches:
+    """The images, cut into batches.
 
     Parameters
     ----------
@@ -90,16 +89,19 @@ class ImageBatches(Dataset[Decoded]):
     def __len__(self) -> int:
         return -(-len(self.files) // self.per_batch)
 
-    def __getitem__(self, index: int) -> Decoded:
+    def decode(self, index: int, decoders: Decoders) -> Decoded:
+        """Decode the batch of that index in a decoding process."""
+        files = self.files[index * self.per_batch : (index + 1) * self.per_batch]
+        wanted = [ViewsOfFile(file.image, file.key, self.transform) for file in files]
         keys: list[str] = []
         views: list[np.ndarray] = []
         failures: list[Failure] = []
-        for file in self.files[index * self.per_batch : (index + 1) * self.per_batch]:
-            try:
-                views.append(load_views(self.images, file.image, file.key, self.transform))
+        for file, found in zip(files, load_views_apart(decoders, self.images, wanted), strict=True):
+            if isinstance(found, UnusableImage):
+                failures.append(Failure(file.image, found.reason, found.detail))
+            else:
                 keys.append(file.key)
-            except UnusableImage as problem:
-                failures.append(Failure(file.image, problem.reason, problem.detail))
+                views.append(found)
         side = self.transform.crop_px
         crops = np.stack(views) if views else np.empty((0, self.transform.views, 3, side, side), np.uint8)
         return Decoded(keys, torch.from_numpy(crops), failures)
@@ -120,7 +122,7 @@ class FeatureStream:
     images
         The image root.
     n_jobs
-        Threads on a CPU, decoding processes for a GPU; -1 for one per core.
+        Threads, each with a decoding process; -1 for one per core.
     """
 
     extractor: torch.nn.Module
@@ -190,60 +192,47 @@ Computed = tuple[list[str], torch.Tensor, list[Failure]]
 
 
 def compute_on_cores(batches: ImageBatches, forward: ForwardPass, n_jobs: int) -> Iterator[Computed]:
-    """Take whole batches through decoding and the network, each on one thread."""
+    """Take whole batches through decoding and the network, each on one thread.
+
+    While a thread waits for its decoding process, that process has the thread's core.
+    """
+    workers = min(thread_count(n_jobs), len(batches))
 
     def work(index: int) -> Computed:
-        batch = batches[index]
+        batch = batches.decode(index, decoders)
         return batch.keys, forward(batch.crops.flatten(0, 1)) if batch.keys else batch.crops, batch.failures
 
     keep_freed_memory()
-    workers = min(thread_count(n_jobs), len(batches))
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # inherited by every thread that starts from now on
     try:
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield from _in_order(pool, work, len(batches), ahead=2 * workers)
+        # Decoders end first: no thread then waits for a picture.
+        with (
+            ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+            Decoders() as decoders,
+        ):
+            yield from in_order(pool, work, len(batches), ahead=2 * workers)
     finally:
         torch.set_num_threads(before)
 
 
-def _in_order(pool: ThreadPoolExecutor, work: Callable[[int], Computed], count: int, ahead: int) -> Iterator[Computed]:
-    """Yield `work(0)`, `work(1)`, …, with at most `ahead` later ones submitted."""
-    waiting: deque[Future[Computed]] = deque()
-    try:
-        for index in range(count):
-            waiting.append(pool.submit(work, index))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
 def compute_on_gpu(batches: ImageBatches, forward: ForwardPass, n_jobs: int) -> Iterator[Computed]:
-    """Decode in processes; give a batch to the GPU before the features of the previous one are fetched."""
-    # Processes that share nothing with this one, which has threads and perhaps a CUDA context.
-    forkserver = "forkserver" in multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if forkserver else "spawn")
-    if forkserver:
-        multiprocessing.set_forkserver_preload([__name__])  # torch is imported once for all of them
-    loader = DataLoader(
-        batches,
-        batch_size=None,
-        num_workers=thread_count(n_jobs),
-        prefetch_factor=4,
-        pin_memory=forward.device.type == "cuda",
-        multiprocessing_context=context,
-    )
+    """Decode ahead; give a batch to the GPU before the features of the previous one are fetched."""
+    workers = thread_count(n_jobs)
+    on_gpu = forward.device.type == "cuda"
+
+    def work(index: int) -> Decoded:
+        batch = batches.decode(index, decoders)
+        return batch._replace(crops=batch.crops.pin_memory()) if on_gpu else batch
+
     running: tuple[Computed, torch.cuda.Event | None] | None = None
-    for batch in loader:
-        features = forward(batch.crops.flatten(0, 1)) if batch.keys else batch.crops
-        begun = (batch.keys, features.to("cpu", non_blocking=True), batch.failures), _record_event(forward.device)
-        if running is not None:
-            yield _wait_for(*running)
-        running = begun
+    with ThreadPoolExecutor(workers) as pool, Decoders() as decoders:
+        for batch in in_order(pool, work, len(batches), ahead=4 * workers):
+            features = forward(batch.crops.flatten(0, 1)) if batch.keys else batch.crops
+            begun = (batch.keys, features.to("cpu", non_blocking=True), batch.failures), _record_event(forward.device)
+            if running is not None:
+                yield _wait_for(*running)
+            running = begun
     if running is not None:
         yield _wait_for(*running)
 

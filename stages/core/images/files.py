@@ -7,13 +7,20 @@ reasons. What is done with the pixels is left to the stages.
 import hashlib
 import io
 import os
+import stat
 import unicodedata
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+from stages.core.images.formats import describe_refused, pillow_formats
+from stages.core.images.metadata import drop_metadata, drop_png_metadata
+from stages.core.tables.file_names import disk_names
 
 Reason = Literal[
     "missing",
@@ -32,17 +39,22 @@ Reason = Literal[
 
 # Pillow refuses larger images by itself.
 PILLOW_MAX_PIXELS = 2 * 89_478_485
-# First bytes of files that are not images, to name what they are.
-SIGNATURES = {
-    b"<!doctype html": "an HTML page",
-    b"<html": "an HTML page",
-    b"<?xml": "an XML file",
-    b"<svg": "an SVG drawing",
-    b"%pdf": "a PDF file",
-    b"pk\x03\x04": "a ZIP archive",
-    b"\x1f\x8b": "a gzip archive",
-    b"{": "a JSON file",
+MIB = 1024 * 1024
+# Room for metadata, and for pixels of 16 bits in four channels that are not compressed.
+METADATA_BYTES, STORED_BYTES_PER_PIXEL = 64 * MIB, 8
+# Python and its libraries, and copies of the pixels while they are converted.
+PROCESS_BYTES, DECODED_BYTES_PER_PIXEL = 1024 * MIB, 24
+# What a path can lead to where a file is meant.
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
 }
+# Pages of a TIFF that are looked at to find the largest.
+MOST_PAGES = 1000
+NEW_SUBFILE_TYPE = 254
 
 
 class UnusableImage(Exception):
@@ -66,15 +78,28 @@ class UnusableImage(Exception):
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """What is refused before it is decoded.
+    """What is refused before or while it is decoded.
 
     Attributes
     ----------
     max_pixels
         Largest width times height; at most Pillow's own limit.
+    timeout_s
+        Longest time that reading and decoding one file may take, in seconds.
     """
 
     max_pixels: int = PILLOW_MAX_PIXELS
+    timeout_s: float = 60.0
+
+    @property
+    def max_file_bytes(self) -> int:
+        """Largest file that is read: 8 bytes per allowed pixel, and 64 MiB of metadata."""
+        return METADATA_BYTES + STORED_BYTES_PER_PIXEL * self.max_pixels
+
+    @property
+    def memory_bytes(self) -> int:
+        """Largest address space of a decoding process."""
+        return PROCESS_BYTES + self.max_file_bytes + DECODED_BYTES_PER_PIXEL * self.max_pixels
 
 
 @dataclass(frozen=True)
@@ -117,9 +142,10 @@ class ImageFolder:
         Raises
         ------
         UnusableImage
-            missing, empty, outside_root, changed, or unreadable (a folder, no permission, a failing disk).
+            missing, empty, outside_root, changed, too_large, or unreadable (a folder, a FIFO, no permission, a failing
+            disk).
         """
-        encoded = _read_under(self.root, image)
+        encoded = _read_under(self.root, image, self.limits.max_file_bytes)
         if not encoded:
             raise UnusableImage("empty", "0 bytes")
         if sha256 is not None and hashlib.sha256(encoded).hexdigest() != sha256:
@@ -137,16 +163,71 @@ class ImageFolder:
         return open_image(self.read(image, sha256=sha256), self.limits)
 
 
-def _read_under(root: Path, image: str) -> bytes:
-    path = root / image
+def digest_file(images: ImageFolder, image: str) -> bytes:
+    """Read a file, which may lie on a disk that does not answer, and give its SHA-256 in hexadecimal, as ASCII.
+
+    Raises
+    ------
+    UnusableImage
+        As `ImageFolder.read` does.
+    """
+    return hashlib.sha256(images.read(image)).hexdigest().encode("ascii")
+
+
+def find_file(root: Path, image: str) -> Path:
+    """Find the file that a table's name means: in whatever Unicode form, or bytes, the disk keeps it.
+
+    Returns
+    -------
+    Path
+        The path as given if it exists or nothing fits.
+    """
+    for name in disk_names(image):
+        if (path := root / name).exists():
+            return path
+    return next(_spellings(root, Path(image).parts), root / image)
+
+
+def _spellings(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
+    """The existing paths whose parts, in composed form, are those given: two folders may differ in their form alone."""
+    if not parts:
+        yield folder
+        return
+    wanted, exact = unicodedata.normalize("NFC", parts[0]), folder / parts[0]
+    here = [exact] if exact.exists() else []
+    here += [folder / name for name in _names_by_nfc(folder).get(wanted, []) if name != parts[0]]
+    for path in here:
+        yield from _spellings(path, parts[1:])
+
+
+def _names_by_nfc(folder: Path) -> dict[str, list[str]]:
+    """The names in a folder by their composed form."""
     try:
-        if not path.exists():
-            # Tables use NFC; some file systems keep names in decomposed form.
-            path = root / unicodedata.normalize("NFD", image)
+        return _names_by_nfc_at(folder, os.stat(folder).st_mtime_ns)
+    except OSError:
+        return {}
+
+
+@lru_cache(256)
+def _names_by_nfc_at(folder: Path, mtime_ns: int) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for name in sorted(os.listdir(folder)):
+        names.setdefault(unicodedata.normalize("NFC", name), []).append(name)
+    return names
+
+
+def _read_under(root: Path, image: str, max_bytes: int) -> bytes:
+    try:
+        path = find_file(root, image)
         target = Path(os.path.realpath(path))  # Path.resolve raises an error where links form a circle
         if not target.is_relative_to(root.resolve()):
             raise UnusableImage("outside_root", f"leads to {target}")
-        return path.read_bytes()
+        _check_regular(os.stat(path), max_bytes)
+        # Between the two looks a FIFO may take the file's place: it is not waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            _check_regular(os.fstat(descriptor), max_bytes)
+            return file.read(max_bytes)
     except FileNotFoundError:
         raise UnusableImage("missing", "no such file") from None
     except OSError as error:
@@ -155,29 +236,79 @@ def _read_under(root: Path, image: str) -> bytes:
         raise UnusableImage("unreadable", str(error)) from None
 
 
+def _check_regular(found: os.stat_result, max_bytes: int) -> None:
+    """Refuse what is no file, or a file too large to read."""
+    if not stat.S_ISREG(found.st_mode):
+        raise UnusableImage("unreadable", f"{KINDS.get(stat.S_IFMT(found.st_mode), 'something else')}, not a file")
+    if found.st_size > max_bytes:
+        raise UnusableImage("too_large", f"{found.st_size} bytes, more than {max_bytes} (from clean.max_pixels)")
+
+
 def open_image(encoded: bytes, limits: ImageLimits) -> Image.Image:
     """Read an image's header; refuse what is not an image or has too many pixels before any are decoded.
+
+    Only the formats of `stages.core.images.formats` are tried, by content. Of a TIFF with several pages the largest is
+    opened that is no reduced copy of another. Metadata that cannot be read is left out.
 
     Raises
     ------
     UnusableImage
         not_an_image, too_large or decode_error.
     """
+    encoded = drop_png_metadata(encoded)
     try:
-        with warnings.catch_warnings():
-            # Pillow warns from its own, lower limit on; ours is checked below, and its error limit stays in force.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(encoded))
-    except UnidentifiedImageError:
-        raise UnusableImage("not_an_image", _looks_like(encoded)) from None
-    except Image.DecompressionBombError as error:
-        raise UnusableImage("too_large", str(error)) from None
-    except Exception as error:  # a decoder may raise anything at a hostile header
-        raise UnusableImage("decode_error", f"{type(error).__name__}: {error}") from None
+        image = _open(encoded)
+    except UnusableImage as problem:
+        stripped = drop_metadata(encoded)
+        if problem.reason == "too_large" or stripped == encoded:
+            raise
+        image = _open(stripped)
     width, height = image.size
     if width * height > limits.max_pixels:
         raise UnusableImage("too_large", f"{width} x {height} pixels, more than {limits.max_pixels}")
     return image
+
+
+def _open(encoded: bytes) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns from its own, lower limit on; ours is checked later, and its error limit stays in force. Its
+            # other warnings are about metadata.
+            warnings.simplefilter("ignore")
+            formats = pillow_formats(encoded)
+            image = Image.open(io.BytesIO(encoded), formats=formats)
+            if image.format == "TIFF":
+                # On an opened image apart: one that stopped at a damaged page is no longer as it was.
+                page = _largest_page(Image.open(io.BytesIO(encoded), formats=formats))
+                if page > 0:
+                    image.seek(page)
+            return image
+    except UnidentifiedImageError:
+        raise UnusableImage("not_an_image", describe_refused(encoded)) from None
+    except Image.DecompressionBombError as error:
+        raise UnusableImage("too_large", str(error)) from None
+    except Exception as error:  # a decoder may raise anything at a hostile header
+        raise UnusableImage("decode_error", f"{type(error).__name__}: {error}") from None
+
+
+def _largest_page(image: Image.Image) -> int:
+    """Find the page with the most pixels that is no reduced copy; the first of several."""
+    best, most = 0, 0
+    for page in range(MOST_PAGES):
+        pixels = image.width * image.height
+        if pixels > most and not _is_reduced(image):
+            best, most = page, pixels
+        try:
+            image.seek(page + 1)
+        except Exception:  # there is no other page, or it is damaged or of a kind that is not decoded
+            break
+    return best
+
+
+def _is_reduced(image: Image.Image) -> bool:
+    """Whether a TIFF's page says that it is a smaller copy (bit 0 of NewSubfileType), or a mask (bit 2)."""
+    kind = getattr(image, "tag_v2", {}).get(NEW_SUBFILE_TYPE, 0)
+    return isinstance(kind, int) and bool(kind & 0b101)
 
 
 def load_pixels(image: Image.Image) -> Image.Image:
@@ -192,38 +323,9 @@ def load_pixels(image: Image.Image) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image.load()
+    except MemoryError:
+        raise UnusableImage("too_large", "decoding it takes more memory than clean.max_pixels allows for") from None
     except Exception as error:  # a decoder may raise anything at hostile data
         reason: Reason = "truncated" if "truncated" in str(error).lower() else "decode_error"
         raise UnusableImage(reason, f"{type(error).__name__}: {error}") from None
     return image
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Turn a decoded image of any mode upright (EXIF) and into RGB.
-
-    Transparency is laid over white, 16-bit grey is scaled to 8 bits, CMYK is converted by Pillow (which undoes
-    Adobe's inversion while decoding). Embedded colour profiles are not applied.
-
-    Examples
-    --------
-    >>> to_rgb(Image.new("RGBA", (1, 1), (0, 0, 0, 0))).getpixel((0, 0))
-    (255, 255, 255)
-    """
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16") or image.mode == "I":
-        # Pillow clips instead of scaling; 16-bit greys come as "I" from some formats and versions.
-        return image.convert("I").point(lambda value: value / 256).convert("L").convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
-
-
-def _looks_like(encoded: bytes) -> str:
-    start = encoded[:64].lstrip().lower()
-    for signature, name in SIGNATURES.items():
-        if start.startswith(signature):
-            return f"looks like {name}"
-    if encoded[:512].isascii():
-        return "looks like a text file"
-    return "no known image format"

@@ -7,11 +7,14 @@ Normalisation is left to the network, so that what travels to the device is byte
 import hashlib
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from stages.core.images.files import ImageFolder, load_pixels, to_rgb
+from stages.core.images.decoding.pool import Decoders
+from stages.core.images.files import ImageFolder, UnusableImage, load_pixels
+from stages.core.images.rgb import to_rgb
 from stages.core.images.transform import Transform
 
 # ImageNet's mean colour, so that padding is zero after normalisation.
@@ -20,6 +23,54 @@ RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling
 # Raised when the code below changes any pixel: features cached under another number are not used.
 TRANSFORM_VERSION = 2
 CENTRE_VIEW = 0
+
+
+class ViewsOfFile(NamedTuple):
+    """Views to cut from one file.
+
+    Attributes
+    ----------
+    image
+        Path relative to the image root.
+    key
+        SHA-256 of the file's bytes, hexadecimal. A file with other bytes is refused.
+    transform
+        Sizes, number of views, seed and decoder.
+    views
+        Numbers of the views to cut; None cuts as many as the transform has, from 0 on.
+    """
+
+    image: str
+    key: str
+    transform: Transform
+    views: tuple[int, ...] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of the pixels."""
+        count = self.transform.views if self.views is None else len(self.views)
+        return count, 3, self.transform.crop_px, self.transform.crop_px
+
+
+def load_views_apart(
+    decoders: Decoders, images: ImageFolder, wanted: Sequence[ViewsOfFile]
+) -> list[np.ndarray | UnusableImage]:
+    """Read image files and cut their views in a decoding process.
+
+    Returns
+    -------
+    list
+        Per file its pixels, `(views, 3, crop_px, crop_px)`, uint8, RGB, or why it cannot be used (any more).
+    """
+    answers = decoders.decode(_encode_views, images, wanted)
+    return [
+        answer if isinstance(answer, UnusableImage) else np.frombuffer(answer, np.uint8).reshape(file.shape)
+        for file, answer in zip(wanted, answers, strict=True)
+    ]
+
+
+def _encode_views(images: ImageFolder, file: ViewsOfFile) -> bytes:
+    return load_views(images, file.image, file.key, file.transform, views=file.views).tobytes()
 
 
 def load_views(

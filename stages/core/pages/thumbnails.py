@@ -6,16 +6,24 @@ A CSS background needs neither JavaScript nor a second copy. An image that canno
 
 import base64
 import io
+import struct
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import joblib
 from markupsafe import Markup
 from PIL import Image
 
-from stages.core.images.files import ImageFolder, UnusableImage, load_pixels, to_rgb
+from stages.core.images.decoding.pool import Decoders
+from stages.core.images.decoding.process import Answer
+from stages.core.images.files import ImageFolder, UnusableImage, load_pixels
+from stages.core.images.rgb import to_rgb
+from stages.core.parallel import in_order, thread_count
 
 WEBP_QUALITY = 74
+BATCH_SIZE = 8
+# Width and height, before the encoded picture.
+SIZE = struct.Struct("<LL")
 
 
 @dataclass(frozen=True)
@@ -58,35 +66,52 @@ def make_thumbnails(images: ImageFolder, sizes: Mapping[str, int], *, n_jobs: in
     sizes
         Longest side in pixels by image path.
     n_jobs
-        Threads; Pillow decodes without holding Python's lock.
+        Decoding processes; -1 for one per core.
 
     Returns
     -------
     dict
         A thumbnail by image path, for every path given.
     """
-    jobs = (
-        joblib.delayed(make_thumbnail)(images, image, px, f"t{number}")
-        for number, (image, px) in enumerate(sizes.items())
-    )
-    made = joblib.Parallel(n_jobs=n_jobs, backend="threading", batch_size=8)(jobs)
-    return dict(zip(sizes, made, strict=True))
+    wanted = list(sizes.items())
+    batches = [wanted[start : start + BATCH_SIZE] for start in range(0, len(wanted), BATCH_SIZE)]
+
+    def work(index: int) -> list[Answer]:
+        return decoders.decode(_encode_thumbnail, images, batches[index])
+
+    workers = thread_count(n_jobs)
+    with ThreadPoolExecutor(workers) as pool, Decoders() as decoders:
+        answers = [answer for batch in in_order(pool, work, len(batches), ahead=2 * workers) for answer in batch]
+    return {
+        image: _thumbnail_of(answer, px, f"t{number}")
+        for number, ((image, px), answer) in enumerate(zip(wanted, answers, strict=True))
+    }
 
 
-def make_thumbnail(images: ImageFolder, image: str, px: int, css_class: str) -> Thumbnail:
-    """Decode one image at a reduced scale, upright, in RGB, and encode it small."""
-    try:
-        opened = images.open(image)
-        opened.draft("RGB", (px, px))  # JPEG only: decodes at 1/2, 1/4 or 1/8 of the size
-        picture = to_rgb(load_pixels(opened))
-        picture.thumbnail((px, px), Image.Resampling.LANCZOS, reducing_gap=2.0)
-        encoded = io.BytesIO()
-        picture.save(encoded, "WEBP", quality=WEBP_QUALITY, method=4)
-    except UnusableImage as error:
-        return Thumbnail(css_class, px, px, b"", problem=error.reason.replace("_", " "))
-    except (OSError, ValueError, SyntaxError, MemoryError) as error:  # a page must not fail for one picture
-        return Thumbnail(css_class, px, px, b"", problem=type(error).__name__)
-    return Thumbnail(css_class, picture.width, picture.height, encoded.getvalue())
+def make_thumbnail(decoders: Decoders, images: ImageFolder, image: str, px: int, css_class: str) -> Thumbnail:
+    """Make one thumbnail in a decoding process."""
+    [answer] = decoders.decode(_encode_thumbnail, images, [(image, px)])
+    return _thumbnail_of(answer, px, css_class)
+
+
+def _encode_thumbnail(images: ImageFolder, wanted: tuple[str, int]) -> bytes:
+    """Decode one image at a reduced scale, upright, in RGB, and encode it small, after its width and height."""
+    image, px = wanted
+    opened = images.open(image)
+    opened.draft("RGB", (px, px))  # JPEG only: decodes at 1/2, 1/4 or 1/8 of the size
+    picture = to_rgb(load_pixels(opened))
+    picture.thumbnail((px, px), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    encoded = io.BytesIO()
+    picture.save(encoded, "WEBP", quality=WEBP_QUALITY, method=4)
+    return SIZE.pack(*picture.size) + encoded.getvalue()
+
+
+def _thumbnail_of(answer: Answer, px: int, css_class: str) -> Thumbnail:
+    """A page does not fail for one picture: it shows the reason instead."""
+    if isinstance(answer, UnusableImage):
+        return Thumbnail(css_class, px, px, b"", problem=answer.reason.replace("_", " "))
+    width, height = SIZE.unpack_from(answer)
+    return Thumbnail(css_class, width, height, answer[SIZE.size :])
 
 
 def style_rules(thumbnails: Iterable[Thumbnail]) -> Markup:

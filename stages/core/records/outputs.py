@@ -39,22 +39,12 @@ class Outputs:
         self.home = home
         self.staging = staging
         self.inputs = inputs
-        self._afterwards: list[Path] = []
 
     def path(self, destination: Path) -> Path:
         """Where to write a file or folder that will be `destination`, which lies under the folder of the stage."""
         staged = self.staging / destination.relative_to(self.home)
         staged.parent.mkdir(parents=True, exist_ok=True)
         return staged
-
-    def remove_afterwards(self, path: Path) -> None:
-        """Remove a file once the outputs are recorded: the checkpoint of a finished training."""
-        self._afterwards.append(path)
-
-    def remove_obsolete(self) -> None:
-        """Remove what `remove_afterwards` was told."""
-        for path in self._afterwards:
-            path.unlink(missing_ok=True)
 
     def names(self) -> list[str]:
         """The files written so far, relative to the folder of the stage, POSIX."""
@@ -109,7 +99,6 @@ def write_outputs(
             yield outputs
             record = _describe(outputs, producer, settings, target, artefacts)
             _commit(outputs, producer, record)
-            outputs.remove_obsolete()
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 

@@ -16,6 +16,7 @@ from cache.atomic import atomic_path
 from stages.core.errors import StageError
 from stages.core.records.reading import read_verified
 from stages.core.tables.columns import TableContract
+from stages.core.tables.spreadsheet import escape_table, unescape_table
 
 
 def read_table(
@@ -78,9 +79,10 @@ def _read(path: Path, contract: TableContract, target: str, *, header: int | Non
     command = contract.command_for(target)
     content = read_verified(path, contract, target)
     try:
-        return pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8", header=header)
+        table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8", header=header)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise StageError(f"{path} is not a readable CSV table ({error}): run `{command}` again") from None
+    return unescape_table(table)
 
 
 def with_numbers(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -93,6 +95,9 @@ def with_numbers(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as UTF-8 CSV with `\\n` line ends, atomically; floats keep six significant digits."""
+    """Write a table as UTF-8 CSV with `\\n` line ends, atomically; floats keep six significant digits.
+
+    What a spreadsheet would run is escaped; `read_table` gives the exact texts back.
+    """
     with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g", encoding="utf-8")
+        escape_table(table).to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g", encoding="utf-8")

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 from stages.core.tables.columns import REVIEW
 from stages.core.tables.labels import normalise
 from stages.core.tables.problems import Problems
+from stages.core.tables.spreadsheet import escape_formula, unescape_formula
 from stages.core.tables.text_files import read_text
 
 Verdict = Literal["label_wrong", "image_bad", "fine"]
@@ -28,7 +29,7 @@ class Decision:
     Attributes
     ----------
     image
-        Path relative to the image root, NFC.
+        Path relative to the image root, as in the manifest.
     sha256
         Digest of the file that the person saw.
     target
@@ -50,8 +51,8 @@ class Decision:
 
     @property
     def cells(self) -> list[str]:
-        """The row as it is written, in the order of `COLUMNS`."""
-        return [getattr(self, column) for column in COLUMNS]
+        """The row as it is written, in the order of `COLUMNS`, without what a spreadsheet would run."""
+        return [escape_formula(getattr(self, column)) for column in COLUMNS]
 
 
 def read_decisions(path: Path, problems: Problems) -> list[tuple[int, Decision]]:
@@ -73,8 +74,14 @@ def read_decisions(path: Path, problems: Problems) -> list[tuple[int, Decision]]
     found = []
     for number, row in enumerate(rows[1:], start=2):
         if len(row) == len(header):
-            cells = {column: normalise(cell) for column, cell in zip(header, row, strict=True) if column in COLUMNS}
-            found.append((number, Decision(**cells)))
+            cells = {column: unescape_formula(cell) for column, cell in zip(header, row, strict=True)}
+            found.append((number, _decision(cells)))
         elif any(row):
             problems.add(path, number, "row has another number of cells than the header", ", ".join(row))
     return found
+
+
+def _decision(cells: dict[str, str]) -> Decision:
+    """Make a decision of a row's cells; the image keeps its exact name."""
+    texts = {column: normalise(text) for column, text in cells.items() if column in COLUMNS}
+    return Decision(**texts | {"image": cells["image"]})

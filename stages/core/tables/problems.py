@@ -13,7 +13,6 @@ import pandas as pd
 
 from stages.core.tables.columns import INGEST_PROBLEMS
 from stages.core.tables.csv_files import write_table
-from stages.core.tables.labels import FORMULA_STARTS
 
 LOGGED_PER_KIND = 3
 
@@ -56,11 +55,8 @@ class Problems(list[Problem]):
             log.warning("%s, row %d: %s: %s", file, row, problem, self[-1].detail[:200])
 
     def write(self, path: Path) -> None:
-        """Write the table; a spreadsheet takes no cell of it for a formula."""
-        table = pd.DataFrame(self, columns=INGEST_PROBLEMS.names)
-        for column in ("file", "detail"):
-            table[column] = [f"'{text}" if text.startswith(FORMULA_STARTS) else text for text in table[column]]
-        write_table(table, path)
+        """Write the table."""
+        write_table(pd.DataFrame(self, columns=INGEST_PROBLEMS.names), path)
 
 
 def one_line(text: str) -> str:

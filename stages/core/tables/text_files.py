@@ -1,40 +1,48 @@
-"""Read text files of unknown origin: with or without a byte-order mark, UTF-8 or not."""
+"""Read text files of unknown origin, and report it where their encoding is a guess.
 
-import re
+In: a path. Out: its text. How bytes become text is left to `encodings`.
+"""
+
+import codecs
 from pathlib import Path
 
 from stages.core.errors import StageError
+from stages.core.tables.encodings import decode_text
 from stages.core.tables.problems import Problems
 
-LINE_END = re.compile(rb"\r\n|\n|\r")
-BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 
-
-def encoding_of(path: Path, problems: Problems) -> str:
-    """Name a file's encoding: by its byte-order mark, else UTF-8, else Latin-1, which is noted as a problem.
+def read_bytes(path: Path) -> bytes:
+    """Read a label file.
 
     Raises
     ------
     StageError
-        If the file does not exist.
+        If it does not exist, or cannot be read.
     """
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise StageError(f"{path} does not exist: set dataset.labels to where the labels are") from None
-    for mark, encoding in BYTE_ORDER_MARKS.items():
-        if content.startswith(mark):
-            return encoding
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        row = len(LINE_END.findall(content[: error.start])) + 1
-        problems.add(path, row, "file is not UTF-8: read as Latin-1", f"byte 0x{content[error.start]:02x}")
-        return "latin-1"
-    return "utf-8"
+    except OSError as error:
+        raise StageError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def read_text(path: Path, problems: Problems) -> str:
-    """Read a whole text file, whatever its encoding."""
-    encoding = encoding_of(path, problems)
-    return path.read_bytes().decode(encoding, errors="replace")
+    """Read a whole text file, whatever its encoding.
+
+    Raises
+    ------
+    StageError
+        If it does not exist, or cannot be read.
+    """
+    return as_text(read_bytes(path), path, problems)
+
+
+def as_text(content: bytes, path: Path, problems: Problems) -> str:
+    """Decode a file's content; a guess is noted with the row that it rests on."""
+    found = decode_text(content)
+    if found.guessed_row:
+        where = "in part read" if found.mixed else "read"
+        name = codecs.lookup(found.encoding).name.replace("cp125", "Windows-125")
+        problems.add(path, found.guessed_row, f"file is not UTF-8: {where} as {name}", f"byte 0x{found.byte:02x}")
+    return found.text

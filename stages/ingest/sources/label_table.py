@@ -1,4 +1,4 @@
-"""Label tables: CSV or parquet, with a path column and label columns by any name.
+"""Label tables: CSV, Excel, JSON or parquet, with a path column and label columns by any name.
 
 In: the file and how its columns are called. Out: label cells. Labels are names, or indices into a class file.
 """
@@ -11,8 +11,10 @@ import pandas as pd
 from stages.core.errors import StageError
 from stages.core.tables.columns import is_source_split
 from stages.core.tables.problems import Problems
-from stages.core.tables.text_files import encoding_of, read_text
-from stages.ingest.label_cells import SourceLabels, check_attribute, make_cells
+from stages.core.tables.text_files import read_text
+from stages.ingest.label_cells import SourceLabels, attribute_problem, check_attribute, make_cells
+from stages.ingest.tables.raw_table import RawTable, Wanted
+from stages.ingest.tables.read import read_raw_table
 
 
 def read_label_table(
@@ -30,11 +32,11 @@ def read_label_table(
     problems
         Where bad rows are noted.
     labels
-        A CSV file, or a parquet file by its ending.
+        The table, of any format that `stages.ingest.tables` reads.
     image_column
         The column with the paths.
     columns
-        Attribute to column; None takes every column but the image's under its own name.
+        Attribute to column; None takes every column but the image's that can be one, under its own name.
     class_files
         Attribute to the file whose lines name its classes, where labels are indices.
 
@@ -44,75 +46,53 @@ def read_label_table(
         If the file is missing, is no table, or lacks a column.
     """
     path = Path(labels)
-    wanted = None if columns is None else [image_column, *columns.values()]
-    table = _read_parquet(path, wanted) if path.suffix.lower() == ".parquet" else _read_csv(path, problems)
+    wanted = Wanted(image_column, None if columns is None else list(columns.values()))
+    raw = read_raw_table(path, wanted, problems)
+    _check_asked(raw, path, image_column, columns or {})
     if columns is None:
-        columns = {name: name for name in table.columns if name != image_column}
-    _check_columns(table, path, image_column, columns, class_files)
-    rows = table.index.to_series() + 2  # from 1, and the header is row 1
-    values = {attribute: table[name] for attribute, name in columns.items()}
-    for attribute, file in class_files.items():
-        classes = read_classes(Path(file), problems)
-        values[attribute] = _names(values[attribute], classes, attribute, path, rows, problems)
-    return SourceLabels(make_cells(table[image_column], values, path, rows), list(columns))
-
-
-def _check_columns(
-    table: pd.DataFrame, path: Path, image_column: str, columns: Mapping[str, str], class_files: Mapping[str, str]
-) -> None:
-    """Refuse columns that the table lacks, attributes that cannot be targets, and class files of no attribute."""
-    for name in (image_column, *columns.values()):
-        if name not in table.columns:
-            raise StageError(f"{path} has no column {name!r}; it has: {', '.join(map(str, table.columns))}")
+        columns = _usable_columns(raw, path, image_column, problems)
     for attribute in columns:
         if not is_source_split(attribute):
             check_attribute(attribute, path)
     for attribute in set(class_files) - set(columns):
         raise StageError(f"dataset.class_files names {attribute!r}, which is no label column of {path}")
+    table = raw.frame()
+    values = {attribute: table[name] for attribute, name in columns.items()}
+    for attribute, file in class_files.items():
+        classes = read_classes(Path(file), problems)
+        values[attribute] = _names(values[attribute], classes, attribute, path, problems)
+    return SourceLabels(make_cells(table[image_column], values, path, table.index.to_series()), list(columns))
 
 
-def _read_csv(path: Path, problems: Problems) -> pd.DataFrame:
-    encoding = encoding_of(path, problems)
-    separator = _separator(path, encoding)
-    try:
-        # Blank lines are read, so that the rows' numbers are those that a spreadsheet shows, and dropped.
-        table = pd.read_csv(
-            path, dtype=str, keep_default_na=False, encoding=encoding, sep=separator, skip_blank_lines=False
+def _check_asked(raw: RawTable, path: Path, image_column: str, columns: Mapping[str, str]) -> None:
+    """Refuse a table without a column that the settings name, or with one that cannot be read."""
+    for name in (image_column, *columns.values()):
+        if problem := raw.unusable.get(name):
+            hint = " (with the images inside, set dataset.source to huggingface)" if "record" in problem else ""
+            raise StageError(f"{path}: column {name!r} cannot be read: {problem}{hint}")
+        if name not in raw.columns:
+            present = ", ".join(raw.columns)[:1000] or "none"
+            hint = ". Set dataset.image_column to the column of paths" if name == image_column else ""
+            raise StageError(f"{path} has no column {name!r}; it has: {present}{hint}")
+
+
+def _usable_columns(raw: RawTable, path: Path, image_column: str, problems: Problems) -> dict[str, str]:
+    """Every column that can be a label column; the others, which nobody asked for, are noted."""
+    for name, problem in raw.unusable.items():
+        problems.add(path, 0, "column is left out", f"{name!r}: {problem}")
+    columns = {}
+    for name in raw.columns:
+        problem = "" if name == image_column or is_source_split(name) else attribute_problem(name)
+        if problem:
+            problems.add(path, 0, "column is left out", problem)
+        elif name != image_column:
+            columns[name] = name
+    if not columns:
+        raise StageError(
+            f"{path} has no label column besides {image_column!r}: map the columns you need with dataset.columns, such "
+            f"as {{style: 'Art Style'}}; it has: {', '.join([*raw.columns, *raw.unusable])[:1000]}"
         )
-        return table[(table != "").any(axis=1)]
-    except pd.errors.EmptyDataError:
-        raise StageError(f"{path} is empty: it needs a header line and a row per image") from None
-    except (pd.errors.ParserError, UnicodeDecodeError, ValueError) as error:
-        raise StageError(f"{path} is not a CSV table: {str(error).strip()}") from None
-
-
-def _separator(path: Path, encoding: str) -> str:
-    """Comma, semicolon or tab: whichever the header has most of."""
-    with path.open(encoding=encoding, newline=None) as file:
-        header = file.readline()
-    return max(",;\t", key=header.count)
-
-
-def _read_parquet(path: Path, columns: list[str] | None) -> pd.DataFrame:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        present = pyarrow.parquet.read_schema(path).names
-        wanted = present if columns is None else [name for name in dict.fromkeys(columns) if name in present]
-        table = pyarrow.parquet.read_table(path, columns=wanted).to_pandas()
-    except FileNotFoundError:
-        raise StageError(f"{path} does not exist: set dataset.labels to the label table") from None
-    except (pyarrow.ArrowException, OSError) as error:
-        raise StageError(f"{path} is not a parquet table: {error}") from None
-    return table.reset_index(drop=True).map(_as_text)
-
-
-def _as_text(value: object) -> str:
-    if value is None or value != value:  # NaN
-        return ""
-    # A column of whole numbers with a gap comes as floats.
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return columns
 
 
 def read_classes(path: Path, problems: Problems) -> dict[str, str]:
@@ -124,10 +104,9 @@ def read_classes(path: Path, problems: Problems) -> dict[str, str]:
     return {str(index): name for index, name in enumerate(lines)}
 
 
-def _names(
-    column: pd.Series, classes: dict[str, str], attribute: str, path: Path, rows: pd.Series, problems: Problems
-) -> pd.Series:
-    names = column.str.strip().map(classes)
-    for index in column.index[names.isna() & (column.str.strip() != "")]:
-        problems.add(path, rows[index], "class index is not in the class file", f"{attribute} {column[index]}")
+def _names(column: pd.Series, classes: dict[str, str], attribute: str, path: Path, problems: Problems) -> pd.Series:
+    indices = column.str.strip()
+    names = indices.map(classes)
+    for row, index in indices[names.isna() & (indices != "")].items():
+        problems.add(path, row, "class index is not in the class file", f"{attribute} {index}")
     return names.fillna("")

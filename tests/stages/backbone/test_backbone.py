@@ -2,9 +2,11 @@
 
 import http.server
 import json
+import os
 import pickle
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -219,6 +221,77 @@ def test_another_network_is_refused_by_its_keys_and_shapes(
     torch.save(random_state_dict | {"conv1.weight": torch.zeros(64, 1, 7, 7)}, tmp_path / "grey.pth")
     with pytest.raises(StageError, match=r"conv1\.weight has shape"):
         read_weights(tmp_path / "grey.pth", resnet)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused_by_the_tensors_name(
+    tmp_path: Path, resnet: Backbone, random_state_dict: dict, value: float
+) -> None:
+    spoiled = random_state_dict["layer2.0.conv1.weight"].clone()
+    spoiled[0, 0, 0, 0] = value
+    save_file(random_state_dict | {"layer2.0.conv1.weight": spoiled}, tmp_path / "spoiled.safetensors")
+    with pytest.raises(StageError, match=r"spoiled\.safetensors: layer2\.0\.conv1\.weight holds 1 values that are NaN"):
+        read_weights(tmp_path / "spoiled.safetensors", resnet)
+
+
+def test_numbers_too_large_for_the_networks_type_are_refused(
+    tmp_path: Path, resnet: Backbone, random_state_dict: dict
+) -> None:
+    large = torch.full_like(random_state_dict["conv1.weight"], 1e300, dtype=torch.float64)
+    torch.save(random_state_dict | {"conv1.weight": large}, tmp_path / "large.pth")
+    with pytest.raises(StageError, match=r"conv1\.weight holds 9,408 values"):
+        read_weights(tmp_path / "large.pth", resnet)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.complex64, torch.bool, torch.float8_e4m3fn])
+def test_weights_of_another_type_are_refused_by_the_tensors_name(
+    tmp_path: Path, resnet: Backbone, random_state_dict: dict, dtype: torch.dtype
+) -> None:
+    other = torch.zeros(64, 3, 7, 7).to(dtype)
+    torch.save(random_state_dict | {"conv1.weight": other}, tmp_path / "other.pth")
+    with pytest.raises(StageError, match=rf"conv1\.weight has dtype {dtype}, resnet101 has torch\.float32"):
+        read_weights(tmp_path / "other.pth", resnet)
+
+
+def test_half_precision_weights_are_converted(tmp_path: Path, resnet: Backbone, random_state_dict: dict) -> None:
+    torch.save({name: value.half() for name, value in random_state_dict.items()}, tmp_path / "half.pth")
+    state = read_weights(tmp_path / "half.pth", resnet)
+    assert {value.dtype for value in state.values()} == {torch.float32, torch.int64}
+
+
+def test_tensors_that_are_views_or_no_table_are_refused_before_they_fill_the_memory(
+    tmp_path: Path, resnet: Backbone
+) -> None:
+    wide = torch.zeros(1).expand(10**7, 10**7)
+    for name, state in {
+        "view": {"conv1.weight": wide}, "sparse": {"conv1.weight": torch.zeros(3, 3).to_sparse()},
+        "numbered": {1: torch.zeros(3)}, "list": [torch.zeros(3)], "text": {"conv1.weight": "x"},
+    }.items():  # fmt: skip
+        torch.save(state, tmp_path / f"{name}.pth")
+        with pytest.raises(StageError, match=rf"{name}\.pth"):
+            read_weights(tmp_path / f"{name}.pth", resnet)
+
+
+def test_a_compressed_archive_is_not_unpacked(tmp_path: Path, resnet: Backbone) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb/data.pkl", b"\0" * 50_000_000)
+    with pytest.raises(StageError, match=r"it would unpack to 47\.7 MiB"):
+        read_weights(tmp_path / "bomb.pth", resnet)
+
+
+def test_a_fifo_is_not_waited_for(tmp_path: Path, resnet: Backbone) -> None:
+    os.mkfifo(tmp_path / "pipe.pth")
+    with pytest.raises(StageError, match="is no regular file"):
+        read_weights(tmp_path / "pipe.pth", resnet)
+
+
+def test_a_damaged_file_in_torchs_cache_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    cached = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"cut off")
+    with pytest.raises(StageError, match=r"resnet18-f37072fd\.pth is damaged"):
+        get_backbone("resnet18", "IMAGENET1K_V1", random_state=0, timeout_s=1)
 
 
 class SlowHandler(http.server.BaseHTTPRequestHandler):

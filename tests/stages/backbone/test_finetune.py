@@ -16,10 +16,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from stages.backbone.checkpoint import DamagedCheckpointError, load_checkpoint, save_checkpoint
 from stages.backbone.finetune_data import Crops, Steps, read_labelled_images
 from stages.backbone.finetune_network import Classifier, blocks, freeze, make_optimizer
 from stages.backbone.settings import FinetuneSettings
 from stages.core.errors import StageError
+from stages.core.images.decoding.pool import worker_decoders
 from stages.core.images.files import ImageFolder
 from stages.core.images.transform import Transform
 from stages.core.networks.torchvision_networks import build
@@ -62,7 +64,7 @@ def test_a_killed_run_ends_in_the_same_bits(
     whole, killed = make_collection(folder="whole"), make_collection(folder="killed")
     write_params(killed, epochs=4)
     command = [sys.executable, "-m", "pipeline", "prepare-backbone"]
-    checkpoint = killed.weights.with_name("finetune-checkpoint.pt")
+    checkpoint = killed.weights.with_name("finetune-checkpoint.safetensors")
     process = subprocess.Popen(command, cwd=killed.root, env=environment(), stderr=subprocess.DEVNULL)
     while not checkpoint.exists() and process.poll() is None:
         time.sleep(0.01)
@@ -77,6 +79,41 @@ def test_a_killed_run_ends_in_the_same_bits(
     assert card(killed)["finetuned_on"] == card(whole)["finetuned_on"]
 
 
+def test_a_checkpoint_with_a_flipped_bit_is_not_resumed_from(tmp_path: Path) -> None:
+    """200 places over the whole file, header included: none of them may lead to other weights."""
+    path = tmp_path / "checkpoint.safetensors"
+    tensors = {"a": torch.arange(24.0).reshape(4, 6).T, "b": torch.tensor(3), "c": torch.ones(5, dtype=torch.bfloat16)}
+    save_checkpoint(path, tensors, {"epoch": 3, "score": 0.1})
+    read, numbers = load_checkpoint(path)
+    assert all(torch.equal(read[name], tensors[name]) for name in tensors)
+    assert numbers == {"epoch": 3, "score": 0.1}
+    whole = path.read_bytes()
+    for place in np.linspace(0, len(whole) - 1, 200).astype(int):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(DamagedCheckpointError):
+            load_checkpoint(path)
+    for end in (0, 7, 100, len(whole) - 1):
+        path.write_bytes(whole[:end])
+        with pytest.raises(DamagedCheckpointError):
+            load_checkpoint(path)
+
+
+def test_a_damaged_checkpoint_and_what_a_kill_left_are_replaced(
+    make_collection: Callable[..., Collection], caplog: pytest.LogCaptureFixture
+) -> None:
+    collection, fresh = make_collection(), make_collection(folder="fresh")
+    models = collection.weights.parent
+    models.mkdir()
+    (models / "finetune-checkpoint.safetensors").write_bytes(b"half of it")
+    (models / ".finetune-checkpoint.safetensors.0123abcd.partial").write_bytes(b"half of it")
+    (models / ".tmpAb3dE9").write_bytes(b"what safetensors was writing")
+    weights = tune(collection, epochs=1)
+    assert "finetune-checkpoint.safetensors is damaged" in caplog.text
+    assert "fine-tuning starts again" in caplog.text
+    assert weights == tune(fresh, epochs=1)
+    assert sorted(path.name for path in models.iterdir()) == ["backbone.json", "backbone.safetensors"]
+
+
 def test_other_settings_do_not_take_up_an_old_checkpoint(
     make_collection: Callable[..., Collection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +121,7 @@ def test_other_settings_do_not_take_up_an_old_checkpoint(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", lambda *arguments, **options: None)  # as if it were killed at the very end
         tune(collection, epochs=1)
-    assert collection.weights.with_name("finetune-checkpoint.pt").exists()
+    assert collection.weights.with_name("finetune-checkpoint.safetensors").exists()
     assert tune(collection, epochs=1, lr=0.01) == tune(fresh, epochs=1, lr=0.01)
 
 
@@ -224,7 +261,7 @@ def test_an_epochs_crops_depend_on_seed_epoch_and_image_alone(make_collection: C
     def pixels(epoch: int, **settings: object) -> np.ndarray:
         transform = Transform(resize_px=40, crop_px=32)
         crops = Crops(train, ImageFolder(collection.images), transform, FinetuneSettings(**settings))
-        return np.stack([crops[row, epoch][0].numpy() for row in range(8)])
+        return crops.cut([(row, epoch) for row in range(8)], worker_decoders())[0].numpy()
 
     assert (pixels(1) == pixels(1)).all()
     assert (pixels(1) != pixels(2)).any()

@@ -12,6 +12,7 @@ from stages.clean import decoder
 from stages.clean.check_image import CheckedImage
 from stages.clean.clean_images import clean_images
 from stages.clean.settings import CleanSettings
+from stages.core.images.decoding.pool import worker_decoders
 from stages.core.records.outputs import adopt
 from stages.core.tables.columns import MANIFEST
 
@@ -24,7 +25,7 @@ import ctypes, os, signal, time
 from PIL import Image, ImageFile
 
 class Bad(ImageFile.ImageFile):
-    format = "BAD"
+    format = "BMP"
     def _open(self):
         self._size, self._mode = (64, 64), "RGB"
         self.tile = []
@@ -41,8 +42,8 @@ class Bad(ImageFile.ImageFile):
         while True:
             time.sleep(60)
 
-Image.register_open(Bad.format, Bad, lambda start: start.startswith(b"BAD:"))
 Image.init()
+Image.register_open(Bad.format, Bad, lambda start: start.startswith(b"BAD:"))
 """
 
 
@@ -60,12 +61,9 @@ def log_of_bad_decoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def leave_decoder() -> None:
-    """End this thread's decoding process, so that the next one starts in the environment as it is then."""
-    if getattr(decoder._thread, "process", None) is not None:
-        decoder._thread.process.stdin.close()
-        decoder._thread.process.wait()
-        decoder._thread.process.stdout.close()
-        decoder._thread.process = None
+    """End this process's decoding processes, so that the next one starts in the environment as it is then."""
+    worker_decoders().close()
+    worker_decoders.cache_clear()
 
 
 def outcomes(image_root: Path, names: list[str], **settings: object) -> list[tuple[str, str]]:
@@ -126,8 +124,7 @@ def test_the_decoding_process_ends_with_its_worker(image_root: Path, save_pictur
     save_picture("a.png", 1)
     leave_decoder()
     outcomes(image_root, ["a.png"])
-    process = decoder._thread.process
+    [process] = [decoder._process for decoder in worker_decoders()._all]
     process.stdin.close()
     assert process.wait(timeout=60) == 0
-    process.stdout.close()
-    decoder._thread.process = None
+    leave_decoder()

@@ -3,6 +3,7 @@
 import sqlite3
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stages.core import keyed_memory
@@ -70,6 +71,34 @@ def test_a_damaged_file_is_replaced(path: Path, content: bytes) -> None:
     with KeyedMemory(path, "1") as memory:
         assert memory.known(list(TEXTS)) == {}
         memory.remember(TEXTS.items())
+    assert kept(path) == TEXTS
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_damage_never_gives_another_text(path: Path, seed: int) -> None:
+    """Bits that flip anywhere in the file: a text is as it was or not known, and the file serves the next run."""
+    rng = np.random.default_rng(seed)
+    content = bytearray(path.read_bytes())
+    for position in rng.integers(0, len(content), 1 + seed % 20):
+        content[position] ^= 1 << int(rng.integers(8))
+    path.write_bytes(content)
+    assert kept(path).items() <= TEXTS.items()
+    with KeyedMemory(path, "1") as memory:
+        memory.remember(TEXTS.items())
+    assert kept(path).items() <= TEXTS.items()
+
+
+def test_a_database_whose_pages_are_damaged_is_set_aside_and_started_again(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = bytearray(path.read_bytes())
+    content[3 * 4096 :] = b"x" * (len(content) - 3 * 4096)
+    path.write_bytes(content)
+    with KeyedMemory(path, "1") as memory:
+        assert memory.known(list(TEXTS)).items() <= TEXTS.items()
+        memory.remember(TEXTS.items())
+    assert "set aside as memory.sqlite.damaged" in caplog.text
+    assert Path(f"{path}.damaged").read_bytes() == content
     assert kept(path) == TEXTS
 
 

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image, ImageFilter
 
 from stages.core.images.files import ImageFolder, ImageLimits
-from stages.outliers.image_measures import MEASURES, measure, measure_images
+from stages.outliers.image_measures import MEASURES, measure_images
 from stages.outliers.levels import GREY_CHROMA
+from stages.outliers.measure_file import measure
 from tests.conftest import picture
 
 

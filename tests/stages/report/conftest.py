@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 
 from stages.core.images.files import ImageFolder
+from stages.core.records.artefacts import FEATURE_FILE
+from stages.core.records.outputs import adopt
 from stages.core.tables.columns import RELIABILITY
 from stages.core.tables.csv_files import write_table
 from stages.outliers.find_outliers import kind_table
@@ -165,6 +167,7 @@ def _write_files_between(root: Path, splits: pd.DataFrame) -> None:
     """Write the files that the report does not read, but whose records link those that it reads."""
     _csv(splits.drop(columns="split"), root / "data/clean.csv")
     (root / "data/features/features.h5").write_bytes(b"features")
+    adopt(root / "data/features/features.h5", FEATURE_FILE)
     for target in CLASSES:
         (root / "models/heads" / target / "head.safetensors").write_bytes(b"weights")
 

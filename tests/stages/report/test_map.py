@@ -19,10 +19,10 @@ from tests.stages.report.conftest import Project
 def test_images_of_like_features_are_neighbours_on_the_map(make_project: Callable, tmp_path: Path) -> None:
     truth = ["a", "b", "c"] * 30
     project = make_project(truth, noise=0.3)
-    for name in ("first.csv", "second.csv"):
-        write_coordinates(random_state=0, features=project.features, destination=tmp_path / name)
-    assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
-    table = pd.read_csv(tmp_path / "first.csv").set_index("sha256").loc[project.table["sha256"]]
+    for name in ("one", "two"):
+        write_coordinates(random_state=0, features=project.features, destination=tmp_path / name / "coordinates.csv")
+    assert (tmp_path / "one" / "coordinates.csv").read_bytes() == (tmp_path / "two" / "coordinates.csv").read_bytes()
+    table = pd.read_csv(tmp_path / "one" / "coordinates.csv").set_index("sha256").loc[project.table["sha256"]]
     places = table[["x", "y"]].to_numpy()
     assert places.min() >= 0
     assert places.max() <= 1

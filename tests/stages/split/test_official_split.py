@@ -109,3 +109,11 @@ def test_a_list_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -
 def test_an_unknown_part_is_named_with_its_row(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"clean\.csv, row 4: split_style is 'dev'; it must be"):
         official(tmp_path, listed({"style": ["train", "val", "dev", "train"]}))
+
+
+@pytest.mark.parametrize("attribute", [None, "split", "style"])
+def test_one_split_of_the_source_for_all_attributes_is_followed(tmp_path: Path, attribute: str | None) -> None:
+    side = ["train", "val", "test", "test", "train"] * 6
+    table = listed({"style": side}).rename(columns={"split_style": "split"})
+    found = split(tmp_path, table, source="official", official_attribute=attribute)
+    assert found["split"].tolist() == found["split_source"].tolist() == side

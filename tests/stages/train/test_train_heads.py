@@ -15,7 +15,7 @@ from stages.core.records.outputs import adopt
 from stages.core.tables.columns import SPLIT_IMAGES
 from stages.train.train_head import train_head
 from stages.train.train_heads import train_heads
-from tests.chain import adopt_project
+from tests.chain import adopt_features, adopt_project
 from tests.conftest import run_pipeline
 from tests.stages.conftest import Project
 
@@ -110,6 +110,7 @@ def test_the_commands_train_all_targets_and_tune_one(project: Project, tmp_path:
     project.features.rename(tmp_path / "data" / "features")
     project.splits.rename(tmp_path / "data" / "splits.csv")
     adopt_project(tmp_path)
+    adopt_features(tmp_path / "data" / "features")
     settings = [
         "targets: [style, period]   # two of them",
         "head: {hidden_size: 8, projection: 8}",

@@ -1,11 +1,15 @@
 """The search: on validation only, the same for the same seed, none of it lost by a kill, its winner written down."""
 
+import contextlib
+import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -139,8 +143,6 @@ if __name__ == "__main__":
 
 def finished(project: Project) -> int:
     """Trials that the search has finished so far, as its file has it."""
-    import sqlite3
-
     path = project.work / "trials.sqlite"
     if not path.exists():
         return 0
@@ -223,6 +225,77 @@ def test_other_settings_are_another_search(project: Project) -> None:
 def test_two_searches_of_a_target_at_once_are_refused(project: Project) -> None:
     with lock_search(project.work), pytest.raises(StageError, match="another `pipeline tune` of this target"):
         tune(project)
+
+
+def restore(path: Path, content: bytes) -> None:
+    """Put a database back as it was."""
+    for companion in ("-wal", "-shm"):
+        path.with_name(path.name + companion).unlink(missing_ok=True)
+    path.write_bytes(content)
+
+
+def flip(content: bytes, rng: np.random.Generator) -> bytes:
+    """Flip one bit of a byte that is not zero: most others belong to no value."""
+    flipped = bytearray(content)
+    flipped[rng.choice(np.flatnonzero(np.frombuffer(content, np.uint8)))] ^= 1 << rng.integers(8)
+    return bytes(flipped)
+
+
+def test_a_flipped_bit_in_the_file_changes_no_result(project: Project) -> None:
+    """A damaged trial runs again, to the same score; `MUTANTS=5000` is the long form."""
+    path = project.work / "trials.sqlite"
+    tune(project, trials=4)
+    expected, intact = trials(project), path.read_bytes()
+    for seed in range(max(int(os.environ.get("MUTANTS", "0")) // 50, 12)):
+        restore(path, flip(intact, np.random.default_rng(seed)))
+        tune(project, trials=4)
+        pd.testing.assert_frame_equal(trials(project), expected)
+
+
+def change(project: Project, statement: str) -> None:
+    """Change what the file of the search holds."""
+    with contextlib.closing(sqlite3.connect(project.work / "trials.sqlite")) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE trial_values SET value = value + 0.1",
+        "UPDATE trial_params SET param_value = param_value * 0.5 WHERE param_name = 'train.lr'",
+        "UPDATE trial_intermediate_values SET intermediate_value = 0.9 WHERE step = 1",
+        "UPDATE trial_user_attributes SET value_json = replace(value_json, '\"accuracy\": 0.', '\"accuracy\": 0.9')",
+        "UPDATE studies SET study_name = study_name || 'x'",
+        "UPDATE study_directions SET direction = 'MINIMIZE'",
+        "UPDATE trials SET state = 'UNKNOWN'",
+        "UPDATE trial_user_attributes SET value_json = '{'",
+        "DELETE FROM trial_params",
+        "DROP TABLE trial_params",
+    ],
+)
+def test_a_changed_value_in_the_file_is_never_taken(project: Project, damage: str) -> None:
+    tune(project, trials=4)
+    expected = trials(project)
+    change(project, damage)
+    tune(project, trials=4)
+    pd.testing.assert_frame_equal(trials(project), expected)
+
+
+def test_a_dropped_trial_is_reported(project: Project, caplog: pytest.LogCaptureFixture) -> None:
+    tune(project, trials=4)
+    change(project, "UPDATE trial_values SET value = value + 0.1 WHERE trial_id = 2")
+    tune(project, trials=4)
+    assert "1 of 4 trials do not match their digests: they are dropped and run again" in caplog.text
+
+
+def test_a_file_that_is_no_database_is_set_aside(project: Project, caplog: pytest.LogCaptureFixture) -> None:
+    project.work.mkdir(parents=True)
+    (project.work / "trials.sqlite").write_bytes(b"not a database" * 100)
+    tune(project, trials=2)
+    assert len(trials(project)) == 2
+    assert (project.work / "trials.sqlite.damaged-1").read_bytes() == b"not a database" * 100
+    assert "trials.sqlite is damaged (file is not a database): it is set aside" in caplog.text
 
 
 def test_the_table_and_the_page_show_the_trials(project: Project) -> None:

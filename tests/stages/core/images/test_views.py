@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from torchvision.transforms import v2
 
-from stages.core.images.files import ImageFolder, ImageLimits, UnusableImage, load_pixels, open_image, to_rgb
+from stages.core.images.files import ImageFolder, ImageLimits, UnusableImage, load_pixels, open_image
+from stages.core.images.rgb import to_rgb
 from stages.core.images.transform import Transform
 from stages.core.images.views import PADDING_RGB, cut_view, cut_views, load_views
 from tests.conftest import picture

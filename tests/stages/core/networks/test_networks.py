@@ -171,6 +171,21 @@ def test_a_networks_own_function_goes_through_to_the_cache(
     assert description["code"] == card["code_digest"]
 
 
+def test_a_network_that_comes_with_weights_that_are_no_numbers_is_refused(
+    make_collection: Callable[..., Collection], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoiled = (
+        OWN_MODULE
+        + "\ndef spoiled():\n    network = Tokens()\n    network.conv.bias.data[2] = float('nan')\n    return network\n"
+    )
+    (tmp_path / "spoiled_models.py").write_text(spoiled)
+    monkeypatch.chdir(tmp_path)
+    collection = make_collection(count=12)
+    with pytest.raises(StageError, match=r"spoiled_models:spoiled: conv\.bias holds 1 values that are NaN"):
+        collection.prepare(arch="spoiled_models:spoiled")
+    assert not collection.weights.exists()
+
+
 def test_a_card_that_names_code_which_the_settings_do_not_is_refused_and_nothing_runs(
     make_collection: Callable[..., Collection], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,1 @@
+"""Decode untrusted bytes in separate processes, limited in memory, time and open files."""
