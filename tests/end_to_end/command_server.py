@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ class Command:
 
     def survivors(self) -> list[int]:
         """Processes that it has started and that live."""
-        return [pid for pid in _processes() if _session_of(pid) == self.pid]
+        return living_in_session(self.pid)
 
     def output(self) -> str:
         """What it has printed so far."""
@@ -121,8 +121,10 @@ class CommandServer:
         return command.status(), command.output()
 
 
-def _processes() -> Iterator[int]:
-    return (int(name) for name in os.listdir("/proc") if name.isdecimal())
+def living_in_session(session: int) -> list[int]:
+    """The living processes of a session."""
+    everyone = (int(name) for name in os.listdir("/proc") if name.isdecimal())
+    return [pid for pid in everyone if _session_of(pid) == session]
 
 
 def _session_of(pid: int) -> int | None:
