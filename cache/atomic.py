@@ -5,14 +5,20 @@ disk. What the file holds is left to the caller.
 """
 
 import contextlib
+import hashlib
 import os
+import re
 import secrets
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 from cache.errors import CacheError, as_cache_error, describe_os_error
+from cache.processes import describe_place, read_start
 
 TEMPORARY_SUFFIX = ".partial"
+# Where the number of a process in a temporary file's name is valid: one boot of one machine.
+_PLACE = hashlib.sha256(f"{socket.gethostname()} {describe_place()}".encode()).hexdigest()[:8]
 
 
 @contextlib.contextmanager
@@ -20,7 +26,8 @@ def atomic_path(destination: Path | str, needed_bytes: int = 0) -> Iterator[Path
     """Yield a temporary path that replaces `destination` when the block ends without an error.
 
     The order survives a power cut: flush the file, rename it, flush its folder. If the block raises, the temporary
-    file is removed and the destination stays as it was.
+    file is removed and the destination stays as it was. The temporary file of a killed process is removed by the next
+    one that writes the same destination on the same machine.
 
     Parameters
     ----------
@@ -56,9 +63,12 @@ def atomic_path(destination: Path | str, needed_bytes: int = 0) -> Iterator[Path
     ('finished', 1)
     """
     destination = Path(destination)
-    temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    temporary = destination.with_name(
+        f".{destination.name}.{_PLACE}-{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
+    )
     try:
         make_folder(destination.parent)
+        _remove_left_files(destination)
         yield temporary
         move_into_place(temporary, destination)
     except OSError as error:
@@ -79,6 +89,14 @@ def _describe(error: OSError, temporary: Path, destination: Path, needed_bytes: 
     with contextlib.suppress(OSError):
         needed_bytes = max(needed_bytes, temporary.stat().st_size)
     return describe_os_error(error, destination, needed_bytes)
+
+
+def _remove_left_files(destination: Path) -> None:
+    """Remove the temporary files of this destination whose writers have ended. Others' files stay."""
+    mine = re.compile(rf"\.{re.escape(destination.name)}\.{_PLACE}-(\d+)-[0-9a-f]{{8}}{re.escape(TEMPORARY_SUFFIX)}")
+    for name in os.listdir(destination.parent):
+        if (found := mine.fullmatch(name)) and not read_start(int(found[1])):
+            destination.with_name(name).unlink(missing_ok=True)
 
 
 def move_into_place(temporary: Path, destination: Path) -> None:

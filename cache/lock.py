@@ -19,9 +19,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
-
 from cache.errors import LockedError, as_cache_error
+from cache.processes import describe_place, read_start
 
 try:
     import fcntl
@@ -67,11 +66,11 @@ class Holder:
 
     def is_visible(self) -> bool:
         """Whether this process can tell if the holder is alive: both run on the same machine."""
-        return (self.host, self.place) == (socket.gethostname(), _describe_place())
+        return (self.host, self.place) == (socket.gethostname(), describe_place())
 
     def is_dead(self) -> bool:
         """Whether the holder has certainly ended. Nothing is certain about another machine's processes."""
-        return self.is_visible() and _read_start(self.pid) != self.started
+        return self.is_visible() and read_start(self.pid) != self.started
 
 
 @dataclass(frozen=True)
@@ -200,7 +199,7 @@ def _write_note(lock: _Lock, what: str) -> bool:
     """Write the note; return False if another process has removed the file meanwhile."""
     since = datetime.now(UTC).isoformat(timespec="seconds")
     pid = os.getpid()
-    holder = Holder(what, pid, _read_start(pid), socket.gethostname(), _describe_place(), since, lock.os_lock)
+    holder = Holder(what, pid, read_start(pid), socket.gethostname(), describe_place(), since, lock.os_lock)
     note = json.dumps(asdict(holder)).encode().ljust(_NOTE_BYTES // 4)
     try:
         os.lseek(lock.descriptor, 0, os.SEEK_SET)
@@ -284,30 +283,6 @@ def _is_in_place(lock: _Lock) -> bool:
 def _close(descriptor: int) -> None:
     with contextlib.suppress(OSError):
         os.close(descriptor)
-
-
-def _describe_place() -> str:
-    """Name the boot of this machine and its namespace of process numbers; empty where Linux's files are missing."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return ""
-
-
-def _read_start(pid: int) -> str:
-    """Read when a process started; empty if it has ended."""
-    try:
-        # Ticks since the boot: unlike a time of day, they do not move when the clock is set.
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        return "" if fields[0] in b"ZX" else fields[19].decode()
-    except OSError:
-        pass
-    try:
-        process = psutil.Process(pid)
-        return "" if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.0f}"
-    except psutil.Error:
-        return ""
 
 
 def _forget_in_child() -> None:

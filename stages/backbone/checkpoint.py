@@ -48,7 +48,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], numbers: Ma
     copies = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()
     }
-    text = json.dumps(numbers, sort_keys=True)
+    text = json.dumps(numbers)  # in their order: the card that a resumed run writes has the same bytes
     size_bytes = sum(value.numel() * value.element_size() for value in copies.values()) + len(text)
     with naming(path, size_bytes), atomic_path(path) as temporary:
         save_file(copies, temporary, {"numbers": text, "sha256": _digest(copies, text)})

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from stages.core.images.formats import IMAGE_SUFFIXES
 from stages.core.tables.file_names import image_names
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"}
 # Folders and files that systems make next to pictures, besides those that begin with a dot.
 SYSTEM_NAMES = frozenset(
     name.casefold()

@@ -34,6 +34,7 @@ SMALL = {
 def edit_params(folder: Path, changes: dict[str, object]) -> None:
     """Change values of a project's params.yaml, its comments kept."""
     yaml = YAML()
+    yaml.preserve_quotes, yaml.width = True, 4096
     params = yaml.load((folder / "params.yaml").read_text(encoding="utf-8"))
     for dotted, value in changes.items():
         *sections, key = dotted.split(".")

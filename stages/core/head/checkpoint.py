@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from cache.atomic import TEMPORARY_SUFFIX, atomic_path
 from stages.core.head.average import WeightAverage
@@ -85,7 +85,7 @@ class Checkpoint:
         metadata = {"identity": self._identity, "numbers": json.dumps(numbers)}
         metadata["digest"] = _digest(tensors, metadata)
         with atomic_path(self.path) as temporary:
-            save_file(tensors, temporary, metadata)
+            temporary.write_bytes(save(tensors, metadata))  # save_file has a temporary file too, which a kill leaves
         finished = time.monotonic()
         self._next_save = finished + (finished - started) * (1 / TIME_SHARE - 1)
 
