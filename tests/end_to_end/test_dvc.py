@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from ruamel.yaml import YAML
 
 from tests.end_to_end.conftest import command, commit_all, edit_params
+from tests.pipeline.test_dvc_yaml import covers, dvc_stages
 
 TARGETS = ("style", "genre")
 
@@ -33,6 +35,21 @@ def test_one_command_makes_every_artefact(built: Path) -> None:
         expected.append(f"reports/pages/{target}.html")
     assert [name for name in expected if not (built / name).is_file()] == []
     assert list(built.rglob("*.partial")) == []
+
+
+def test_a_record_names_no_input_that_its_dvc_stage_does_not_watch(built: Path) -> None:
+    """Then a record is never older than the files that DVC takes for up to date."""
+    params = YAML(typ="safe", pure=True).load((built / "params.yaml").read_text(encoding="utf-8"))["dataset"]
+    seen = 0
+    for name, stage in dvc_stages().items():
+        for record in (built / out.replace("${item.target}", "style") for out in stage["outs"] if "/records/" in out):
+            watched = [dependency.replace("${item.target}", "style") for dependency in stage["deps"]]
+            watched = [params[d[10:-1]] if d.startswith("${dataset.") else d for d in watched]
+            inputs = [key.partition("[")[0] for key in json.loads(record.read_text())["inputs"]]
+            inputs = [params["labels"] if key == "dataset.labels" else key for key in inputs]
+            assert [i for i in inputs if not any(covers(d, i) for d in watched)] == [], name
+            seen += 1
+    assert seen == 9
 
 
 def test_metrics_have_the_promised_names(built: Path) -> None:
