@@ -25,7 +25,7 @@ from stages.report.collection_summary import (
     find_duplicates,
     group_rejections,
 )
-from stages.report.inputs import ReportInputs, read_collection
+from stages.report.inputs import ReportInputs, read_collection, read_digests
 from stages.report.provenance import describe_collection
 from stages.report.settings import TEMPLATES, ReportSettings
 
@@ -58,7 +58,7 @@ def write_data_page(
         page="data",
         targets=targets,
         root="",
-        thumbnails=make_thumbnails(inputs.images, sizes, n_jobs=n_jobs),
+        thumbnails=make_thumbnails(inputs.images, sizes, digests=read_digests(inputs), n_jobs=n_jobs),
         collection=collection,
         attributes=count_labels(collection),
         split_rows=count_splits(collection.splits),

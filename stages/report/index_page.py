@@ -14,7 +14,14 @@ from stages.core.pages.thumbnails import make_thumbnails
 from stages.core.tables.csv_files import write_table
 from stages.core.tables.outliers import read_outliers
 from stages.report.collection_summary import find_duplicates
-from stages.report.inputs import CollectionTables, ReportInputs, bind_target, read_collection, read_metrics
+from stages.report.inputs import (
+    CollectionTables,
+    ReportInputs,
+    bind_target,
+    read_collection,
+    read_digests,
+    read_metrics,
+)
 from stages.report.provenance import describe_collection
 from stages.report.score_rows import HEADLINES, list_models, make_score_rows
 from stages.report.selfcheck import COLUMNS, read_answer_key, score_against_key
@@ -44,7 +51,10 @@ def write_index(
         root="",
         backbone=collection.backbone,
         thumbnails=make_thumbnails(
-            inputs.images, dict.fromkeys(shown_images, 2 * settings.thumbnail_px), n_jobs=n_jobs
+            inputs.images,
+            dict.fromkeys(shown_images, 2 * settings.thumbnail_px),
+            digests=read_digests(inputs),
+            n_jobs=n_jobs,
         ),
         shown_images=shown_images,
         metrics=metrics,

@@ -267,6 +267,12 @@ def read_collection(inputs: ReportInputs) -> CollectionTables:
     )
 
 
+def read_digests(inputs: ReportInputs) -> dict[str, str]:
+    """Read the SHA-256 of every image, as clean found it."""
+    table = read_table(inputs.splits, SPLIT_IMAGES, columns=["image", "sha256"])
+    return dict(zip(table["image"], table["sha256"], strict=True))
+
+
 def read_backbone(path: Path) -> dict[str, Any]:
     """Read the card of the backbone."""
     return read_json(path, BACKBONE_CARD)

@@ -20,7 +20,7 @@ from stages.core.tables.columns import COORDINATES, PREDICTIONS, SPLIT_IMAGES, S
 from stages.core.tables.csv_files import read_table, with_numbers
 from stages.core.tables.outliers import read_outliers
 from stages.report.error_analysis import read_out_of_sample
-from stages.report.inputs import ReportInputs, bind_map, bind_target
+from stages.report.inputs import ReportInputs, bind_map, bind_target, read_digests
 from stages.report.settings import TEMPLATES, ReportSettings
 
 NO_CLASS = 65535
@@ -72,7 +72,8 @@ def write_map(
     layers = [make_layer(points.table, target, inputs.results) for target in targets]
     data = pack_points(points.table, layers)
     chosen = choose_spread(points.table["image"].tolist(), first, settings.map_thumbnails)
-    thumbnails = make_thumbnails(inputs.images, dict.fromkeys(chosen, settings.map_thumbnail_px), n_jobs=n_jobs)
+    sizes = dict.fromkeys(chosen, settings.map_thumbnail_px)
+    thumbnails = make_thumbnails(inputs.images, sizes, digests=read_digests(inputs), n_jobs=n_jobs)
     budget = settings.map_mib * 2**20 - FRAME_BYTES - sum(len(str(part)) for part in _list_long_texts(data))
     pictures, shown = pack_pictures(points.table["image"], thumbnails, budget)
     html = render(

@@ -13,7 +13,14 @@ from stages.core.pages.render import render
 from stages.core.pages.thumbnails import make_thumbnails
 from stages.report.error_analysis import ErrorAnalysis, read_error_analysis
 from stages.report.galleries import choose_thumbnail_sizes, make_galleries, make_matrix
-from stages.report.inputs import ReportInputs, TargetResults, read_backbone, read_fingerprint, read_results
+from stages.report.inputs import (
+    ReportInputs,
+    TargetResults,
+    read_backbone,
+    read_digests,
+    read_fingerprint,
+    read_results,
+)
 from stages.report.provenance import describe_target
 from stages.report.score_rows import list_models, make_score_rows
 from stages.report.settings import TEMPLATES, ReportSettings
@@ -46,7 +53,7 @@ def write_target_page(
         targets=[target],
         root="../",
         backbone=read_backbone(inputs.backbone),
-        thumbnails=make_thumbnails(inputs.images, sizes, n_jobs=n_jobs),
+        thumbnails=make_thumbnails(inputs.images, sizes, digests=read_digests(inputs), n_jobs=n_jobs),
         metrics=found.metrics,
         models=models,
         score_rows={split: make_score_rows(found.metrics, models, split) for split in ("test", "val")},

@@ -62,7 +62,7 @@ def make_app(
     """
     app = Flask(__name__, static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST_BYTES
-    guard, pictures = Guard(secret, port), Pictures(images, listed.images, settings)
+    guard, pictures = Guard(secret, port), Pictures(images, listed.images, settings, listed.digests)
     app.before_request(lambda: guard.check(request))
     app.after_request(_with_headers)
     app.register_error_handler(HTTPException, lambda error: _message(error.description or "", error.code or 500))

@@ -3,7 +3,7 @@
 In: an image of the list and a size. Out: WebP, or a placeholder with the reason why there is no picture.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from markupsafe import escape
@@ -34,10 +34,14 @@ class Pictures:
         Paths relative to it.
     settings
         Sizes of the pictures.
+    digests
+        SHA-256 by image path: a file that has changed since is not shown.
     """
 
-    def __init__(self, folder: ImageFolder, images: Sequence[str], settings: ReviewSettings) -> None:
-        self._folder, self._images = folder, images
+    def __init__(
+        self, folder: ImageFolder, images: Sequence[str], settings: ReviewSettings, digests: Mapping[str, str]
+    ) -> None:
+        self._folder, self._images, self._digests = folder, images, digests
         # They end with the server.
         self._decoders = Decoders(at_most=thread_count(-1))
         self._px = {
@@ -66,7 +70,8 @@ class Pictures:
         return (self._make if size == "large" else self._small)(number, px)
 
     def _make(self, number: int, px: int) -> tuple[bytes, str]:
-        made = make_thumbnail(self._decoders, self._folder, self._images[number], px, "")
+        image = self._images[number]
+        made = make_thumbnail(self._decoders, self._folder, image, px, self._digests.get(image) or None)
         if made.webp:
             return made.webp, "image/webp"
         return PLACEHOLDER.format(escape(made.problem)).encode("utf-8"), "image/svg+xml"

@@ -6,10 +6,12 @@ A CSS background needs neither JavaScript nor a second copy. An image that canno
 
 import base64
 import io
+import logging
 import struct
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from markupsafe import Markup
 from PIL import Image
@@ -24,6 +26,9 @@ WEBP_QUALITY = 74
 BATCH_SIZE = 8
 # Width and height, before the encoded picture.
 SIZE = struct.Struct("<LL")
+NO_DIGESTS: Mapping[str, str] = MappingProxyType({})
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,9 @@ class Thumbnail:
         return f".{self.css_class} {{ --w: {self.width}; --h: {self.height}; {picture}; }}"
 
 
-def make_thumbnails(images: ImageFolder, sizes: Mapping[str, int], *, n_jobs: int = -1) -> dict[str, Thumbnail]:
+def make_thumbnails(
+    images: ImageFolder, sizes: Mapping[str, int], *, digests: Mapping[str, str] = NO_DIGESTS, n_jobs: int = -1
+) -> dict[str, Thumbnail]:
     """Make the thumbnails of a page.
 
     Parameters
@@ -65,6 +72,8 @@ def make_thumbnails(images: ImageFolder, sizes: Mapping[str, int], *, n_jobs: in
         The image root.
     sizes
         Longest side in pixels by image path.
+    digests
+        SHA-256 by image path, as clean found it: a file that has changed since is not shown.
     n_jobs
         Decoding processes; -1 for one per core.
 
@@ -73,7 +82,7 @@ def make_thumbnails(images: ImageFolder, sizes: Mapping[str, int], *, n_jobs: in
     dict
         A thumbnail by image path, for every path given.
     """
-    wanted = list(sizes.items())
+    wanted = [(image, px, digests.get(image) or None) for image, px in sizes.items()]
     batches = [wanted[start : start + BATCH_SIZE] for start in range(0, len(wanted), BATCH_SIZE)]
 
     def work(index: int) -> list[Answer]:
@@ -82,22 +91,33 @@ def make_thumbnails(images: ImageFolder, sizes: Mapping[str, int], *, n_jobs: in
     workers = thread_count(n_jobs)
     with ThreadPoolExecutor(workers) as pool, Decoders() as decoders:
         answers = [answer for batch in in_order(pool, work, len(batches), ahead=2 * workers) for answer in batch]
+    _log_changed([image for (image, _, _), answer in zip(wanted, answers, strict=True) if _has_changed(answer)])
     return {
         image: _thumbnail_of(answer, px, f"t{number}")
-        for number, ((image, px), answer) in enumerate(zip(wanted, answers, strict=True))
+        for number, ((image, px, _), answer) in enumerate(zip(wanted, answers, strict=True))
     }
 
 
-def make_thumbnail(decoders: Decoders, images: ImageFolder, image: str, px: int, css_class: str) -> Thumbnail:
-    """Make one thumbnail in a decoding process."""
-    [answer] = decoders.decode(_encode_thumbnail, images, [(image, px)])
-    return _thumbnail_of(answer, px, css_class)
+def _has_changed(answer: Answer) -> bool:
+    return isinstance(answer, UnusableImage) and answer.reason == "changed"
 
 
-def _encode_thumbnail(images: ImageFolder, wanted: tuple[str, int]) -> bytes:
+def _log_changed(images: list[str]) -> None:
+    if images:
+        message = "%d pictures have changed since `pipeline clean` and are not shown, the first is %s: run it again"
+        log.warning(message, len(images), images[0])
+
+
+def make_thumbnail(decoders: Decoders, images: ImageFolder, image: str, px: int, sha256: str | None) -> Thumbnail:
+    """Make one thumbnail in a decoding process; of a file with another digest only a placeholder."""
+    [answer] = decoders.decode(_encode_thumbnail, images, [(image, px, sha256)])
+    return _thumbnail_of(answer, px, "")
+
+
+def _encode_thumbnail(images: ImageFolder, wanted: tuple[str, int, str | None]) -> bytes:
     """Decode one image at a reduced scale, upright, in RGB, and encode it small, after its width and height."""
-    image, px = wanted
-    opened = images.open(image)
+    image, px, sha256 = wanted
+    opened = images.open(image, sha256=sha256)
     opened.draft("RGB", (px, px))  # JPEG only: decodes at 1/2, 1/4 or 1/8 of the size
     picture = to_rgb(load_pixels(opened))
     picture.thumbnail((px, px), Image.Resampling.LANCZOS, reducing_gap=2.0)

@@ -3,6 +3,7 @@
 In: nothing. Out: the fixture `project`, fresh for each test, and `report`, written once for tests that only read.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,10 +182,12 @@ def _splits(images: Path) -> pd.DataFrame:
         picture(i).save(path)
         labels = {target: classes[i % len(classes)] for target, classes in CLASSES.items()}
         split = ("train", "train", "train", "val", "test")[i % 5]
-        rows.append({"image": image, **labels, "sha256": f"{i:064x}", "group": f"g{i}", "split": split})
+        rows.append({"image": image, **labels, "group": f"g{i}", "split": split})
     (images / BROKEN_IMAGE).write_bytes(b"\xff\xd8 cut short")
     rows[11] |= {"group": "g10", "split": rows[10]["split"]}
     rows[0]["style"] = ""
+    for row in rows:
+        row["sha256"] = hashlib.sha256((images / row["image"]).read_bytes()).hexdigest()
     return pd.DataFrame(rows).assign(width=80, height=64, mode="RGB")
 
 

@@ -1,5 +1,6 @@
 """Thumbnails: size, orientation, and files that are no images."""
 
+import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,18 @@ from PIL import Image
 
 from stages.core.images.files import ImageFolder
 from stages.core.pages.thumbnails import make_thumbnails, style_rules
+
+
+def test_a_file_that_has_changed_since_clean_is_a_placeholder_and_is_named(
+    image_root: Path, save_picture: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    digests = {"same.png": "", "changed.png": "0" * 64}
+    digests["same.png"] = hashlib.sha256(save_picture("same.png", 1).read_bytes()).hexdigest()
+    save_picture("changed.png", 2)
+    made = make_thumbnails(ImageFolder(image_root), dict.fromkeys(digests, 32), digests=digests)
+    assert [made[name].problem for name in digests] == ["", "changed"]
+    assert "1 pictures have changed since `pipeline clean`" in caplog.text
+    assert "changed.png" in caplog.text
 
 
 def test_the_longest_side_is_as_asked_and_nothing_is_enlarged(
