@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from cache import FeatureCache
 from cache.atomic import write_text
 from stages.core.errors import StageError
+from stages.core.features.artefact import open_features
 from stages.core.features.labelled import LabelledFeatures, check_finite, collection_inputs, load_labelled_features
 from stages.core.head.files import check_same_data, head_inputs, load_head
 from stages.core.head.predict_logits import predict_rows
@@ -161,7 +161,7 @@ def _score_views(model: Head[Any], data: LabelledFeatures, temperature: float, v
 
 def describe_backbone(features: Path) -> str:
     """Name the network that the features come from, and the labels it was fine-tuned on, if any."""
-    with FeatureCache(features) as cache:
+    with open_features(features) as cache:
         description = cache.description
     name, target = description.get("arch", "unknown"), description.get("finetuned_on")
     return f"{name}, fine-tuned on {target}" if target else f"{name}, frozen"

@@ -12,10 +12,9 @@ import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from cache import FeatureCache
 from cache.layout import FEATURES_NAME
 from stages.core.errors import StageError
-from stages.core.features.artefact import FEATURES
+from stages.core.features.artefact import FEATURES, open_features
 from stages.core.features.placement import CachedFeatures, FeatureArray, blocks
 from stages.core.records import producers
 from stages.core.records.outputs import write_outputs
@@ -59,7 +58,7 @@ def write_coordinates(*, random_state: int, features: Path, destination: Path) -
     """
     inputs, settings = bind_inputs([Input(features / FEATURES_NAME, FEATURES)]), {"random_state": random_state}
     with write_outputs(producers.COORDINATES, destination.parent, settings=settings, inputs=inputs) as outputs:
-        with FeatureCache(features) as cache:
+        with open_features(features) as cache:
             keys = [key.decode() for key in cache.keys.tolist()]
             places = place_on_plane(reduce_features(CachedFeatures(cache, keys), random_state, features), random_state)
         table = pd.DataFrame({"sha256": keys, "x": places[:, 0], "y": places[:, 1]})[COORDINATES.names]

@@ -1,15 +1,19 @@
 """The published feature file as an artefact: its digest covers its tables, which hold a checksum per row.
 
-In: `features.h5`. Out: its `Content`. The rows are checked as they are read, so the file need not be read in full.
+In: `features.h5`. Out: its `Content`, or the open cache. The rows are checked as they are read, so the file need not be
+read in full.
 """
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from cache import FeatureCache
+from cache.layout import FEATURES_NAME
 from cache.tables import read_tables
 from stages.core.records.artefacts import FEATURE_FILE, Artefact
 from stages.core.records.contents import Content
+from stages.core.records.reading import Input, verify_record
 
 
 @dataclass(frozen=True)
@@ -32,3 +36,18 @@ class FeatureArtefact(Artefact):
 
 
 FEATURES = FeatureArtefact(FEATURE_FILE.path, FEATURE_FILE.producer)
+
+
+def open_features(folder: Path) -> FeatureCache:
+    """Open the published cache, verified; `features.check` of the run that wrote it decides when rows are checked.
+
+    Raises
+    ------
+    StageError
+        If the file is missing, or is not what extraction wrote.
+    cache.CacheError
+        If it is damaged.
+    """
+    path = folder / FEATURES_NAME
+    record = verify_record(Input(path, FEATURES))
+    return FeatureCache(path, check="opening" if record.settings.get("check") == "opening" else "first_touch")

@@ -15,7 +15,7 @@ import pandas as pd
 from cache import FeatureCache
 from cache.layout import FEATURES_NAME
 from stages.core.errors import StageError
-from stages.core.features.artefact import FEATURES
+from stages.core.features.artefact import FEATURES, open_features
 from stages.core.features.placement import CachedFeatures, blocks
 from stages.core.records.reading import Input, bind_inputs
 from stages.core.tables.columns import MANIFEST, SPLIT_IMAGES, missing_label_columns, require_label_column
@@ -119,7 +119,7 @@ def load_collection(*, features: Path, splits: Path, targets: Sequence[str] = ()
     table = read_table(splits, SPLIT_IMAGES, columns=SPLIT_COLUMNS)
     for target in targets:
         require_label_column(target, table.columns, splits)
-    cache = FeatureCache(features)
+    cache = open_features(features)
     table = _drop_without_features(table, cache, splits)
     return CachedCollection(table, CachedFeatures(cache, table["sha256"].tolist()), cache.fingerprint, splits)
 

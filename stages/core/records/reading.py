@@ -173,6 +173,19 @@ def verify(path: Path, artefact: Artefact, target: str = "") -> str:
     return _verify(source, _require_record(source))
 
 
+def verify_record(source: Input) -> Record:
+    """Compare a file of another stage with the stage's record, and return the record.
+
+    Raises
+    ------
+    StageError
+        If it is missing or differs.
+    """
+    record = _require_record(source)
+    _verify(source, record)
+    return record
+
+
 def _verify(source: Input, record: Record) -> str:
     expected = _expect(source, record)
     _check_size(source, expected)
