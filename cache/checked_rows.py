@@ -14,7 +14,7 @@ from cache.errors import CacheError, DamagedFileError, as_cache_error
 from cache.tables import Tables
 
 _BLOCK_BYTES = 2**18  # stays in the processor's cache between reading a row and checking it
-_CHECK_BYTES = 2**22  # memory of a check
+_CHECK_BYTES = 2**20  # memory of a check
 
 
 class CheckedRows:
@@ -32,6 +32,7 @@ class CheckedRows:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._checked = np.frombuffer(mmap.mmap(-1, len(tables.keys)), np.bool_)
+        self._all_checked = False  # known to this process; saves the look at each row
         self._mapped = tables.features is not None
         # Opened now: another file may have the name later.
         with as_cache_error(tables.path):
@@ -48,25 +49,27 @@ class CheckedRows:
 
     def take(self, rows: np.ndarray, views: np.ndarray | int | None) -> np.ndarray:
         """Read rows, as `FeatureCache.take` does."""
-        seen = self._checked[rows]
-        if views is None and not (self._mapped and seen.any()):
-            return self._take_new(rows)
-        if not seen.all():
+        if not self._all_checked:
+            seen = self._checked[rows]
+            if views is None and not seen.any():
+                return self._take_new(rows, np.empty((len(rows), *self._tables.shape), FEATURE_DTYPE))
             self.check(np.unique(rows[~seen]))
-        if views is None:
-            return np.asarray(self._array[rows])
-        views = np.broadcast_to(views, len(rows))  # an array even for a single view: indexing with it copies
-        return np.asarray(self._array[rows, views]) if self._mapped else self._read_views(rows, views)
+            self._all_checked = bool(self._checked.all())  # stops at the first row that is not
+        if not self._mapped:
+            return self._take_unmapped(np.arange(len(self._checked))[rows], views)
+        # An index array even for a single view: indexing with it copies.
+        return np.asarray(self._array[rows] if views is None else self._array[rows, np.broadcast_to(views, len(rows))])
 
     def check(self, rows: np.ndarray) -> None:
         """Read rows, shape (m,), and check each."""
         step = max(1, _CHECK_BYTES // self._tables.row_bytes)
+        block = np.empty((min(step, len(rows)), *self._tables.shape), FEATURE_DTYPE)
         for start in range(0, len(rows), step):
-            self._take_new(rows[start : start + step])
+            part = rows[start : start + step]
+            self._take_new(part, block[: len(part)])
 
-    def _take_new(self, rows: np.ndarray) -> np.ndarray:
-        """Read all views of rows and check each."""
-        features = np.empty((len(rows), *self._tables.shape), FEATURE_DTYPE)
+    def _take_new(self, rows: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Read all views of rows into `features` and check each."""
         keys, digests = self._tables.keys[rows].tolist(), []
         step = max(1, _BLOCK_BYTES // self._tables.row_bytes)
         for start in range(0, len(rows), step):
@@ -89,8 +92,15 @@ class CheckedRows:
         for row, target in zip(rows.tolist(), block, strict=True):
             self._read_at(self._descriptor, row, 0, target)
 
+    def _take_unmapped(self, rows: np.ndarray, views: np.ndarray | int | None) -> np.ndarray:
+        """Read rows without a map; of a view, only its bytes."""
+        if views is not None:
+            return self._read_views(rows, np.broadcast_to(views, len(rows)))
+        features = np.empty((len(rows), *self._tables.shape), FEATURE_DTYPE)
+        self._read(rows, features)
+        return features
+
     def _read_views(self, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
-        """Read one view of each row without a map; pages of other views are not read."""
         features = np.empty((len(rows), *self._tables.shape[1:]), FEATURE_DTYPE)
         count = self._tables.shape[0]
         for row, view, target in zip(rows.tolist(), views.tolist(), features, strict=True):

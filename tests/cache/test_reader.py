@@ -234,12 +234,18 @@ def test_what_a_forked_child_has_checked_its_parent_need_not_check(published, mo
     assert same_bits(cache.get(KEYS), features_of(KEYS))
 
 
+@pytest.mark.parametrize("mapped", [True, False], ids=["mapped", "by plain reads"])
 @pytest.mark.parametrize("rows", [[30], [0, -31]])
-def test_there_is_no_row_outside_the_file(published, rows):
+def test_there_is_no_row_outside_the_file(published, rows, mapped, monkeypatch):
+    if not mapped:
+        refuse_to_map(monkeypatch)
     with FeatureCache(published) as cache:
         for _ in range(2):
             with pytest.raises(IndexError):
                 cache.take(np.array(rows))
+            with pytest.raises(IndexError):
+                cache.take(np.array(rows), 1)
+            cache.take(np.arange(30))
             cache.check()
 
 

@@ -4,10 +4,12 @@ import base64
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 
+from cache import DamagedFileError
 from stages.core.errors import StageError
 from stages.core.pages.thumbnails import Thumbnail
 from stages.report.coordinates import place_on_plane, reduce_features, write_coordinates
@@ -29,6 +31,15 @@ def test_images_of_like_features_are_neighbours_on_the_map(make_project: Callabl
     distances = np.linalg.norm(places[:, None] - places[None], axis=2) + np.eye(len(places)) * 9
     nearest = distances.argmin(axis=1)
     assert np.mean([truth[i] == truth[j] for i, j in enumerate(nearest)]) > 0.95
+
+
+def test_the_map_is_not_made_from_a_damaged_row(make_project: Callable, tmp_path: Path) -> None:
+    project = make_project(["a", "b"] * 10)
+    with h5py.File(project.features / "features.h5", "r+") as file:
+        file["features"][7] = file["features"][8]
+    with pytest.raises(DamagedFileError, match=r"row 7 \(.+\) does not match its checksum"):
+        write_coordinates(random_state=0, features=project.features, destination=tmp_path / "map.csv")
+    assert not (tmp_path / "map.csv").exists()
 
 
 @pytest.mark.parametrize("components", [np.ones((30, 5)), np.ones((1, 3)), np.arange(10.0).reshape(5, 2), np.eye(16)])

@@ -10,13 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from cache import FeatureCache, publish
+from cache import DamagedFileError, FeatureCache, publish
 from stages.core.features.placement import CachedFeatures, available_bytes, blocks, mean_and_std, place, read_ahead
 from stages.core.head.lstm_settings import LSTMSettings
 from stages.core.head.recipe import Recipe
@@ -60,6 +61,20 @@ def test_every_placement_trains_the_same_weights_bit_for_bit(project, caplog):
     assert all(torch.equal(in_memory[name], streamed[name]) for name in in_memory)
     assert "MiB of features in memory" in caplog.text
     assert "streamed from the cache's file" in caplog.text
+
+
+@pytest.mark.parametrize("placement", ["ram", "stream"])
+def test_training_on_a_damaged_row_ends_with_its_name(project, placement):
+    """The damage is of one bit of an image of the train split, in the last view."""
+    key = project.table.loc[project.table["split"] == "train", "sha256"].iloc[3]
+    with FeatureCache(project.features) as cache:
+        (row,) = cache.rows([key])
+    with h5py.File(project.features / "features.h5", "r+") as file:
+        bits = file["features"][row].view(np.uint16)
+        bits[-1, 0, 0] ^= 1
+        file["features"][row] = bits.view(np.float16)
+    with pytest.raises(DamagedFileError, match=rf"features\.h5 is damaged: row {row} \(.+\) does not match"):
+        train(project, placement)
 
 
 def test_cached_features_answer_like_the_array(features, project):
