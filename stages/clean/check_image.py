@@ -5,15 +5,17 @@ In: a path under the image root. Out: a `CheckedImage`. That a decoder may crash
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from PIL import Image
 
-from stages.clean.hashes import ENOUGH_PX, hash_picture
+from stages.clean.hashes import ENOUGH_PX, describe_picture
 from stages.clean.settings import CleanSettings
 from stages.core.images.files import ImageFolder, ImageLimits, UnusableImage, load_pixels, open_image
 from stages.core.images.metadata import lies_on_its_side
+from stages.core.images.rgb import to_rgb
 
 DECODED_PX = 4 * ENOUGH_PX
 
@@ -31,7 +33,9 @@ class CheckedImage:
     mode
         Pillow's name of the pixel format.
     hashes
-        Perceptual hashes of `hashes.hash_picture`, hexadecimal.
+        Perceptual hashes of `hashes.describe_picture`, hexadecimal.
+    colours
+        Of a picture with few shapes, likewise.
     reason, detail
         Why the image cannot be used; empty when it can.
     """
@@ -41,6 +45,7 @@ class CheckedImage:
     height: int = 0
     mode: str = ""
     hashes: str = ""
+    colours: str = ""
     reason: str = ""
     detail: str = ""
 
@@ -74,7 +79,7 @@ def check_in_folder(images: ImageFolder, name: str, settings: CleanSettings) -> 
         load_pixels(image)
         if lies_on_its_side(image):
             width, height = height, width
-        hashes = _hash(image)
+        hashes, colours = _describe(image, lambda: _in_colour(image, encoded, images.limits))
     except UnusableImage as problem:
         return CheckedImage(reason=problem.reason, detail=problem.detail)
     return CheckedImage(
@@ -83,11 +88,23 @@ def check_in_folder(images: ImageFolder, name: str, settings: CleanSettings) -> 
         height=height,
         mode=mode,
         hashes=hashes.hex(),
+        colours=colours.hex(),
     )
 
 
-def _hash(image: Image.Image) -> bytes:
+def _describe(image: Image.Image, in_colour: Callable[[], Image.Image]) -> tuple[bytes, bytes]:
     try:
-        return hash_picture(image)
+        return describe_picture(image, in_colour)
+    except UnusableImage:
+        raise
     except Exception as error:  # a mode that cannot be converted: later stages could not use it either
         raise UnusableImage("decode_error", f"{type(error).__name__}: {error}") from None
+
+
+def _in_colour(image: Image.Image, encoded: bytes, limits: ImageLimits) -> Image.Image:
+    """The upright picture in RGB; of a JPEG only the grey was decoded."""
+    if image.format not in ("JPEG", "MPO"):
+        return to_rgb(image)
+    again = open_image(encoded, limits)
+    again.draft("RGB", (ENOUGH_PX, ENOUGH_PX))
+    return to_rgb(load_pixels(again))

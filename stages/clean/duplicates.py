@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from stages.clean.near import PictureHashes, fine_distance, near_pairs
+from stages.clean.near import PictureHashes, alike_in_colour, fine_distance, near_pairs
 from stages.core.tables.columns import CONFLICTS
 
 # How far from the centre of its group an image may be, in multiples of what makes a pair. Chains that drift further
@@ -78,9 +78,10 @@ def _chain(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _alike_chains(hashes: PictureHashes) -> tuple[np.ndarray, np.ndarray]:
     """Link views of equal fine hashes, of which a crowded bucket of the index knows only some."""
-    order = np.lexsort(hashes.fine[:, 0].T)
+    order = np.lexsort((*hashes.colours.T[::-1], *hashes.fine[:, 0].T))
     equal = (hashes.fine[order, 0][1:] == hashes.fine[order, 0][:-1]).all(axis=1)
     equal &= hashes.coarse[order, 0][1:] == hashes.coarse[order, 0][:-1]
+    equal &= alike_in_colour(hashes.colours[order[1:]], hashes.colours[order[:-1]])
     return hashes.owner[order[:-1][equal]], hashes.owner[order[1:][equal]]
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from stages.clean.check_image import CheckedImage
-from stages.clean.hashes import BYTES_PER_VIEW, WORDS_PER_VIEW
-from stages.clean.near import PictureHashes
+from stages.clean.hashes import BYTES_PER_VIEW, COLOUR_BYTES, WORDS_PER_VIEW
+from stages.clean.near import NO_COLOURS, PictureHashes
 from stages.core.tables.columns import REJECTED
 
 
@@ -31,6 +31,7 @@ class Findings:
         self._whole = np.zeros((count, BYTES_PER_VIEW), dtype=np.uint8)
         self._views = np.zeros(count, dtype=np.int8)
         self._between_bars: dict[int, bytes] = {}
+        self._colours: dict[int, bytes] = {}
         self._problems: dict[int, tuple[str, str]] = {}
 
     def put(self, row: int, checked: CheckedImage) -> None:
@@ -49,6 +50,8 @@ class Findings:
             self._whole[row] = np.frombuffer(hashes[:BYTES_PER_VIEW], dtype=np.uint8)
         if len(hashes) > BYTES_PER_VIEW:
             self._between_bars[row] = hashes[BYTES_PER_VIEW:]
+        if checked.colours:
+            self._colours[row] = bytes.fromhex(checked.colours)
 
     def described(self) -> pd.DataFrame:
         """`sha256`, `width`, `height` and `mode` of the good rows, indexed by row."""
@@ -83,4 +86,9 @@ class Findings:
         owner = np.concatenate([position[hashed], position[barred]])
         order = np.argsort(owner, kind="stable")
         views = np.concatenate([self._whole[hashed], inner.reshape(-1, BYTES_PER_VIEW)])[order]
-        return PictureHashes.from_words(owner[order], views.view(np.uint64).reshape(-1, WORDS_PER_VIEW))
+        colours = np.full((len(owner), COLOUR_BYTES), NO_COLOURS, dtype=np.int16)
+        for view, (row, start) in enumerate([*((row, 0) for row in hashed), *((row, COLOUR_BYTES) for row in barred)]):
+            if row in self._colours:
+                colours[view] = np.frombuffer(self._colours[row], np.uint8, COLOUR_BYTES, start)
+        words = views.view(np.uint64).reshape(-1, WORDS_PER_VIEW)
+        return PictureHashes.from_words(owner[order], words, colours[order])

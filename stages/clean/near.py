@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.clean.hashes import COARSE_WORDS, CROPS, FINE_WORDS, WORDS_PER_VIEW
+from stages.clean.hashes import COARSE_WORDS, COLOUR_BYTES, CROPS, FINE_WORDS, WORDS_PER_VIEW
 
 COARSE_BITS = 64
 BANDS = (3, 4)  # the numbers of bands that a hash may be cut into
@@ -17,6 +17,12 @@ BANDS = (3, 4)  # the numbers of bands that a hash may be cut into
 PAIRS_AT_ONCE = 1 << 22
 # If more views than this share a coarse hash (blank pages, for example), only this many of them are compared.
 LARGEST_BUCKET = 100
+# Of two views with few shapes, in levels of 255 over the three channels: in the mean over their parts, and in one part.
+MEAN_DIFFERENCE, LARGEST_DIFFERENCE = 6.0, 60.0
+# A view is grey if the channels of no part differ by more than this; weights of the channels in its grey.
+GREY_CHROMA = 6.0
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+NO_COLOURS = -1
 
 
 @dataclass(frozen=True)
@@ -31,18 +37,23 @@ class PictureHashes:
         Shape `(v, crops)`, uint64.
     fine
         Shape `(v, crops, 4)`, uint64.
+    colours
+        Mean RGB of the parts of views with few shapes, `(v, COLOUR_BYTES)`, int16; -1 for the other views.
     """
 
     owner: np.ndarray
     coarse: np.ndarray
     fine: np.ndarray
+    colours: np.ndarray
 
     @classmethod
-    def from_words(cls, owner: np.ndarray, words: np.ndarray) -> "PictureHashes":
+    def from_words(cls, owner: np.ndarray, words: np.ndarray, colours: np.ndarray | None = None) -> "PictureHashes":
         """Split the words of `hash_picture`, shape `(v, WORDS_PER_VIEW)`, uint64."""
+        if colours is None:
+            colours = np.full((len(words), COLOUR_BYTES), NO_COLOURS, dtype=np.int16)
         crops = words.reshape(len(words), len(CROPS), WORDS_PER_VIEW // len(CROPS))
         fine = crops[:, :, COARSE_WORDS : COARSE_WORDS + FINE_WORDS]
-        return cls(owner, np.ascontiguousarray(crops[:, :, 0]), np.ascontiguousarray(fine))
+        return cls(owner, np.ascontiguousarray(crops[:, :, 0]), np.ascontiguousarray(fine), colours)
 
 
 def near_pairs(hashes: PictureHashes, *, max_bits: int, confirm_bits: int) -> tuple[np.ndarray, np.ndarray]:
@@ -174,7 +185,39 @@ def _confirmed(hashes: PictureHashes, view: np.ndarray, crop: np.ndarray, confir
     bits = np.bitwise_count(hashes.fine[view, 0] ^ crops[crop]).sum(axis=1)
     first, second = hashes.owner[view], hashes.owner[crop // len(CROPS)]
     near = (bits <= confirm_bits) & (first != second)
+    near[near] = alike_in_colour(hashes.colours[view[near]], hashes.colours[crop[near] // len(CROPS)])
     return np.sort(np.column_stack([first[near], second[near]]), axis=1)
+
+
+def alike_in_colour(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Whether views may be one picture by their colours; true where one of a pair has many shapes.
+
+    Parameters
+    ----------
+    first, second
+        Colours of `PictureHashes`, shape `(pairs, COLOUR_BYTES)`.
+
+    Returns
+    -------
+    ndarray
+        Shape `(pairs,)`, bool.
+    """
+    known = (first[:, 0] != NO_COLOURS) & (second[:, 0] != NO_COLOURS)
+    first, second = (side.reshape(len(side), COLOUR_BYTES // 3, 3).astype(np.float32) for side in (first, second))
+    differences = np.abs(first - second).mean(axis=2)
+    # A grey copy of a coloured picture is the same picture.
+    grey = _is_grey(first) | _is_grey(second)
+    differences[grey] = np.abs((first[grey] - second[grey]) @ LUMA)
+    alike: np.ndarray = differences.mean(axis=1) <= MEAN_DIFFERENCE
+    alike &= differences.max(axis=1) <= LARGEST_DIFFERENCE
+    alike |= ~known
+    return alike
+
+
+def _is_grey(colours: np.ndarray) -> np.ndarray:
+    """Which of the views `(n, parts, 3)` have no colour."""
+    chroma = colours.max(axis=2) - colours.min(axis=2)
+    return np.asarray(chroma.max(axis=1) <= GREY_CHROMA)
 
 
 def fine_distance(hashes: PictureHashes, centre: int, images: np.ndarray) -> np.ndarray:

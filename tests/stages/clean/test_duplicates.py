@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 
 from stages.clean import near
+from stages.clean.check_image import CheckedImage
 from stages.clean.duplicates import group_duplicates
-from stages.clean.hashes import BYTES_PER_VIEW, CROPS, WORDS_PER_VIEW, hash_picture
+from stages.clean.findings import Findings
+from stages.clean.hashes import BYTES_PER_VIEW, CROPS, WORDS_PER_VIEW, describe_picture, hash_picture
 from stages.clean.near import LARGEST_BUCKET, PictureHashes, near_pairs
 from stages.clean.settings import CleanSettings
 from tests.conftest import picture
@@ -31,6 +33,49 @@ def hashes_of(images: list[Image.Image]) -> PictureHashes:
     owner = np.repeat(np.arange(len(images)), [len(one) // BYTES_PER_VIEW for one in found])
     words = np.frombuffer(b"".join(found), dtype=np.uint64).reshape(-1, WORDS_PER_VIEW)
     return PictureHashes.from_words(owner, words)
+
+
+def groups_of(images: list[Image.Image]) -> list[str]:
+    """The duplicate groups that clean's own description of the images gives."""
+    findings = Findings(len(images))
+    for row, image in enumerate(images):
+        hashes, colours = describe_picture(image, lambda image=image: image.convert("RGB"))
+        findings.put(row, CheckedImage(digests(row + 1)[row], *image.size, image.mode, hashes.hex(), colours.hex()))
+    return group_duplicates(digests(len(images)), findings.hashes(), **LIMITS).names
+
+
+def colour_field(seed: int) -> Image.Image:
+    """Three fields of smooth edges and slight grain, of any hues and proportions."""
+    rng = np.random.default_rng(seed)
+    ground, above, below = (tuple(int(value) for value in rng.integers(20, 236, 3)) for _ in range(3))
+    image, margin, edge = Image.new("RGB", (400, 560), ground), int(rng.integers(18, 45)), int(rng.integers(200, 380))
+    image.paste(above, (margin, margin, 400 - margin, edge))
+    image.paste(below, (margin, edge + int(rng.integers(8, 24)), 400 - margin, 560 - margin))
+    pixels = np.asarray(image.filter(ImageFilter.GaussianBlur(6))) + rng.normal(0, 3, (560, 400, 1))
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def test_colour_fields_of_other_hues_are_not_one_picture() -> None:
+    assert len(set(groups_of([colour_field(seed) for seed in range(60)]))) == 60
+
+
+@pytest.mark.parametrize("variant", ["re-encoded", "grey", "black bars above and below"])
+def test_a_variant_of_a_colour_field_is_the_same_picture(variant: str) -> None:
+    originals = [colour_field(seed) for seed in range(12)]
+    groups = groups_of([*originals, *map(VARIANTS[variant], originals)])
+    assert groups[:12] == groups[12:]
+
+
+def test_two_fields_of_one_grey_and_other_hues_differ() -> None:
+    """Hues of equal luma: the hashes, which see grey, are equal."""
+
+    def fields(hue: int) -> Image.Image:
+        image = Image.new("RGB", (200, 200), "black")
+        image.paste((150, 60, 60) if hue else (60, 106, 60), (20, 20, 180, 90))
+        image.paste((90, 90, 200) if hue else (104, 100, 104), (20, 110, 180, 180))
+        return image
+
+    assert len(set(groups_of([fields(0), fields(1)]))) == 2
 
 
 def digests(count: int) -> list[str]:
@@ -154,9 +199,9 @@ def test_a_crowd_of_equal_hashes_is_one_group() -> None:
 @given(st.integers(0, 10**6), st.integers(2, 20))
 def test_groups_and_their_names_do_not_depend_on_the_order_of_images(seed: int, count: int) -> None:
     hashes = random_hashes(count, 2, 50, seed)
-    hashes = PictureHashes(np.arange(count), hashes.coarse, hashes.fine)
+    hashes = PictureHashes(np.arange(count), hashes.coarse, hashes.fine, hashes.colours)
     names = group_duplicates(digests(count), hashes, max_bits=8, confirm_bits=24).names
     order = np.random.default_rng(seed).permutation(count)
-    shuffled = PictureHashes(np.arange(count), hashes.coarse[order], hashes.fine[order])
+    shuffled = PictureHashes(np.arange(count), hashes.coarse[order], hashes.fine[order], hashes.colours[order])
     again = group_duplicates([digests(count)[i] for i in order], shuffled, max_bits=8, confirm_bits=24).names
     assert again == [names[i] for i in order]
