@@ -39,7 +39,7 @@ def read_outliers(target: str, results: Path) -> pd.DataFrame:
     table = with_numbers(table, OUTLIERS.numbers)
     try:
         neighbours = [[str(image) for image in json.loads(text or "[]")] for text in table["neighbours"]]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         command = OUTLIERS.command_for(target)
         raise StageError(f"{path}: a cell of `neighbours` is not a JSON array: run `{command}` again") from None
     return table.assign(neighbours=pd.Series(neighbours, index=table.index, dtype=object)).sort_values(
