@@ -18,7 +18,7 @@ import pytest
 from stages.core.records import producers
 from tests.chain import ARTEFACTS
 from tests.conftest import REPOSITORY
-from tests.end_to_end.command_server import ENVIRONMENT, CommandServer
+from tests.end_to_end.command_server import ENVIRONMENT
 from tests.end_to_end.disk_after_power_cut import ABSENT, OLD, TORN, Disk
 from tests.end_to_end.stage_runs import STAGES, TARGET, BuiltProject, Rehearsal, StageRun, clone, refusal_of
 from tests.end_to_end.system_calls import Call, record_calls
@@ -35,14 +35,6 @@ def can_trace() -> bool:
 
 
 pytestmark = pytest.mark.skipif(not can_trace(), reason="strace is not installed, or may not trace processes here")
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuiltProject]:
-    root = tmp_path_factory.mktemp("power")
-    (root / "logs").mkdir()
-    with CommandServer(root / "logs") as server:
-        yield BuiltProject(server, root)
 
 
 class Cuts:
@@ -153,9 +145,9 @@ class Cuts:
 
 @pytest.mark.parametrize("stage", CHOSEN, ids=lambda stage: stage.name)
 def test_a_power_cut_leaves_nothing_that_is_taken_for_whole(
-    built: BuiltProject, tmp_path: Path, stage: StageRun
+    small: BuiltProject, tmp_path: Path, stage: StageRun
 ) -> None:
-    cuts = Cuts(Rehearsal(built, stage), tmp_path / "project", tmp_path / "after-cut")
+    cuts = Cuts(Rehearsal(small, stage), tmp_path / "project", tmp_path / "after-cut")
     mixed = cuts.check_states()
     note(stage.name, cuts, mixed)
     assert cuts.breaches == []
