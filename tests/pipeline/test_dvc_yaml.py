@@ -19,6 +19,7 @@ LEFT_OUT = {
     "cache.atomic": "puts whole files in place; what is in them is the stage's",
     "cache.errors": "says what is wrong with a file; a stage that fails writes nothing",
     "cache.lock": "keeps a second writer out, or not",
+    "cache.processes": "tells whether another process has ended",
     "pipeline": "turns params.yaml into settings, which DVC watches by value",
     "stages.core.device": "chooses where networks run; the precision is part of the fingerprint",
     "stages.core.errors": "is raised, or not; a stage that fails writes nothing",
