@@ -75,7 +75,7 @@ class Trials:
             self.seen["too late"] += 1
             self.seconds *= 0.8
         rehearsal.check_interrupted(self.project)
-        self.seen["outputs mixed, refused"] += rehearsal.is_mixed(self.project)
+        self.seen["mixed and refused"] += rehearsal.is_mixed(self.project)
         run_undisturbed(rehearsal.built.server, rehearsal.stage.command, self.project)
         rehearsal.check_resumed(self.project)
         check_nothing_lives(command, ended)

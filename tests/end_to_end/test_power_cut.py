@@ -7,6 +7,7 @@ the file that `POWER_CUTS_TABLE` names.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from tests.end_to_end.disk_after_power_cut import ABSENT, OLD, TORN, Disk
 from tests.end_to_end.stage_runs import STAGES, TARGET, BuiltProject, Rehearsal, StageRun, clone, refusal_of
 from tests.end_to_end.system_calls import Call, record_calls
 
+# Our own temporary names, and safetensors'.
+TEMPORARY = re.compile(r"\..*\.partial|\.tmp\w{6}")
 SHORT = ("split", "extract-features", "train-head")
 CHOSEN = [stage for stage in STAGES if "POWER_CUTS" in os.environ or stage.name in SHORT]
 
@@ -79,7 +82,7 @@ class Cuts:
         for call in self.calls:
             path = Path(call.other or call.path).relative_to(self.project)
             named = call.kind in ("rename", "link", "create")
-            passing = any(part.endswith(".partial") for part in path.parts)
+            passing = any(TEMPORARY.fullmatch(part) for part in path.parts)
             if named and not passing and ".lock" not in path.name and ".sqlite" not in path.name:
                 found.add(path.as_posix())
         return sorted(found)
