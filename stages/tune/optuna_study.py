@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 import optuna
-from filelock import FileLock, Timeout
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from cache import LockedError, hold_lock
+from cache.atomic import make_folder
 from stages.core.errors import StageError, naming
 from stages.tune.damage import drop_damaged_trials, is_about_the_disk, is_intact, set_aside, set_aside_if_unreadable
 from stages.tune.settings import Choices, Range, TuneSettings
@@ -40,13 +41,12 @@ def name_study(target: str, identity: dict[str, Any]) -> str:
 @contextlib.contextmanager
 def lock_search(folder: Path) -> Iterator[None]:
     """Hold the lock of a target's search: two at once would take each other's trials for those of a killed search."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise StageError(f"{folder}: another `pipeline tune` of this target is running: wait for it") from None
-    with lock:
+    make_folder(folder)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(hold_lock(folder / ".lock", "`pipeline tune`"))
+        except LockedError as error:
+            raise StageError(f"another `pipeline tune` of this target is running: {error}") from None
         yield
 
 

@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from tests.conftest import REPOSITORY
 
 # What the commands import when they run.
 PRELOADED = (
-    "pipeline.cli", "pipeline.params", "sklearn.linear_model",
+    "pipeline.cli", "pipeline.params", "sklearn.linear_model", "faiss", "numba",
     "stages.demo.collection", "stages.ingest.ingest_labels", "stages.clean.clean_images", "stages.split.split_images",
     "stages.backbone.prepare_backbone", "stages.extract.extract_features", "stages.train.train_heads",
     "stages.tune.tune_head", "stages.evaluate.evaluate_head", "stages.outliers.find_outliers",
@@ -41,7 +40,6 @@ class Command:
     server: "CommandServer"
     pid: int
     log: Path
-    started: float
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until it ends, or for this long; whether it has ended."""
@@ -60,7 +58,9 @@ class Command:
 
     def status(self) -> int:
         """Take the exit code of the ended process; the signal's number, negative, if one has ended it."""
-        return int(self.server.ask({"wait": self.pid}))
+        if self.pid not in self.server.codes:
+            self.server.codes[self.pid] = int(self.server.ask({"wait": self.pid}))
+        return self.server.codes[self.pid]
 
     def survivors(self) -> list[int]:
         """Processes that it has started and that live."""
@@ -78,15 +78,14 @@ class CommandServer:
     ----------
     logs
         A folder for what the commands print.
-    extra
-        Further modules to import once.
     """
 
-    def __init__(self, logs: Path, extra: Sequence[str] = ()) -> None:
+    def __init__(self, logs: Path) -> None:
         self.logs = logs
+        self.codes: dict[int, int] = {}
         self._count = 0
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.end_to_end.command_server", *extra],
+            [sys.executable, "-m", "tests.end_to_end.command_server"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, env=os.environ | ENVIRONMENT,
         )  # fmt: skip
 
@@ -110,8 +109,9 @@ class CommandServer:
         self._count += 1
         log = self.logs / f"{self._count:05}.log"
         log.touch()
-        pid = self.ask({"run": list(arguments), "folder": str(folder), "log": str(log)})
-        return Command(self, int(pid), log, time.monotonic())
+        pid = int(self.ask({"run": list(arguments), "folder": str(folder), "log": str(log)}))
+        self.codes.pop(pid, None)  # of an earlier process with the same number
+        return Command(self, pid, log)
 
     def run(self, arguments: Sequence[str], folder: Path, timeout_s: float = 300.0) -> tuple[int, str]:
         """Run `pipeline ARGUMENTS` to its end; its exit code and what it printed."""
@@ -182,5 +182,5 @@ def run(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    found = serve([*PRELOADED, *sys.argv[1:]])
+    found = serve(PRELOADED)
     os._exit(run(found) if found else 0)

@@ -4,13 +4,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from ruamel.yaml import YAML
 
 from tests.conftest import REPOSITORY
+
+if TYPE_CHECKING:
+    from tests.end_to_end.stage_runs import BuiltProject
 
 # As small as still makes every stage do real work: the network is the real one, its crops are not.
 SMALL = {
@@ -101,3 +105,15 @@ def pipeline(project: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         return command("pipeline", *arguments, cwd=project, check=False, **options)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[BuiltProject]":
+    """A still smaller project with another network, made in seconds, and the warm process that its commands run in."""
+    from tests.end_to_end.command_server import CommandServer
+    from tests.end_to_end.stage_runs import BuiltProject
+
+    root = tmp_path_factory.mktemp("small")
+    (root / "logs").mkdir()
+    with CommandServer(root / "logs") as server:
+        yield BuiltProject(server, root)

@@ -72,9 +72,9 @@ class Disk:
                 yield from self._states()
 
     def check_finished(self) -> None:
-        """Note what is not durable although the command has ended."""
+        """Note what is not durable although the command has ended; of what it has removed, nothing need be."""
         for path in self.watched:
-            if not self._is_durable(path):
+            if path in self.names and not self._is_durable(path):
                 self.breaches.append(f"{path} is not on the disk when the command ends")
 
     def _make(self, call: Call) -> bool:

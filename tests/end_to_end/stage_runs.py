@@ -136,6 +136,8 @@ class Rehearsal:
     def __init__(self, built: BuiltProject, stage: StageRun) -> None:
         self.built, self.stage = built, stage
         self.before, self.after = (built.root / f"{stage.name}-{when}" for when in ("before", "after"))
+        for folder in (self.before, self.after):  # of another test of the stage
+            shutil.rmtree(folder, ignore_errors=True)
         clone(built.home, self.before)
         if stage.earlier:
             run_undisturbed(built.server, [*stage.command, "--set", stage.earlier], self.before)

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.client import HTTPException
@@ -25,8 +24,8 @@ import pytest
 
 from stages.core.tables.decisions import Decision, read_decisions
 from stages.core.tables.problems import Problems
-from tests.end_to_end.command_server import Command, CommandServer, living_in_session
-from tests.end_to_end.conftest import command, copy_of_the_repository, edit_params
+from tests.end_to_end.command_server import Command, living_in_session
+from tests.end_to_end.conftest import command, commit_all, copy_of_the_repository, edit_params
 from tests.end_to_end.stage_runs import (
     SMALL,
     STAGES,
@@ -53,14 +52,6 @@ LOCK_FILE = ".review.csv.lock"
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits for processes as only Linux can")
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuiltProject]:
-    root = tmp_path_factory.mktemp("kills")
-    (root / "logs").mkdir()
-    with CommandServer(root / "logs", extra=["faiss", "numba"]) as server:
-        yield BuiltProject(server, root)
-
-
 class Trials:
     """Kills of one stage, and what they have come to."""
 
@@ -84,7 +75,7 @@ class Trials:
             self.seen["too late"] += 1
             self.seconds *= 0.8
         rehearsal.check_interrupted(self.project)
-        self.seen["outputs mixed, refused"] += rehearsal.is_mixed(self.project)
+        self.seen["mixed and refused"] += rehearsal.is_mixed(self.project)
         run_undisturbed(rehearsal.built.server, rehearsal.stage.command, self.project)
         rehearsal.check_resumed(self.project)
         check_nothing_lives(command, ended)
@@ -110,8 +101,8 @@ def check_nothing_lives(command: Command, ended: float) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
-def test_a_killed_stage_resumes_to_the_same_bytes(built: BuiltProject, tmp_path: Path, stage: StageRun) -> None:
-    trials, moment = Trials(Rehearsal(built, stage), tmp_path / "project"), random.Random(f"{stage.name} {KILLS}")
+def test_a_killed_stage_resumes_to_the_same_bytes(small: BuiltProject, tmp_path: Path, stage: StageRun) -> None:
+    trials, moment = Trials(Rehearsal(small, stage), tmp_path / "project"), random.Random(f"{stage.name} {KILLS}")
     started = time.monotonic()
     for number in range(5 * KILLS):
         if trials.seen["killed"] < KILLS:
@@ -135,12 +126,12 @@ def note(stage: str, seen: collections.Counter[str], seconds: float) -> None:
     "name", ["split", "prepare-backbone", "extract-features", "train-head", "evaluate", "find-outliers"]
 )
 def test_of_two_runs_at_once_one_finishes_and_the_other_names_it(
-    built: BuiltProject, tmp_path: Path, name: str
+    small: BuiltProject, tmp_path: Path, name: str
 ) -> None:
     stage = next(stage for stage in STAGES if stage.name == name)
-    rehearsal, project = Rehearsal(built, stage), tmp_path / "project"
+    rehearsal, project = Rehearsal(small, stage), tmp_path / "project"
     rehearsal.reset(project)
-    both = [built.server.start(stage.command, project) for _ in range(2)]
+    both = [small.server.start(stage.command, project) for _ in range(2)]
     assert all(command.wait(TIMEOUT_S) for command in both)
     first, second = sorted(both, key=lambda command: command.status())
     assert (first.status(), second.status()) == (0, 1), first.output() + second.output()
@@ -157,8 +148,8 @@ def test_of_two_runs_at_once_one_finishes_and_the_other_names_it(
 class Reviewer:
     """A review server, and a person at its page."""
 
-    def __init__(self, built: BuiltProject, project: Path) -> None:
-        self.command = built.server.start(["review", "--target", TARGET, "--no-browser"], project)
+    def __init__(self, small: BuiltProject, project: Path) -> None:
+        self.command = small.server.start(["review", "--target", TARGET, "--no-browser"], project)
         while (found := re.search(r"http://\S+", self.command.output())) is None:
             assert not self.command.wait(0.01), self.command.output()
         self.url = found.group()
@@ -187,15 +178,15 @@ def read_rows(review: Path) -> list[Decision]:
     return rows
 
 
-def test_a_killed_review_has_every_decision_that_it_acknowledged(built: BuiltProject, tmp_path: Path) -> None:
+def test_a_killed_review_has_every_decision_that_it_acknowledged(small: BuiltProject, tmp_path: Path) -> None:
     moment, seen, begun = random.Random(f"review {KILLS}"), collections.Counter[str](), time.monotonic()
-    table = csv.DictReader((built.home / "reports" / TARGET / "outliers.csv").open(encoding="utf-8"))
+    table = csv.DictReader((small.home / "reports" / TARGET / "outliers.csv").open(encoding="utf-8"))
     suspects = len({row["image"] for row in table})
     for number in range(KILLS):
         project = tmp_path / str(number)
-        clone(built.home, project)
+        clone(small.home, project)
         before = sorted(os.listdir(project / "data"))
-        reviewer = Reviewer(built, project)
+        reviewer = Reviewer(small, project)
         with ThreadPoolExecutor() as person:
             decided = person.submit(reviewer.decide_all, suspects)
             time.sleep(moment.uniform(0.0, 0.01 * suspects))
@@ -205,14 +196,14 @@ def test_a_killed_review_has_every_decision_that_it_acknowledged(built: BuiltPro
         seen["killed"] += 1
         seen["decisions acknowledged"] += len(acknowledged)
         assert len(acknowledged) <= len(read_rows(project / "data/review.csv")) <= len(acknowledged) + 1
-        assert finish_review(built, project, suspects) == suspects
+        assert finish_review(small, project, suspects) == suspects
         assert [name for name in os.listdir(project / "data") if name not in before and name != LOCK_FILE] == []
     note("review", seen, time.monotonic() - begun)
 
 
-def finish_review(built: BuiltProject, project: Path, suspects: int) -> int:
+def finish_review(small: BuiltProject, project: Path, suspects: int) -> int:
     """Make every decision, end the server as a person does, and count the rows."""
-    reviewer = Reviewer(built, project)
+    reviewer = Reviewer(small, project)
     assert reviewer.decide_all(suspects) == list(range(suspects))
     os.kill(reviewer.command.pid, signal.SIGTERM)
     assert reviewer.command.wait(TIMEOUT_S)
@@ -226,17 +217,18 @@ def finish_review(built: BuiltProject, project: Path, suspects: int) -> int:
 class Repro:
     """A project under DVC: everything is up to date but the split; in the long form there is nothing yet."""
 
-    def __init__(self, built: BuiltProject, root: Path) -> None:
+    def __init__(self, small: BuiltProject, root: Path) -> None:
         self.root, self.before = root, root / "before"
         self.before.mkdir()
         copy_of_the_repository(self.before)
         edit_params(self.before, SMALL)
         command("git", "init", "-q", "-b", "main", cwd=self.before)
+        commit_all(self.before, "before")
         self.part = [] if LONG else ["split"]
         if not LONG:
             for folder in ("data", "models", "reports"):
                 shutil.rmtree(self.before / folder, ignore_errors=True)
-                shutil.copytree(built.home / folder, self.before / folder)
+                shutil.copytree(small.home / folder, self.before / folder)
             command("dvc", "commit", "--force", cwd=self.before)
             edit_params(self.before, {"split.random_state": 1})
         self.after = self.start_again("after")
@@ -271,9 +263,9 @@ class Repro:
         return code
 
 
-def test_a_killed_repro_resumes_to_the_same_bytes(built: BuiltProject, tmp_path: Path) -> None:
+def test_a_killed_repro_resumes_to_the_same_bytes(small: BuiltProject, tmp_path: Path) -> None:
     moment, seen, begun = random.Random(f"repro {KILLS}"), collections.Counter[str](), time.monotonic()
-    repro = Repro(built, tmp_path)
+    repro = Repro(small, tmp_path)
     project = repro.start_again("project")
     while seen["killed"] < (KILLS if LONG else 2):
         code = repro.run(project, moment.uniform(0.0, 0.7 * repro.seconds), whole_group=seen["killed"] % 2 == 0)

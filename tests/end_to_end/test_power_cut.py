@@ -7,6 +7,7 @@ the file that `POWER_CUTS_TABLE` names.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,11 +19,13 @@ import pytest
 from stages.core.records import producers
 from tests.chain import ARTEFACTS
 from tests.conftest import REPOSITORY
-from tests.end_to_end.command_server import ENVIRONMENT, CommandServer
+from tests.end_to_end.command_server import ENVIRONMENT
 from tests.end_to_end.disk_after_power_cut import ABSENT, OLD, TORN, Disk
 from tests.end_to_end.stage_runs import STAGES, TARGET, BuiltProject, Rehearsal, StageRun, clone, refusal_of
 from tests.end_to_end.system_calls import Call, record_calls
 
+# Our own temporary names, and safetensors'.
+TEMPORARY = re.compile(r"\..*\.partial|\.tmp\w{6}")
 SHORT = ("split", "extract-features", "train-head")
 CHOSEN = [stage for stage in STAGES if "POWER_CUTS" in os.environ or stage.name in SHORT]
 
@@ -35,14 +38,6 @@ def can_trace() -> bool:
 
 
 pytestmark = pytest.mark.skipif(not can_trace(), reason="strace is not installed, or may not trace processes here")
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuiltProject]:
-    root = tmp_path_factory.mktemp("power")
-    (root / "logs").mkdir()
-    with CommandServer(root / "logs") as server:
-        yield BuiltProject(server, root)
 
 
 class Cuts:
@@ -87,7 +82,7 @@ class Cuts:
         for call in self.calls:
             path = Path(call.other or call.path).relative_to(self.project)
             named = call.kind in ("rename", "link", "create")
-            passing = any(part.endswith(".partial") for part in path.parts)
+            passing = any(TEMPORARY.fullmatch(part) for part in path.parts)
             if named and not passing and ".lock" not in path.name and ".sqlite" not in path.name:
                 found.add(path.as_posix())
         return sorted(found)
@@ -153,9 +148,9 @@ class Cuts:
 
 @pytest.mark.parametrize("stage", CHOSEN, ids=lambda stage: stage.name)
 def test_a_power_cut_leaves_nothing_that_is_taken_for_whole(
-    built: BuiltProject, tmp_path: Path, stage: StageRun
+    small: BuiltProject, tmp_path: Path, stage: StageRun
 ) -> None:
-    cuts = Cuts(Rehearsal(built, stage), tmp_path / "project", tmp_path / "after-cut")
+    cuts = Cuts(Rehearsal(small, stage), tmp_path / "project", tmp_path / "after-cut")
     mixed = cuts.check_states()
     note(stage.name, cuts, mixed)
     assert cuts.breaches == []
