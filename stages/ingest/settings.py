@@ -18,7 +18,7 @@ NO_LABEL = (
     *("Unknown Artist", "Unknown Genre", "Unknown Style"),
     *("nan", "None", "NULL", "nil", "NA", "N/A", "n.a.", "#N/A", "<NA>", "NaT"),
     *("#REF!", "#VALUE!", "#NAME?", "#DIV/0!"),
-    *("-", "--", "\u2013", "\u2014", "?", "??"),
+    *("-", "--", "\u2013", "\u2014", "?"),
 )
 
 
