@@ -43,7 +43,7 @@ class FeatureSettings(Settings):
     """link: the store keeps published rows as a hard link to the published file, so that the disk holds them once
     (where the file system has hard links). keep: the store keeps a separate copy."""
     check: Literal["first_touch", "opening"] = "first_touch"
-    """When readers of the published cache compare rows with their checksums: each row as it is first read, or all of them
+    """When readers of the published cache compare rows with their checksums: each row as it is first read, or all rows
     on opening."""
     max_failed_share: float = Field(0.05, ge=0, le=1)
     """Share of images that may fail before the run stops."""
