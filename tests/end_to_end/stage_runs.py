@@ -95,7 +95,8 @@ STAGES = (
     StageRun("train-head", f"train-head --target {TARGET}", "train.random_state=1", (producers.TRAIN,)),
     StageRun("evaluate", f"evaluate --target {TARGET}", "evaluate.resamples=200", (producers.EVALUATE,)),
     StageRun("find-outliers", f"find-outliers --target {TARGET}", "outliers.list_share=0.5", (producers.OUTLIERS,)),
-    StageRun("tune", f"tune --target {TARGET} --write", ""),
+    # Without --write: the settings that it writes make the next run another search.
+    StageRun("tune", f"tune --target {TARGET}", ""),
     StageRun("report", "report", "report.map_random_state=1", (producers.COORDINATES,)),
 )
 
@@ -242,11 +243,16 @@ def places(project: Path) -> dict[str, int]:
     return found
 
 
+def is_output(name: str) -> bool:
+    """Whether a file is no memory of a stage."""
+    return not name.startswith((".features/", ".scan/", ".training/")) and ".sqlite" not in name
+
+
 def wait_for_commit(command: Command, project: Path, before: dict[str, int]) -> float:
     """Wait until the first output is in place, or the command ends; the time of the clock then."""
     while not command.wait(0.002):
         try:
-            if any(before.get(name) != place for name, place in places(project).items() if name[0] != "."):
+            if any(before.get(name) != place for name, place in places(project).items() if is_output(name)):
                 break
         except OSError:  # a file went while the folders were listed
             continue

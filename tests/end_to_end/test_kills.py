@@ -229,7 +229,7 @@ class Repro:
             for folder in ("data", "models", "reports"):
                 shutil.rmtree(self.before / folder, ignore_errors=True)
                 shutil.copytree(small.home / folder, self.before / folder)
-            command("dvc", "commit", "--force", cwd=self.before)
+            command("dvc", "commit", "--force", "--with-deps", "split", cwd=self.before)
             edit_params(self.before, {"split.random_state": 1})
         self.after = self.start_again("after")
         started = time.monotonic()
