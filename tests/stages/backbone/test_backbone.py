@@ -27,6 +27,7 @@ from stages.core.networks.backbone import Backbone, NativeInput
 from stages.core.networks.backbone_files import load_backbone, read_card, write_card
 from stages.core.networks.feature_extractor import FeatureExtractor, normalise
 from stages.core.networks.registry import build_backbone
+from stages.core.records.artefacts import BACKBONE_CARD
 from stages.core.records.outputs import adopt
 from stages.core.tables.columns import SPLIT_IMAGES
 
@@ -130,6 +131,7 @@ def test_a_card_that_is_read_and_written_is_the_same_file_with_keys_of_later_ver
     weights = prepare(splits, image_root, arch="resnet18", weights="random")
     path = weights.with_suffix(".json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"later": [1, None]}, indent=2) + "\n")
+    adopt(path, BACKBONE_CARD)
     before = path.read_bytes()
     write_card(read_card(weights), weights)
     assert path.read_bytes() == before
@@ -140,8 +142,10 @@ def test_a_card_without_what_extraction_needs_is_refused(tmp_path: Path, key: st
     whole = {"arch": "resnet18", "weights": "random", "digest": "0", "code_digest": None, "channels": 512,
              "prefix_tokens": 0, "finetuned_on": None, "transform": NativeInput().as_json()}  # fmt: skip
     (tmp_path / "backbone.json").write_text(json.dumps(whole))
+    adopt(tmp_path / "backbone.json", BACKBONE_CARD)
     assert read_card(tmp_path / "backbone.safetensors").native_input == NativeInput()
     (tmp_path / "backbone.json").write_text(json.dumps({name: whole[name] for name in whole if name != key}))
+    adopt(tmp_path / "backbone.json", BACKBONE_CARD)
     with pytest.raises(StageError, match="pipeline prepare-backbone"):
         read_card(tmp_path / "backbone.safetensors")
 
