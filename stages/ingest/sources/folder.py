@@ -10,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 
 from stages.core.errors import StageError
-from stages.core.images.formats import IMAGE_SUFFIXES
 from stages.core.tables.problems import Problems
 from stages.ingest.image_files import files_under, has_image_suffix, is_system
 from stages.ingest.label_cells import SourceLabels, check_attribute, make_cells
