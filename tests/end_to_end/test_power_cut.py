@@ -83,7 +83,7 @@ class Cuts:
             path = Path(call.other or call.path).relative_to(self.project)
             named = call.kind in ("rename", "link", "create")
             passing = any(TEMPORARY.fullmatch(part) for part in path.parts)
-            passing |= path.parts[0] == ".scratch" or ".lock" in path.name or ".sqlite" in path.name
+            passing |= path.parts[:1] == (".scratch",) or ".lock" in path.name or ".sqlite" in path.name
             if named and not passing:
                 found.add(path.as_posix())
         return sorted(found)
