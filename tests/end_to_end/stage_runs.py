@@ -306,6 +306,6 @@ def _without_seconds(text: str, trials: str) -> str:
     place = header.index("seconds")
     for row in rows:
         text = text.replace(f",{row[place]},", ",,")
-        for digits in range(5):
+        for digits in (3, 4):  # fewer would be those of other columns too
             text = text.replace(f"<td>{float(row[place]):.{digits}f}</td>", "<td></td>")
     return text

@@ -77,13 +77,14 @@ class Cuts:
         return Call(call.kind, call.path.replace(old, new, 1), call.other.replace(old, new, 1))
 
     def _written(self) -> list[str]:
-        """Files that got their names in this run, without SQLite's, locks, and what is staged or temporary."""
+        """Files that got their names in this run, without SQLite's, locks, scratch, and what is staged or temporary."""
         found = set()
         for call in self.calls:
             path = Path(call.other or call.path).relative_to(self.project)
             named = call.kind in ("rename", "link", "create")
             passing = any(TEMPORARY.fullmatch(part) for part in path.parts)
-            if named and not passing and ".lock" not in path.name and ".sqlite" not in path.name:
+            passing |= path.parts[:1] == (".scratch",) or ".lock" in path.name or ".sqlite" in path.name
+            if named and not passing:
                 found.add(path.as_posix())
         return sorted(found)
 
