@@ -74,7 +74,7 @@ def atomic_path(destination: Path | str, needed_bytes: int = 0) -> Iterator[Path
     except OSError as error:
         raise CacheError(_describe(error, temporary, destination, needed_bytes)) from error
     except Exception as error:
-        # The system names no file when a write fails; `stages.core.errors` reads this note.
+        # A library's own error names no file: whoever shows it adds this note.
         error.add_note(f"while writing {destination}")
         raise
     finally:

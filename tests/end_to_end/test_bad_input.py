@@ -41,6 +41,7 @@ def test_a_missing_image_root(pipeline: Run, project: Path) -> None:
 
 def test_an_empty_manifest(pipeline: Run, project: Path) -> None:
     (project / "data" / "manifest.csv").write_text("image,style\n")
+    adopt(project / "data" / "manifest.csv", MANIFEST)
     assert "manifest.csv lists no images" in error_line(pipeline("clean"))
     assert (project / "data" / "clean.csv").stat().st_size > 1000
 

@@ -111,7 +111,7 @@ def test_a_damaged_checkpoint_and_what_a_kill_left_are_replaced(
     assert "finetune-checkpoint.safetensors is damaged" in caplog.text
     assert "fine-tuning starts again" in caplog.text
     assert weights == tune(fresh, epochs=1)
-    assert sorted(path.name for path in models.iterdir()) == ["backbone.json", "backbone.safetensors"]
+    assert sorted(path.name for path in models.iterdir()) == ["backbone.json", "backbone.safetensors", "records"]
 
 
 def test_other_settings_do_not_take_up_an_old_checkpoint(

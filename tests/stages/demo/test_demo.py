@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from stages.clean.check_image import check_image
 from stages.clean.settings import CleanSettings
-from stages.core.images.files import to_rgb
+from stages.core.images.rgb import to_rgb
 from stages.demo.collection import paint_collection
 from stages.demo.faults.broken import BREAKS
 from stages.demo.painter.artists import ARTISTS, GENRES, STYLES

@@ -23,6 +23,7 @@ from PIL import Image
 from stages.core.errors import StageError
 from stages.core.tables.decisions import COLUMNS
 from stages.review.decisions import DecisionFile
+from tests.chain import adopt_project
 from tests.conftest import REPOSITORY, run_pipeline
 from tests.stages.review.conftest import ARABIC, HOSTILE_IMAGE, IMAGES, QUOTED, Project, Served
 
@@ -468,6 +469,7 @@ def test_characters_that_are_not_seen_are_shown(project: Project, serve: Serve) 
     splits = pd.read_csv(project.root / "data/splits.csv", keep_default_na=False)
     splits.loc[[0, 1, 2], "genre"] = hidden
     splits.to_csv(project.root / "data/splits.csv", index=False)
+    adopt_project(project.root, ["genre"])
     served = serve()
     page = served.request()[1].decode()
     shown = re.sub(r'value="[^"]*"', "", page)

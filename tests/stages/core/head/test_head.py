@@ -13,6 +13,7 @@ from sklearn.metrics import f1_score, log_loss
 
 from cache import FeatureStore, publish
 from stages.core.errors import StageError
+from stages.core.features.artefact import FEATURES
 from stages.core.head.lstm import LSTMHead
 from stages.core.head.lstm_settings import LSTMSettings
 from stages.core.head.recipe import Recipe
@@ -64,6 +65,7 @@ def test_the_backbone_is_named_with_what_it_was_fine_tuned_on(tmp_path: Path, ta
     with store.writer() as writer:
         writer.append(["a" * 64], np.zeros((1, 1, 1, 4), np.float16))
     publish(store, ["a" * 64], ["a.jpg"], tmp_path / "features")
+    adopt(tmp_path / "features" / "features.h5", FEATURES)
     assert describe_backbone(tmp_path / "features") == said
 
 

@@ -22,6 +22,8 @@ from stages.core.networks.backbone_files import load_backbone
 from stages.core.networks.feature_extractor import FeatureExtractor, map_shape, normalise, to_map
 from stages.core.networks.registry import LIBRARIES, build_backbone, find_library
 from stages.core.networks.torchvision_networks import trunk
+from stages.core.records.artefacts import BACKBONE_CARD
+from stages.core.records.outputs import adopt
 from stages.extract.extract_features import extract_features
 from stages.predict.predict_images import predict_images
 from tests.stages.backbone.conftest import FEATURES, Collection
@@ -196,6 +198,7 @@ def test_a_card_that_names_code_which_the_settings_do_not_is_refused_and_nothing
     collection.prepare(arch="resnet18", weights="random")
     card = collection.weights.with_suffix(".json")
     card.write_text(json.dumps(json.loads(card.read_text()) | {"arch": "sent_along:network"}))
+    adopt(card, BACKBONE_CARD)
     message = r"backbone\.safetensors holds 'sent_along:network', but backbone\.arch is 'resnet18'"
     shared = {"settings": FEATURES, "arch": "resnet18", "backbone": collection.weights}
     with pytest.raises(StageError, match=message):

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from stages.core.errors import StageError
+from stages.core.records.outputs import adopt
 from stages.core.tables import columns
 from stages.core.tables.csv_files import read_table, write_table
 
@@ -34,8 +35,10 @@ def test_a_target_that_is_no_column_is_answered_with_the_nearest() -> None:
 def test_paths_are_unique_and_every_table_names_its_command() -> None:
     assert len({table.path for table in columns.TABLES}) == len(columns.TABLES)
     for table in columns.TABLES:
-        assert table.command.startswith("pipeline ")
-        assert ("TARGET" in table.command) == (table.path.startswith("reports/TARGET") or table is columns.REVIEW)
+        assert table.producer.command.startswith("pipeline ")
+        assert ("TARGET" in table.producer.command) == (
+            table.path.startswith("reports/TARGET") or table is columns.REVIEW
+        )
 
 
 @pytest.mark.parametrize(
@@ -53,14 +56,16 @@ def test_a_table_that_cannot_be_read_is_answered_with_the_command_that_writes_it
 ) -> None:
     if content is not None:
         (tmp_path / "predictions.csv").write_bytes(content)
+        adopt(tmp_path / "predictions.csv", columns.PREDICTIONS, "style")
     with pytest.raises(StageError, match=message):
         read_table(tmp_path / "predictions.csv", columns.PREDICTIONS, target="style")
 
 
 def test_a_table_without_rows_is_refused_only_where_every_stage_needs_some(tmp_path: Path) -> None:
     for table in columns.TABLES:
-        path = tmp_path / "table.csv"
+        path = tmp_path / table.path
         write_table(pd.DataFrame(columns=table.names), path)
+        adopt(path, table)
         if table.may_be_empty:
             assert read_table(path, table).empty
         else:
@@ -70,4 +75,5 @@ def test_a_table_without_rows_is_refused_only_where_every_stage_needs_some(tmp_p
 
 def test_a_class_called_na_stays_a_class(tmp_path: Path) -> None:
     write_table(pd.DataFrame({"image": ["a.png", "b.png"], "style": ["NA", ""]}), tmp_path / "manifest.csv")
+    adopt(tmp_path / "manifest.csv", columns.MANIFEST)
     assert read_table(tmp_path / "manifest.csv", columns.MANIFEST)["style"].tolist() == ["NA", ""]
