@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torchvision
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from stages.backbone.calibrate import batch_norms, calibrate_batch_norm
 from stages.backbone.checkpoint import remove_checkpoint
@@ -124,7 +124,8 @@ def _prepare(job: Job, outputs: Outputs) -> str:
     record = _finetune(backbone, job) if settings.finetune.target is not None else None
     check_finite(backbone.network.state_dict(), f"{settings.arch} with weights {provenance.weights}")
     staged = outputs.path(job.weights)
-    save_file({key: value.contiguous() for key, value in backbone.network.state_dict().items()}, staged)
+    # Bytes, because safetensors' own file could be read by its owner alone.
+    staged.write_bytes(save({key: value.contiguous() for key, value in backbone.network.state_dict().items()}))
     shape = map_shape(backbone, job.read_crops(backbone).transform.crop_px)
     card = _make_card(settings, backbone, provenance, staged, shape, calibrated_on, record)
     write_card(card, staged)

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
+class Curves(Live):
+    """DVCLive's files, without its look at the repository: it fails in one without a commit, and may create `.dvc`."""
+
+    def _init_dvc(self) -> None:
+        self._dvc_file = self._init_dvc_file()
+
+
 @contextlib.contextmanager
 def record_curves(
     target: str, epochs: int, *, logs: Path, tensorboard: Path | None, quiet: bool = False
@@ -45,7 +52,7 @@ def record_curves(
     """
     with contextlib.ExitStack() as stack:
         writer = stack.enter_context(_open_event_files(tensorboard)) if tensorboard else None
-        live = stack.enter_context(Live(dir=str(logs), save_dvc_exp=False, dvcyaml=None, report=None))
+        live = stack.enter_context(Curves(dir=str(logs), save_dvc_exp=False, dvcyaml=None, report=None))
         progress = None if quiet else stack.enter_context(Progress(epochs, f"Training {target}", "epochs"))
         count = itertools.count(1)
 

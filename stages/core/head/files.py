@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 
 from cache.atomic import atomic_path, write_text
 from stages.core.errors import StageError
@@ -28,7 +28,8 @@ CARD_KEYS = {"target", "classes", "shape", "fingerprint", "labels_sha256", "temp
 def save_head(folder: Path, state: dict[str, torch.Tensor], card: dict[str, Any]) -> None:
     """Write `head.safetensors` and `head.json`."""
     with atomic_path(folder / "head.safetensors") as temporary:
-        save_file({name: value.contiguous().cpu() for name, value in state.items()}, temporary)
+        # Bytes, because safetensors' own file could be read by its owner alone.
+        temporary.write_bytes(save({name: value.contiguous().cpu() for name, value in state.items()}))
     write_text(folder / "head.json", json.dumps(card, indent=2, ensure_ascii=False) + "\n")
 
 

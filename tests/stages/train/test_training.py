@@ -230,6 +230,25 @@ def test_every_number_of_an_epoch_is_shown(make_project: MakeProject, caplog: py
         assert word in caplog.text
 
 
+def test_a_repository_without_a_commit_is_enough_and_gets_no_file_of_dvcs(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project(["dabs", "dots"] * 15)
+    subprocess.run(["git", "init", "-q", str(project.splits.parent)], check=True)
+    monkeypatch.chdir(project.splits.parent)
+    train(project, epochs=2)
+    assert not (project.splits.parent / ".dvc").exists()
+    assert (project.head / "log" / "metrics.json").is_file()
+
+
+def test_whoever_may_read_the_folder_may_read_the_head(make_project: MakeProject) -> None:
+    project = make_project(["dabs", "dots"] * 15)
+    train(project, epochs=2)
+    assert {path.stat().st_mode & 0o777 for path in project.head.iterdir() if path.is_file()} == {
+        project.splits.stat().st_mode & 0o777
+    }
+
+
 def test_tensorboard_shows_the_same_numbers_where_asked_for(make_project: MakeProject) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
