@@ -41,11 +41,11 @@ COMMANDS = {
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
 
 
-@pytest.fixture(scope="module")
-def busy(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project that two workers have something to do for."""
-    folder = tmp_path_factory.mktemp("busy") / "project"
-    shutil.copytree(built, folder, symlinks=True)
+@pytest.fixture
+def busy(built: Path, tmp_path: Path) -> Path:
+    """A finished project that two workers have something to do for: killed commands leave no finished one behind."""
+    folder = tmp_path / "project"
+    shutil.copytree(built, folder, symlinks=True, ignore=shutil.ignore_patterns("tmp", "files"))
     edit_params(folder, {"parallel.n_jobs": 2, "train.epochs": 40, "backbone.finetune.batch_size": 8})
     return folder
 
