@@ -304,6 +304,8 @@ def report_index(params: Params) -> Path:
 
 
 def _write_pages(write: Callable[..., Path], params: Params, **targets: object) -> Path:
+    from cache.atomic import make_folder
+    from cache.lock import hold_lock
     from stages.report.inputs import ReportInputs
 
     inputs = ReportInputs(
@@ -321,9 +323,11 @@ def _write_pages(write: Callable[..., Path], params: Params, **targets: object) 
         coordinates=PATHS.coordinates,
         answer_key=_answer_key(params),
     )
-    return write(
-        settings=params.report, inputs=inputs, destination=PATHS.reports, n_jobs=params.parallel.n_jobs, **targets
-    )
+    make_folder(PATHS.reports)
+    with hold_lock(PATHS.reports / ".report.lock", "`pipeline report`"):
+        return write(
+            settings=params.report, inputs=inputs, destination=PATHS.reports, n_jobs=params.parallel.n_jobs, **targets
+        )
 
 
 def _answer_key(params: Params) -> Path | None:

@@ -15,7 +15,7 @@ from stages.core.errors import StageError
 from stages.core.images.files import ImageFolder
 from stages.core.records import producers
 from stages.core.records.contents import digest_bytes_of
-from stages.core.records.outputs import write_outputs
+from stages.core.records.outputs import Outputs, write_outputs
 from stages.core.tables.columns import MANIFEST, REVIEW, is_source_split, label_columns, missing_label_columns
 from stages.core.tables.csv_files import write_table
 from stages.core.tables.problems import Problems
@@ -77,10 +77,25 @@ def ingest_labels(
     StageError
         If the image root or the labels are missing, lack a column or a required target, or list no image.
     """
+    with write_outputs(
+        producers.INGEST, manifest.parent, settings=settings.model_dump(mode="json"), inputs={}
+    ) as outputs:
+        return _ingest(settings, outputs, manifest, problems, review, targets, require_targets)
+
+
+def _ingest(
+    settings: DatasetSettings,
+    outputs: Outputs,
+    manifest: Path,
+    problems: Path,
+    review: Path | None,
+    targets: Sequence[str],
+    require_targets: bool,
+) -> str:
     found = Problems()
     source = SOURCES[settings.source]
     _check_places(settings, source)
-    inputs = _digest_sources(settings, review)
+    outputs.inputs |= _digest_sources(settings, review)
     labels = _clean_labels(_read_source(settings, source, found), settings, found)
     _check_targets(targets, labels.attributes, settings, require=require_targets)
     if source.lists_files:
@@ -98,11 +113,8 @@ def ingest_labels(
         images = ImageFolder(Path(settings.images))
         table, reviewed = apply_decisions(table, review=review, images=images, problems=found)
     alike = list(_alike_lines(table, found))
-    with write_outputs(
-        producers.INGEST, manifest.parent, settings=settings.model_dump(mode="json"), inputs=inputs
-    ) as outputs:
-        write_table(table, outputs.path(manifest))
-        found.write(outputs.path(problems))
+    write_table(table, outputs.path(manifest))
+    found.write(outputs.path(problems))
     lines = [*_summary(table), *files.lines(), *alike, reviewed, *_problem_lines(found, problems)]
     return "\n".join(filter(None, lines))
 
