@@ -21,7 +21,7 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.end_to_end.conftest import edit_params
 
-KILLS = int(os.environ.get("NOTHING_LEFT_KILLS", "2"))
+KILLS = int(os.environ.get("NOTHING_LEFT_KILLS", "1"))
 GONE_WITHIN_S, STOPPED_WITHIN_S = 10.0, 5.0
 MARK = "NOTHING_LEFT_MARK"
 SHARED_MEMORY = Path("/dev/shm")
