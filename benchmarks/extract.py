@@ -35,6 +35,8 @@ from stages.backbone.settings import BackboneSettings
 from stages.core.device import choose_device, choose_precision
 from stages.core.extraction.settings import FeatureSettings
 from stages.core.images.files import ImageFolder
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import SPLIT_IMAGES
 from stages.extract.extract_features import extract_features
 
 PIPELINE = "pipeline extract-features"
@@ -145,6 +147,7 @@ def our_pipeline(folder: Path, paths: list[Path], precision: str) -> Rate:
     def listed(count: int) -> Path:
         splits = folder / f"splits-{count}.csv"
         splits.write_text("\n".join(["image,sha256,split", *rows[:count]]) + "\n")
+        adopt(splits, SPLIT_IMAGES)
         return splits
 
     if not weights.exists():

@@ -20,6 +20,8 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 from stages.core.features.labelled import UNLABELLED, LabelledFeatures, load_labelled_features
 from stages.core.head.files import load_head
 from stages.core.head.recipe import Recipe
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import SPLIT_IMAGES
 from stages.outliers.folds import out_of_sample_probabilities
 from stages.outliers.kinds import low_confidence, suspect_label
 from stages.outliers.outlier_kind import Evidence, OutlierKind
@@ -67,8 +69,9 @@ def seeds_of(
     table = pd.read_csv(splits, dtype=str, keep_default_na=False)
     for seed in range(options.seeds):
         noisy, flipped = with_flipped_labels(table, target, options.share, seed)
-        path, head = root / f"{target}-{seed}.csv", root / f"{target}-{seed}"
+        path, head = root / f"{target}-{seed}.csv", root / f"heads-{seed}" / target
         noisy.to_csv(path, index=False)
+        adopt(path, SPLIT_IMAGES)
         train_head(
             target=target, recipe=Recipe(), features=root / "features",
             splits=path, destination=head, work=root / "work",

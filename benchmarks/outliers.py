@@ -33,7 +33,9 @@ from stages.core.head.recipe import Recipe
 from stages.core.head.registry import build_head
 from stages.core.images.files import ImageFolder
 from stages.core.parallel import ParallelSettings, parallel_backend
+from stages.core.records.artefacts import HEAD_CARD, HEAD_WEIGHTS
 from stages.core.records.outputs import adopt
+from stages.core.tables.columns import SPLIT_IMAGES
 from stages.core.tables.csv_files import write_table
 from stages.outliers import find_outliers as run
 from stages.outliers.image_measures import measure_images
@@ -203,6 +205,7 @@ def make_collection(root: Path, count: int, side: int, epochs: int) -> None:
     )  # fmt: skip
     table.loc[rng.random(count) < 0.3, "artist"] = ""
     write_table(table, root / "splits.csv")
+    adopt(root / "splits.csv", SPLIT_IMAGES)
     make_features(root, images, keys, labels[TARGET], rng)
     make_head(root, epochs)
 
@@ -254,6 +257,8 @@ def make_head(root: Path, epochs: int) -> None:
         "epoch": epochs, "settings": Recipe().model_dump(),
     }  # fmt: skip
     save_head(root / "head", head.state_dict(), card)
+    adopt(root / "head" / "head.json", HEAD_CARD, "head")
+    adopt(root / "head" / "head.safetensors", HEAD_WEIGHTS, "head")
 
 
 if __name__ == "__main__":

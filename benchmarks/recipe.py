@@ -132,12 +132,12 @@ def make_project(
     table = table.assign(sha256=keys, width=0, height=0, mode="RGB", group=groups)
     table.to_csv(root / "clean.csv", index=False)
     adopt(root / "clean.csv", CLEAN)
-    splits = root / f"splits-{random_state}.csv"
+    splits = root / f"splits-{random_state}" / "splits.csv"
     split_images(
         settings=SplitSettings(random_state=random_state),
         clean=root / "clean.csv",
         splits=splits,
-        report=root / "report.json",
+        report=splits.with_name("report.json"),
     )
     return splits
 

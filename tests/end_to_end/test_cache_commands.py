@@ -8,6 +8,8 @@ from pathlib import Path
 import h5py
 import pandas as pd
 
+from stages.core.records.outputs import adopt
+from stages.core.tables.columns import SPLIT_IMAGES
 from tests.end_to_end.conftest import command
 
 Pipeline = Callable[..., subprocess.CompletedProcess[str]]
@@ -68,6 +70,7 @@ def test_gc_frees_other_settings_and_left_out_images_only_when_asked(pipeline: P
     splits = project / "data" / "splits.csv"
     lines = splits.read_text().splitlines(keepends=True)
     splits.write_text("".join(lines[:-2]))
+    adopt(splits, SPLIT_IMAGES)
     shown = pipeline("cache", "gc").stdout
     for words in ("images under other settings", "images that are not in data/splits.csv", "--yes"):
         assert words in shown

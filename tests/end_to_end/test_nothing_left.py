@@ -98,7 +98,11 @@ def left_by(mark: str, temporary: Path, pids: list[int]) -> list[str]:
     shared = [path.name for path in SHARED_MEMORY.iterdir()] if SHARED_MEMORY.is_dir() else []
     return [
         *(f"process {pid}" for pid in marked(mark)),
-        *(f"shared memory {name}" for name in shared if {str(pid) for pid in pids} & set(re.split(r"\D+", name))),
+        *(
+            f"shared memory {name}"
+            for name in shared
+            if {str(pid) for pid in pids} & set(re.split(r"[^0-9a-z]+", name))
+        ),
         # torch makes an empty folder for its compiler, which every later run of any program uses.
         *(f"temporary {path}" for path in temporary.rglob("*") if not path.name.startswith("torchinductor_")),
     ]
@@ -145,7 +149,8 @@ def test_a_command_that_is_asked_to_stop_does_so_within_five_seconds(busy: Path,
         process.terminate()
         took = wait_until(lambda: process.poll() is not None, STOPPED_WITHIN_S * 3)
         assert took < STOPPED_WITHIN_S
-        assert process.returncode in (0, 1)
+        # Without a handler it ends by the signal: as the interpreter leaves, its work done.
+        assert process.returncode in (0, 1, -signal.SIGTERM)
         assert wait_for_nothing(mark, temporary, pids) == []
 
 
