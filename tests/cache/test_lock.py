@@ -93,7 +93,7 @@ def test_a_zombie_holds_nothing(tmp_path, mount):
     holder.kill()
     os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
     with hold_lock(path, "the next"):
-        pass
+        assert json.loads(path.read_text())["what"] == "the next"
     holder.wait()
 
 
@@ -180,7 +180,7 @@ def test_a_forked_child_does_not_keep_the_lock_of_its_dead_parent(tmp_path):
     parent.wait()
     try:
         with hold_lock(path, "the next"):
-            pass
+            assert json.loads(path.read_text())["what"] == "the next"
     finally:
         os.kill(child, signal.SIGKILL)
 
