@@ -23,7 +23,7 @@ from stages.core.head.protocol import Head
 from stages.core.head.registry import HEADS
 from stages.core.records import producers
 from stages.core.records.outputs import write_outputs
-from stages.core.records.reading import bind_inputs
+from stages.core.records.reading import check_links, digest_inputs
 from stages.core.tables.csv_files import write_table
 from stages.evaluate.baselines import fit_logistic_regression, predict_majority
 from stages.evaluate.calibration import expected_calibration_error, tabulate_reliability
@@ -63,12 +63,15 @@ def evaluate_head(
     StageError
         If the head is missing, or was trained on other features or classes.
     """
+    inputs = [*collection_inputs(features=features, splits=splits, target=target), *head_inputs(head)]
+    digests = digest_inputs(inputs)  # before anything is read: a file that changes meanwhile is found later
     data = load_labelled_features(target, features=features, splits=splits)
     trained = load_head(head)
     check_same_data(trained[1], data)
-    inputs = bind_inputs([*collection_inputs(features=features, splits=splits, target=target), *head_inputs(head)])
+    check_links(inputs, digests)
+    made_from = {source.name: digests[source.name] for source in inputs}
     recorded = settings.model_dump(mode="json")
-    with write_outputs(producers.EVALUATE, destination, settings=recorded, inputs=inputs, target=target) as outputs:
+    with write_outputs(producers.EVALUATE, destination, settings=recorded, inputs=made_from, target=target) as outputs:
         return _evaluate(data, trained, settings, features, outputs.path(destination))
 
 

@@ -20,7 +20,7 @@ from stages.core.head.files import check_same_data, head_inputs, load_head
 from stages.core.images.files import ImageFolder
 from stages.core.records import producers
 from stages.core.records.outputs import write_outputs
-from stages.core.records.reading import bind_inputs
+from stages.core.records.reading import check_links, digest_inputs
 from stages.core.tables.columns import OUTLIER_KINDS, OUTLIERS
 from stages.core.tables.csv_files import write_table
 from stages.outliers.clusters import find_clusters
@@ -93,12 +93,15 @@ def find_outliers(
     StageError
         If the head is missing or was trained on other data, or there are fewer pictures than folds.
     """
+    inputs = [*collection_inputs(features=features, splits=splits), *head_inputs(head)]
+    digests = digest_inputs(inputs)  # before anything is read: a file that changes meanwhile is found later
     data = load_labelled_features(target, features=features, splits=splits)
     _, card = load_head(head)
     check_same_data(card, data)
-    inputs = bind_inputs([*collection_inputs(features=features, splits=splits), *head_inputs(head)])
+    check_links(inputs, digests)
+    made_from = {source.name: digests[source.name] for source in inputs}
     recorded = settings.model_dump(mode="json")
-    with write_outputs(producers.OUTLIERS, destination, settings=recorded, inputs=inputs, target=target) as outputs:
+    with write_outputs(producers.OUTLIERS, destination, settings=recorded, inputs=made_from, target=target) as outputs:
         return _find(data, card, settings, features, outputs.path(destination), images, n_jobs)
 
 

@@ -20,7 +20,6 @@ from stages.core.features.labelled import (
     LabelledFeatures,
     attach_labels,
     check_labels_unchanged,
-    collection_inputs,
     describe_not_finite,
     load_collection,
 )
@@ -34,7 +33,6 @@ from stages.core.head.training_data import TrainingData
 from stages.core.optimisation.scores import accuracy, macro_f1
 from stages.core.records import producers
 from stages.core.records.outputs import write_outputs
-from stages.core.records.reading import bind_inputs
 from stages.train.curves import record_curves
 
 
@@ -107,9 +105,10 @@ def train_on(
 
     `quiet` shows no bar: for one of several trainings side by side.
     """
-    inputs = bind_inputs(collection_inputs(features=features, splits=splits, target=data.target))
     recorded = recipe.model_dump(mode="json")
-    with write_outputs(producers.TRAIN, destination, settings=recorded, inputs=inputs, target=data.target) as outputs:
+    with write_outputs(
+        producers.TRAIN, destination, settings=recorded, inputs=data.inputs, target=data.target
+    ) as outputs:
         summary, checkpoint = _train(data, placed, recipe, features, splits, outputs.path(destination), work, quiet)
     checkpoint.remove()
     return summary

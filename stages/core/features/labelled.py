@@ -5,8 +5,8 @@ In: `data/features/` and `data/splits.csv`. Out: plain arrays, a row per image, 
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,8 @@ class LabelledFeatures:
         Shape `(n, views, tokens, channels)`, float16; read from the cache's file when asked for.
     fingerprint
         Of the cache that the features come from.
+    inputs
+        Digests of the files behind it, taken before they were read: a file that changes meanwhile is found later.
     """
 
     target: str
@@ -55,6 +57,7 @@ class LabelledFeatures:
     labels: np.ndarray
     features: CachedFeatures
     fingerprint: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self, split: str) -> np.ndarray:
         """Indices of the labelled images of a split, ascending, int64."""
@@ -91,12 +94,15 @@ class CachedCollection:
         As in `LabelledFeatures`.
     splits
         Where the table came from.
+    inputs
+        As in `LabelledFeatures`, by target.
     """
 
     table: pd.DataFrame
     features: CachedFeatures
     fingerprint: str
     splits: Path
+    inputs: Mapping[str, Mapping[str, str]]
 
 
 def collection_inputs(*, features: Path, splits: Path, target: str = "") -> list[Input]:
@@ -115,13 +121,13 @@ def load_collection(*, features: Path, splits: Path, targets: Sequence[str] = ()
     cache.CacheError
         If the cache is damaged.
     """
-    bind_inputs(collection_inputs(features=features, splits=splits))
+    inputs = {t: bind_inputs(collection_inputs(features=features, splits=splits, target=t)) for t in targets or [""]}
     table = read_table(splits, SPLIT_IMAGES, columns=SPLIT_COLUMNS)
     for target in targets:
         require_label_column(target, table.columns, splits)
     cache = open_features(features)
     table = _drop_without_features(table, cache, splits)
-    return CachedCollection(table, CachedFeatures(cache, table["sha256"].tolist()), cache.fingerprint, splits)
+    return CachedCollection(table, CachedFeatures(cache, table["sha256"].tolist()), cache.fingerprint, splits, inputs)
 
 
 def load_labelled_features(target: str, *, features: Path, splits: Path) -> LabelledFeatures:
@@ -151,7 +157,8 @@ def attach_labels(target: str, collection: CachedCollection) -> LabelledFeatures
     code = {name: index for index, name in enumerate(classes)}
     _warn_if_most_are_unlabelled(target, table)
     labels = table[target].map(lambda name: code.get(name, UNLABELLED)).to_numpy(dtype=np.int64)
-    return LabelledFeatures(target, classes, table, labels, collection.features, collection.fingerprint)
+    features, inputs = collection.features, collection.inputs.get(target, {})
+    return LabelledFeatures(target, classes, table, labels, features, collection.fingerprint, inputs)
 
 
 def describe_not_finite(data: LabelledFeatures, row: int, features: Path) -> str:

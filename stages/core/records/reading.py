@@ -134,9 +134,34 @@ def bind_inputs(inputs: Sequence[Input], *, through: Sequence[Input] = ()) -> di
     StageError
         Naming the file and the command that writes it again.
     """
+    digests = digest_inputs(inputs)
+    check_links(inputs, digests, through=through)
+    return {source.name: digests[source.name] for source in inputs}
+
+
+def digest_inputs(inputs: Sequence[Input]) -> dict[str, str]:
+    """Verify every file by itself; return the digests by `Input.file_name` and `Input.name`.
+
+    Raises
+    ------
+    StageError
+        Naming the file and the command that writes it again.
+    """
+    digests = {source.file_name: _verify(source, _require_record(source)) for source in inputs}
+    paths = {source.file_name: source.path for source in inputs}
+    return digests | {source.name: _digest_now(source.name, digests, paths) or "" for source in inputs}
+
+
+def check_links(inputs: Sequence[Input], digests: Mapping[str, str], *, through: Sequence[Input] = ()) -> None:
+    """Verify that no file was made from another version of one of the others; arguments as for `bind_inputs`.
+
+    Raises
+    ------
+    StageError
+        Naming the file and the command that writes it again.
+    """
     records = {source.file_name: _require_record(source) for source in (*inputs, *through)}
-    present = {source.file_name: _verify(source, records[source.file_name]) for source in inputs}
-    present |= {source.file_name: _expect(source, records[source.file_name]).digest for source in through}
+    present = dict(digests) | {s.file_name: _expect(s, records[s.file_name]).digest for s in through}
     paths = {source.file_name: source.path for source in inputs}
     for source in (*inputs, *through):
         for name, digest in records[source.file_name].inputs.items():
@@ -147,7 +172,6 @@ def bind_inputs(inputs: Sequence[Input], *, through: Sequence[Input] = ()) -> di
                     f"{source.path} was made from another {file}{which} than the present one: "
                     f"run `{source.command}` again"
                 )
-    return {source.name: _digest_now(source.name, present, paths) or "" for source in inputs}
 
 
 def _digest_now(name: str, present: dict[str, str], paths: Mapping[str, Path]) -> str | None:
