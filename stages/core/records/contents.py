@@ -48,6 +48,8 @@ def digest_columns_of(path: Path, columns: Sequence[str]) -> str:
         If the file cannot be read.
     KeyError
         If the table has no such column.
+    UnicodeDecodeError, csv.Error
+        If it is no CSV table.
     """
     digest = hashlib.sha256()
     with path.open(encoding="utf-8", newline="") as file:

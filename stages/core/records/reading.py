@@ -4,6 +4,7 @@ In: paths, and which artefact each is. Out: bytes that match the record, or a `S
 command to run. What the bytes mean is left to the caller.
 """
 
+import csv
 import hashlib
 import json
 import stat
@@ -180,8 +181,8 @@ def _digest_now(name: str, present: dict[str, str], paths: Mapping[str, Path]) -
     if columns and name not in present and file in paths:
         try:
             present[name] = digest_columns_of(paths[file], columns.split(","))
-        except KeyError:
-            present[name] = ""  # without the column, it is another table
+        except (KeyError, UnicodeDecodeError, csv.Error):
+            present[name] = ""  # without the column, or no table at all: its reader names the row
     return present.get(name)
 
 
