@@ -32,6 +32,7 @@ _BUSY = {errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 _NOTE_BYTES = 4096  # more than the longest note
 _NOTE_S = 0.5  # how long a new holder may take to write its note
+_RETRY_S = 0.02  # between two tries for a lock that another process holds
 _SETTLE_S = 0.05  # how long two processes may take over the file of the same dead holder
 
 
@@ -86,7 +87,7 @@ _held: set[_Lock] = set()
 
 
 @contextlib.contextmanager
-def hold_lock(path: Path, what: str) -> Iterator[None]:
+def hold_lock(path: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
     """Hold a lock for the block. It ends with the block, or with the process, however that ends.
 
     A lock has one holder: a second one in the same process or thread is refused too. Child processes do not inherit it.
@@ -99,11 +100,13 @@ def hold_lock(path: Path, what: str) -> Iterator[None]:
         The lock file, in an existing folder. It is removed on release.
     what
         What the holder does, for the message to others: a command, for example.
+    wait_s
+        How long to wait for another holder's release, in seconds.
 
     Raises
     ------
     LockedError
-        If the lock is held, naming the holder.
+        If the lock is held, and not released while waiting; it names the holder.
     CacheError
         If the folder cannot be written to.
 
@@ -120,7 +123,7 @@ def hold_lock(path: Path, what: str) -> Iterator[None]:
     False
     """
     with as_cache_error(path.parent, _NOTE_BYTES):
-        lock = _acquire(path, what)
+        lock = _acquire_in_time(path, what, time.monotonic() + wait_s)
     try:
         yield
     finally:
@@ -132,6 +135,16 @@ def lock_for_writing(folder: Path, what: str = "writing features") -> Iterator[N
     """Hold the lock `folder/.lock` for the block; see `hold_lock`."""
     with hold_lock(folder / LOCK_NAME, what):
         yield
+
+
+def _acquire_in_time(path: Path, what: str, deadline: float) -> _Lock:
+    while True:
+        try:
+            return _acquire(path, what)
+        except LockedError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(_RETRY_S)
 
 
 def _acquire(path: Path, what: str) -> _Lock:

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from typing import NoReturn
 
 import click
@@ -10,6 +11,8 @@ import click
 from pipeline import cache_commands, commands
 
 INTERRUPTED = "interrupted: what was finished is kept; run the same command again to resume"
+# An interrupt that was dropped is repeated when what has dropped it has probably returned.
+INTERRUPT_AGAIN_S = 0.05
 
 
 class PipelineGroup(click.Group):
@@ -73,6 +76,7 @@ def main() -> None:
     try:
         # Whoever stops a job politely (kill, a cluster's scheduler, a shutdown) means what Ctrl-C means.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        sys.unraisablehook = _interrupt_again
         cli()
     except KeyboardInterrupt:  # before a command begins, or after it ends
         _fail(INTERRUPTED)
@@ -81,6 +85,16 @@ def main() -> None:
         if problem and not ended.code:
             _fail(problem)
         raise
+
+
+def _interrupt_again(ignored: "sys.UnraisableHookArgs") -> None:
+    """Repeat an interrupt that came inside a finalizer or a library's callback, where Python drops exceptions."""
+    if issubclass(ignored.exc_type, KeyboardInterrupt):
+        again = threading.Timer(INTERRUPT_AGAIN_S, os.kill, (os.getpid(), signal.SIGINT))
+        again.daemon = True
+        again.start()
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 def _flush_output() -> str:

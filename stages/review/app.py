@@ -10,6 +10,7 @@ from typing import Any
 from flask import Flask, Response, abort, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from cache.errors import CacheError
 from stages.core.errors import StageError
 from stages.core.images.files import ImageFolder, UnusableImage
 from stages.core.pages.render import TEMPLATES as SHARED_TEMPLATES
@@ -68,6 +69,7 @@ def make_app(
     app.register_error_handler(HTTPException, lambda error: _message(error.description or "", error.code or 500))
     app.register_error_handler(RefusedDecision, lambda error: _message(str(error), 422))
     app.register_error_handler(StageError, lambda error: _message(str(error), 503))
+    app.register_error_handler(CacheError, lambda error: _message(str(error), 503))
     app.register_error_handler(OSError, lambda error: _message(f"not written: {error}", 503))
     # Flask would log any other error with its address, which holds the secret.
     app.register_error_handler(Exception, lambda error: _message(_describe(error), 500))

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import filelock
-
 from cache.atomic import atomic_path
+from cache.lock import hold_lock
 from stages.core.errors import StageError
 from stages.core.tables.decisions import COLUMNS, VERDICTS, Decision, read_decisions
 from stages.core.tables.problems import Problems
@@ -93,8 +92,6 @@ class DecisionFile:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with self._queue, filelock.FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=LOCK_TIMEOUT_S):
-                yield
-        except filelock.Timeout:
-            raise StageError(f"{self.path} is locked by another process: end that process, then decide again") from None
+        lock = self.path.with_name(f".{self.path.name}.lock")
+        with self._queue, hold_lock(lock, "review", wait_s=LOCK_TIMEOUT_S):
+            yield

@@ -50,6 +50,7 @@ FOLDERS = ("data", "models", "reports", ".features", ".scan", ".training", ".tun
 # Seconds and images per second differ from run to run.
 TIMING = {"seconds.tsv", "images_per_s.tsv"}
 TIMED_KEYS = {"seconds", "images_per_s"}
+TRAINING_TIME = re.compile(rb"(training took\W+(?:<[^>]*>\s*)*)[\d.]+ s")
 # The store's shards are as many as there were interruptions, and SQLite's files hold times. None is an output: later
 # stages read features.h5, clean.csv and trials.csv. SQLite removes its -wal and -shm at the interpreter's end, which a
 # forked command does not wait for.
@@ -293,6 +294,8 @@ def _without_times(path: Path) -> bytes:
                 if Path(name).name in TIMING or name == "log/metrics.json":
                     del values["outputs"][name]
             return json.dumps(values, sort_keys=True).encode()
+        if path.parts[-2] == "pages":
+            return TRAINING_TIME.sub(rb"\1", content)
         if path.parts[-3] == ".tuning" and path.suffix in (".csv", ".html"):
             return _without_seconds(content.decode(), path.with_name("trials.csv").read_text(encoding="utf-8")).encode()
     except (ValueError, KeyError, OSError):  # damaged: its bytes tell

@@ -192,7 +192,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(pipeline: Run, project: Pat
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 1, errors
     assert "Traceback" not in errors
     assert "interrupted: what was finished is kept" in errors
     kept = set((project / ".features").rglob("shard-*.h5")) - known

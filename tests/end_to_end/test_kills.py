@@ -46,8 +46,6 @@ KILLS = int(os.environ.get("KILLS", "1"))
 TIMEOUT_S = 300.0
 # How long workers may outlive the process that started them.
 SURVIVAL_S = 10.0
-# The review's lock is a file that stays, held by no one.
-LOCK_FILE = ".review.csv.lock"
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits for processes as only Linux can")
 
@@ -197,7 +195,7 @@ def test_a_killed_review_has_every_decision_that_it_acknowledged(small: BuiltPro
         seen["decisions acknowledged"] += len(acknowledged)
         assert len(acknowledged) <= len(read_rows(project / "data/review.csv")) <= len(acknowledged) + 1
         assert finish_review(small, project, suspects) == suspects
-        assert [name for name in os.listdir(project / "data") if name not in before and name != LOCK_FILE] == []
+        assert [name for name in os.listdir(project / "data") if name not in before] == []
     note("review", seen, time.monotonic() - begun)
 
 

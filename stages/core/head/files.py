@@ -76,12 +76,12 @@ def check_same_data(card: dict[str, Any], data: LabelledFeatures) -> None:
     check_fingerprint(card, data.fingerprint)
     if card["classes"] != data.classes:
         raise StageError(
-            f"the classes of {data.target} changed since its head was trained: "
+            f"data/splits.csv has other classes of {data.target} than its head was trained on: "
             f"run `pipeline train-head --target {data.target}` again"
         )
     # Otherwise an image that the head was fitted to could be scored as a test image.
     if card["labels_sha256"] != data.digest("train", "val"):
         raise StageError(
-            f"the split or the labels of {data.target} changed since its head was trained: "
+            f"data/splits.csv has another split or other labels of {data.target} than its head was trained on: "
             f"run `pipeline train-head --target {data.target}` again"
         )

@@ -186,7 +186,7 @@ def test_a_head_of_another_split_or_other_labels_is_not_scored(make_project: Mak
         assert (table[column] != project.table[column]).any()
     table.to_csv(project.splits, index=False)
     adopt(project.splits, SPLIT_IMAGES)
-    with pytest.raises(StageError, match="the split or the labels of style changed since its head was trained: run"):
+    with pytest.raises(StageError, match="another split or other labels of style than its head was trained on: run"):
         evaluate(project)
 
 
