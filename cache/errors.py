@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MIB = 2**20
+BLOCK_BYTES = 4096
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _VANISHED = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENOTCONN, errno.ENODEV}
@@ -148,7 +149,8 @@ def format_mib(size_bytes: int) -> str:
 def _format_needed(needed_bytes: int) -> str:
     if needed_bytes >= MIB // 10:
         return format_mib(needed_bytes)
-    return f"{needed_bytes / 1024:.1f} KiB" if needed_bytes else "more room"
+    # Nothing is smaller than a block.
+    return f"{needed_bytes / 1024:.1f} KiB" if needed_bytes else f"at least {BLOCK_BYTES / 1024:.1f} KiB"
 
 
 def _format_free_space(path: Path) -> str:

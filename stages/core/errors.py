@@ -47,8 +47,6 @@ SIGNS = (
     ),
     ({"RuntimeError"}, "DataLoader worker", f"a process that decodes images was killed: {MEMORY}"),
     ({"RuntimeError"}, "PytorchStreamWriter|inline_container|iostream|file write", f"it could not be written: {FULL}"),
-    ({"OperationalError"}, "disk is full", f"No space left on device: {FULL}"),
-    ({"OperationalError"}, "disk I/O error", ADVICE[errno.EIO]),
     ({"OperationalError"}, "readonly|unable to open", ADVICE[errno.EACCES]),
     ({"OperationalError"}, "locked", "another process holds it: wait for that process, or end it"),
     ({"DatabaseError"}, "", f"the SQLite file is damaged: {DAMAGED}"),
@@ -59,6 +57,8 @@ SIGNS = (
     ({"ParserError", "EmptyDataError", "YAMLError", "ArrowException", "SafetensorError"}, "", DAMAGED),
     ({"BadZipFile", "UnpicklingError", "EOFError", "OSError"}, "", DAMAGED),
 )
+# What SQLite writes in place of an error number.
+_SQLITE = {"database or disk is full": errno.ENOSPC, "disk I/O error": errno.EIO}
 _NUMBER = re.compile(r"\b(?:errno|os error)\W+(\d+)", re.IGNORECASE)
 _NOTE = "while writing "
 
@@ -161,6 +161,9 @@ def _file_of(error: BaseException) -> Path | None:
 def _number_of(error: BaseException) -> int | None:
     if isinstance(error, OSError) and error.errno:
         return error.errno
+    for text, number in _SQLITE.items():
+        if text in str(error):
+            return number
     found = _NUMBER.search(str(error))
     return int(found[1]) if found and len(found[1]) < 4 else None
 
@@ -175,7 +178,7 @@ def _explain_number(number: int, path: Path | None, needed_bytes: int) -> str:
 
 
 def _describe_room(path: Path, needed_bytes: int) -> str:
-    needed = f"{needed_bytes / 2**20:,.1f} MiB needed, " if needed_bytes else ""
+    needed = f"{needed_bytes / 2**20:,.1f} MiB needed, " if needed_bytes else "at least 4.0 KiB needed, "
     folder = next((parent for parent in [path.absolute(), *path.absolute().parents] if parent.is_dir()), Path("/"))
     try:
         return f"{needed}{shutil.disk_usage(folder).free / 2**20:,.1f} MiB free in {folder}"
