@@ -241,3 +241,22 @@ def test_extraction_works_on_a_mount_without_locks(tmp_path, mount):
     extract(tmp_path, keys_of(5))
     assert store_at(tmp_path).keys() == set(keys_of(5))
     assert all(path.name.startswith("shard-") for path in store_at(tmp_path).folder.iterdir())
+
+
+def test_a_lock_that_is_released_in_time_is_waited_for(tmp_path, mount):
+    path = tmp_path / ".lock"
+    holder = start_holder(path, mount)
+    threading.Timer(0.3, holder.kill).start()
+    with hold_lock(path, "evaluate", wait_s=60):
+        assert "evaluate" in path.read_text()
+    holder.wait()
+
+
+def test_a_lock_that_is_not_released_names_its_holder_after_the_wait(tmp_path, mount):
+    holder = start_holder(tmp_path / ".lock", mount)
+    started = time.monotonic()
+    with pytest.raises(LockedError, match="train-head"), hold_lock(tmp_path / ".lock", "evaluate", wait_s=0.5):
+        pass
+    assert time.monotonic() - started >= 0.5
+    holder.kill()
+    holder.wait()

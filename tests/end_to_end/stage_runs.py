@@ -50,7 +50,7 @@ FOLDERS = ("data", "models", "reports", ".features", ".scan", ".training", ".tun
 # Seconds and images per second differ from run to run.
 TIMING = {"seconds.tsv", "images_per_s.tsv"}
 TIMED_KEYS = {"seconds", "images_per_s"}
-TRAINING_TIME = re.compile(rb"(training took\W+(?:<[^>]*>\s*)*)[\d.]+ s")
+TRAINING_TIME = re.compile(rb"(training took\s*(?:<[^>]*>\s*)*)[\d.]+ s")
 # The store's shards are as many as there were interruptions, and SQLite's files hold times. None is an output: later
 # stages read features.h5, clean.csv and trials.csv. SQLite removes its -wal and -shm at the interpreter's end, which a
 # forked command does not wait for.

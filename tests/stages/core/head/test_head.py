@@ -268,7 +268,7 @@ def test_a_head_of_other_classes_is_refused_with_the_fix(make_project: MakeProje
     table = project.table.replace("dots", "points")
     table.to_csv(project.splits, index=False)
     adopt(project.splits, SPLIT_IMAGES)
-    with pytest.raises(StageError, match="the classes of style changed"):
+    with pytest.raises(StageError, match="other classes of style than its head was trained on"):
         evaluate(project)
 
 
