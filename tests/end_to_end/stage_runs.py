@@ -4,13 +4,14 @@ In: a small project, built once. Out: per stage a project whose outputs of that 
 files that an undisturbed run makes of it. How a run is interrupted is left to the tests.
 """
 
+import csv
 import hashlib
 import json
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -50,6 +51,7 @@ FOLDERS = ("data", "models", "reports", ".features", ".scan", ".training", ".tun
 # Seconds and images per second differ from run to run.
 TIMING = {"seconds.tsv", "images_per_s.tsv"}
 TIMED_KEYS = {"seconds", "images_per_s"}
+TABLE = re.compile(r"<table.*?</table>", re.DOTALL)
 TRAINING_TIME = re.compile(rb"(training took\s*(?:<[^>]*>\s*)*)[\d.]+ s")
 # The store's shards are as many as there were interruptions, and SQLite's files hold times. None is an output: later
 # stages read features.h5, clean.csv and trials.csv. SQLite removes its -wal and -shm at the interpreter's end, which a
@@ -296,19 +298,24 @@ def _without_times(path: Path) -> bytes:
             return json.dumps(values, sort_keys=True).encode()
         if path.parts[-2] == "pages":
             return TRAINING_TIME.sub(rb"\1", content)
-        if path.parts[-3] == ".tuning" and path.suffix in (".csv", ".html"):
-            return _without_seconds(content.decode(), path.with_name("trials.csv").read_text(encoding="utf-8")).encode()
+        if path.parts[-3] == ".tuning" and path.suffix == ".csv":
+            return "\n".join(",".join(row) for row in _without_seconds(csv.reader(content.decode().splitlines()))).encode()
+        if path.parts[-3] == ".tuning" and path.suffix == ".html":
+            return TABLE.sub(lambda table: repr(list(_without_seconds(_rows(table.group())))), content.decode()).encode()
     except (ValueError, KeyError, OSError):  # damaged: its bytes tell
         pass
     return content
 
 
-def _without_seconds(text: str, trials: str) -> str:
-    """A search's table or page without how long each trial took."""
-    header, *rows = (line.split(",") for line in trials.splitlines())
+def _rows(table: str) -> Iterator[list[str]]:
+    """The cells of each row of a table in HTML."""
+    for row in table.split("</tr>"):
+        yield re.findall(r"<t[hd]>(.*?)</t[hd]>", row)
+
+
+def _without_seconds(rows: Iterable[list[str]]) -> Iterator[list[str]]:
+    """A search's table without how long each trial took."""
+    header, *others = rows
     place = header.index("seconds")
-    for row in rows:
-        text = text.replace(f",{row[place]},", ",,")
-        for digits in (3, 4):  # fewer would be those of other columns too
-            text = text.replace(f"<td>{float(row[place]):.{digits}f}</td>", "<td></td>")
-    return text
+    for row in (header, *others):
+        yield row[:place] + row[place + 1 :]
