@@ -299,9 +299,10 @@ def _without_times(path: Path) -> bytes:
         if path.parts[-2] == "pages":
             return TRAINING_TIME.sub(rb"\1", content)
         if path.parts[-3] == ".tuning" and path.suffix == ".csv":
-            return "\n".join(",".join(row) for row in _without_seconds(csv.reader(content.decode().splitlines()))).encode()
+            return repr(list(_without_seconds(csv.reader(content.decode().splitlines())))).encode()
         if path.parts[-3] == ".tuning" and path.suffix == ".html":
-            return TABLE.sub(lambda table: repr(list(_without_seconds(_rows(table.group())))), content.decode()).encode()
+            page = content.decode()
+            return TABLE.sub(lambda table: repr(list(_without_seconds(_rows(table.group())))), page).encode()
     except (ValueError, KeyError, OSError):  # damaged: its bytes tell
         pass
     return content
