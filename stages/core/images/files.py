@@ -4,17 +4,19 @@ In: a path relative to an image folder. Out: bytes or a Pillow image, or an `Unu
 reasons. What is done with the pixels is left to the stages.
 """
 
+import errno
 import hashlib
 import io
 import os
 import stat
+import time
 import unicodedata
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from PIL import Image, UnidentifiedImageError
 
@@ -52,6 +54,8 @@ KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+# A network mount may recover: how often a file is read whose disk fails, and the pause before each further time.
+READ_ATTEMPTS, READ_PAUSE_S = 3, 0.2
 # Pages of a TIFF that are looked at to find the largest.
 MOST_PAGES = 1000
 NEW_SUBFILE_TYPE = 254
@@ -227,13 +231,25 @@ def _read_under(root: Path, image: str, max_bytes: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
             _check_regular(os.fstat(descriptor), max_bytes)
-            return file.read(max_bytes)
+            return _read_patiently(file, max_bytes)
     except FileNotFoundError:
         raise UnusableImage("missing", "no such file") from None
     except OSError as error:
         raise UnusableImage("unreadable", error.strerror or str(error)) from None
     except ValueError as error:  # a name with a NUL
         raise UnusableImage("unreadable", str(error)) from None
+
+
+def _read_patiently(file: BinaryIO, max_bytes: int) -> bytes:
+    for attempt in range(1, READ_ATTEMPTS + 1):
+        try:
+            file.seek(0)
+            return file.read(max_bytes)
+        except OSError as error:
+            if error.errno != errno.EIO or attempt == READ_ATTEMPTS:
+                raise
+            time.sleep(READ_PAUSE_S)
+    raise AssertionError("each attempt returns or raises")
 
 
 def _check_regular(found: os.stat_result, max_bytes: int) -> None:
