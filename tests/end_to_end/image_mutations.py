@@ -8,6 +8,7 @@ import importlib
 import io
 import random
 import struct
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from stages.core.images.files import ImageLimits, load_pixels, open_image
+from stages.core.images.formats import pillow_formats
 from stages.core.images.rgb import to_rgb
 
 SIZE_PX = (176, 144)
@@ -41,9 +43,9 @@ class Mutant:
     encoded: bytes
 
 
-def painted() -> Image.Image:
+def painted(seed: int) -> Image.Image:
     """A picture with large shapes and fine grain, so that every format stores it in many bytes."""
-    chance = np.random.default_rng(7)
+    chance = np.random.default_rng(seed)
     coarse = Image.fromarray(chance.integers(0, 256, (6, 7, 3), dtype=np.uint8)).resize(
         SIZE_PX, Image.Resampling.BICUBIC
     )
@@ -118,11 +120,11 @@ SAMPLES: Mapping[str, Sample] = {
 
 @lru_cache
 def good_images() -> dict[str, bytes]:
-    """The good file of every format whose encoder is installed."""
+    """The good file of every format whose encoder is installed, each of another picture."""
     found = {}
-    for name, sample in SAMPLES.items():
+    for seed, (name, sample) in enumerate(SAMPLES.items()):
         if not sample.package or _registered(sample.package):
-            found[name] = sample.write(painted())
+            found[name] = sample.write(painted(seed))
     return found
 
 
@@ -228,6 +230,24 @@ def decoded(encoded: bytes) -> np.ndarray:
         If it cannot be used.
     """
     return np.asarray(to_rgb(load_pixels(open_image(encoded, ImageLimits()))))
+
+
+def decoded_by_pillow(encoded: bytes) -> np.ndarray | None:
+    """What Pillow makes of a file without this project's checks; None if it refuses it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(encoded), formats=pillow_formats(encoded))
+            image.load()
+            return np.asarray(to_rgb(image))
+    except Exception:  # it may raise anything at damaged data
+        return None
+
+
+@lru_cache
+def original(name: str) -> np.ndarray:
+    """The picture of a format's good file."""
+    return decoded(good_images()[name])
 
 
 def difference(shown: np.ndarray, original: np.ndarray) -> float:
