@@ -20,8 +20,10 @@ from typing import BinaryIO, Literal
 
 from PIL import Image, UnidentifiedImageError
 
+from stages.core.images.damage import find_damage
 from stages.core.images.formats import describe_refused, pillow_formats
 from stages.core.images.metadata import drop_metadata, drop_png_metadata
+from stages.core.images.watched_decoding import watched
 from stages.core.tables.file_names import disk_names
 
 Reason = Literal[
@@ -269,7 +271,7 @@ def open_image(encoded: bytes, limits: ImageLimits) -> Image.Image:
     Raises
     ------
     UnusableImage
-        not_an_image, too_large or decode_error.
+        not_an_image, too_large, truncated or decode_error.
     """
     encoded = drop_png_metadata(encoded)
     try:
@@ -282,6 +284,8 @@ def open_image(encoded: bytes, limits: ImageLimits) -> Image.Image:
     width, height = image.size
     if width * height > limits.max_pixels:
         raise UnusableImage("too_large", f"{width} x {height} pixels, more than {limits.max_pixels}")
+    if damage := find_damage(image, encoded):
+        raise UnusableImage(*damage)
     return image
 
 
@@ -336,7 +340,7 @@ def load_pixels(image: Image.Image) -> Image.Image:
         truncated or decode_error.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), watched(image):
             warnings.simplefilter("ignore")
             image.load()
     except MemoryError:
