@@ -19,7 +19,7 @@ from typing import Literal
 from PIL import Image, UnidentifiedImageError
 
 from stages.core.images.formats import describe_refused, pillow_formats
-from stages.core.images.metadata import drop_metadata, drop_png_metadata
+from stages.core.images.metadata import drop_metadata, drop_png_metadata, keep_profile
 from stages.core.tables.file_names import disk_names
 
 Reason = Literal[
@@ -248,14 +248,14 @@ def open_image(encoded: bytes, limits: ImageLimits) -> Image.Image:
     """Read an image's header; refuse what is not an image or has too many pixels before any are decoded.
 
     Only the formats of `stages.core.images.formats` are tried, by content. Of a TIFF with several pages the largest is
-    opened that is no reduced copy of another. Metadata that cannot be read is left out.
+    opened that is no reduced copy of another. Metadata that cannot be read is left out; a colour profile is kept.
 
     Raises
     ------
     UnusableImage
         not_an_image, too_large or decode_error.
     """
-    encoded = drop_png_metadata(encoded)
+    stored, encoded = encoded, drop_png_metadata(encoded)
     try:
         image = _open(encoded)
     except UnusableImage as problem:
@@ -266,6 +266,7 @@ def open_image(encoded: bytes, limits: ImageLimits) -> Image.Image:
     width, height = image.size
     if width * height > limits.max_pixels:
         raise UnusableImage("too_large", f"{width} x {height} pixels, more than {limits.max_pixels}")
+    keep_profile(image, stored)
     return image
 
 

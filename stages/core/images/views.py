@@ -106,7 +106,7 @@ def cut_views(image: Image.Image, key: str, transform: Transform, *, views: Sequ
     """Decode an opened image and cut its views; see `load_views`."""
     if transform.decoder == "fast":
         _decode_at_reduced_scale(image, transform.resize_px)
-    image = to_rgb(load_pixels(image))
+    image = to_rgb(load_pixels(image), transform.colour)
     views = range(transform.views) if views is None else views
     return np.stack([cut_view(image, key, view, transform) for view in views])
 
