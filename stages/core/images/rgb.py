@@ -51,11 +51,20 @@ def _flatten(image: Image.Image, convert: Conversion | None) -> Image.Image:
     if image.mode.startswith("I;16"):
         # Pillow clips instead of scaling.
         return _convert(image.convert("I").point(lambda value: value / 256).convert("L"), convert)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+    if _has_transparency(image):
         rgba = image.convert("RGBA")
         rgba = rgba if convert is None else convert(rgba)
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return _convert(image, convert)
+
+
+def is_plain_rgb(image: Image.Image) -> bool:
+    """Whether a decoded image has no other channels than red, green and blue."""
+    return image.mode == "RGB" and not _has_transparency(image)
+
+
+def _has_transparency(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
 
 
 def _convert(image: Image.Image, convert: Conversion | None) -> Image.Image:
