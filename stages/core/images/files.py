@@ -22,7 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from stages.core.images.damage import find_damage
 from stages.core.images.formats import describe_refused, pillow_formats
-from stages.core.images.metadata import drop_metadata, drop_png_metadata
+from stages.core.images.metadata import drop_metadata, drop_png_metadata, keep_profile
 from stages.core.images.watched_decoding import watched
 from stages.core.tables.file_names import disk_names
 
@@ -266,14 +266,14 @@ def open_image(encoded: bytes, limits: ImageLimits) -> Image.Image:
     """Read an image's header; refuse what is not an image or has too many pixels before any are decoded.
 
     Only the formats of `stages.core.images.formats` are tried, by content. Of a TIFF with several pages the largest is
-    opened that is no reduced copy of another. Metadata that cannot be read is left out.
+    opened that is no reduced copy of another. Metadata that cannot be read is left out; a colour profile is kept.
 
     Raises
     ------
     UnusableImage
         not_an_image, too_large, truncated or decode_error.
     """
-    encoded = drop_png_metadata(encoded)
+    stored, encoded = encoded, drop_png_metadata(encoded)
     try:
         image = _open(encoded)
     except UnusableImage as problem:
@@ -286,6 +286,7 @@ def open_image(encoded: bytes, limits: ImageLimits) -> Image.Image:
         raise UnusableImage("too_large", f"{width} x {height} pixels, more than {limits.max_pixels}")
     if damage := find_damage(image, encoded):
         raise UnusableImage(*damage)
+    keep_profile(image, stored)
     return image
 
 
