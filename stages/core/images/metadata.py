@@ -13,6 +13,8 @@ from collections.abc import Iterator
 
 from PIL import Image
 
+from stages.core.images.large_file import Encoded
+
 ORIENTATION = 0x0112
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Ancillary chunks that decide how a picture looks: transparency and orientation.
@@ -90,7 +92,7 @@ def _find_orientation(exif: bytes) -> int | None:
     return None
 
 
-def keep_profile(image: Image.Image, encoded: bytes) -> None:
+def keep_profile(image: Image.Image, encoded: Encoded) -> None:
     """Put the colour profile of an opened image into its `info` where Pillow does not.
 
     A PNG is decoded without its profile, which could cost the picture. Pillow knows no profile of JPEG 2000. Of a TIFF
@@ -98,7 +100,7 @@ def keep_profile(image: Image.Image, encoded: bytes) -> None:
     """
     if image.format == "TIFF":
         profile = getattr(image, "tag_v2", {}).get(TIFF_PROFILE)
-    elif image.format in ("PNG", "JPEG2000"):
+    elif isinstance(encoded, bytes) and image.format in ("PNG", "JPEG2000"):
         profile = _png_profile(encoded) if image.format == "PNG" else _jp2_profile(encoded)
     else:
         return

@@ -84,23 +84,23 @@ def scale_grey(image: Image.Image) -> Image.Image:
     [[0, 127, 255]]
     """
     values = np.asarray(image)
-    if image.mode == "I" and _is_unsigned(image):
+    if image.mode == "I" and is_unsigned(image):
         values = values.view(np.uint32)
     finite = values[np.isfinite(values)]
     lowest, highest = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    black, white = _declared_range(image) or _likely_range(lowest, highest, values.dtype)
+    black, white = declared_range(image) or likely_range(lowest, highest, values.dtype)
     # 16 bits become 8 by dropping the lower eight, as everywhere else.
     levels = (values.astype(np.float64) - black) * ((256 if white == 65535 else 255) / (white - black))
     levels = np.nan_to_num(levels, nan=0.0, posinf=255.0, neginf=0.0)
     return Image.fromarray(levels.clip(0, 255).astype(np.uint8))
 
 
-def _is_unsigned(image: Image.Image) -> bool:
+def is_unsigned(image: Image.Image) -> bool:
     tags = getattr(image, "tag_v2", {})
     return bool(tags) and tags.get(SAMPLE_FORMAT, (UNSIGNED,))[0] == UNSIGNED
 
 
-def _declared_range(image: Image.Image) -> tuple[float, float] | None:
+def declared_range(image: Image.Image) -> tuple[float, float] | None:
     tags = getattr(image, "tag_v2", {})
     try:
         smallest, largest = (float(np.ravel(tags[tag])[0]) for tag in (SMALLEST_VALUE, LARGEST_VALUE))
@@ -109,7 +109,7 @@ def _declared_range(image: Image.Image) -> tuple[float, float] | None:
     return (smallest, largest) if np.isfinite([smallest, largest]).all() and largest > smallest else None
 
 
-def _likely_range(lowest: float, highest: float, dtype: np.dtype) -> tuple[float, float]:
+def likely_range(lowest: float, highest: float, dtype: np.dtype) -> tuple[float, float]:
     """Black and white of a picture whose file declares neither."""
     if dtype.kind in "iu":
         all_bits = float(np.iinfo(dtype).max)
