@@ -3,7 +3,6 @@
 In: a path under the image root. Out: a `CheckedImage`. That a decoder may crash or hang is left to `decoder`.
 """
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,9 +12,12 @@ from PIL import Image
 
 from stages.clean.hashes import ENOUGH_PX, describe_picture
 from stages.clean.settings import CleanSettings
+from stages.core.images.colour import conversion_of
 from stages.core.images.files import ImageFolder, ImageLimits, UnusableImage, load_pixels, open_image
+from stages.core.images.large_file import Encoded, digest_of
 from stages.core.images.metadata import lies_on_its_side
 from stages.core.images.rgb import to_rgb
+from stages.core.images.tiff import page_of
 
 DECODED_PX = 4 * ENOUGH_PX
 
@@ -38,6 +40,8 @@ class CheckedImage:
         Of a picture with few shapes, likewise.
     reason, detail
         Why the image cannot be used; empty when it can.
+    page
+        Which page of a TIFF it is, `2 of 5`; empty if there is one.
     """
 
     sha256: str = ""
@@ -48,6 +52,7 @@ class CheckedImage:
     colours: str = ""
     reason: str = ""
     detail: str = ""
+    page: str = ""
 
     def to_json(self) -> str:
         """One line of ASCII."""
@@ -72,10 +77,10 @@ def check_in_folder(images: ImageFolder, name: str, settings: CleanSettings) -> 
         width, height = image.size
         if min(image.size) < settings.min_side_px:
             raise UnusableImage("too_small", f"{width} x {height} pixels, shorter than {settings.min_side_px}")
-        mode = image.mode
+        mode, page = image.mode, page_of(image)
         # All of a JPEG's data is read and checked, but only what is hashed is transformed: one of its three planes, at
-        # the smallest scale that leaves enough to average.
-        image.draft("L", (DECODED_PX, DECODED_PX))
+        # the smallest scale that leaves enough to average. Colours to convert need all three.
+        image.draft("L" if conversion_of(image) is None else "RGB", (DECODED_PX, DECODED_PX))
         load_pixels(image)
         if lies_on_its_side(image):
             width, height = height, width
@@ -83,10 +88,11 @@ def check_in_folder(images: ImageFolder, name: str, settings: CleanSettings) -> 
     except UnusableImage as problem:
         return CheckedImage(reason=problem.reason, detail=problem.detail)
     return CheckedImage(
-        sha256=hashlib.sha256(encoded).hexdigest(),
+        sha256=digest_of(encoded),
         width=width,
         height=height,
         mode=mode,
+        page=page,
         hashes=hashes.hex(),
         colours=colours.hex(),
     )
@@ -101,7 +107,7 @@ def _describe(image: Image.Image, in_colour: Callable[[], Image.Image]) -> tuple
         raise UnusableImage("decode_error", f"{type(error).__name__}: {error}") from None
 
 
-def _in_colour(image: Image.Image, encoded: bytes, limits: ImageLimits) -> Image.Image:
+def _in_colour(image: Image.Image, encoded: Encoded, limits: ImageLimits) -> Image.Image:
     """The upright picture in RGB; of a JPEG only the grey was decoded."""
     if image.format not in ("JPEG", "MPO"):
         return to_rgb(image)

@@ -31,6 +31,8 @@ from stages.core.tables.csv_files import read_table, write_table
 
 BATCH_SIZE = 16
 LOOK_UP_SIZE = 4096
+# Names of files with several pages that the summary shows.
+MOST_NAMES = 10
 MISSING = CheckedImage(reason="missing", detail="no such file")
 
 
@@ -90,7 +92,8 @@ class Tables(NamedTuple):
 def _clean(
     table: pd.DataFrame, settings: CleanSettings, images: Path, places: Tables, scan: Path | None, manifest: Path
 ) -> str:
-    findings, unchanged = _check_all(table["image"].tolist(), images, settings, scan)
+    names = table["image"].tolist()
+    findings, unchanged = _check_all(names, images, settings, scan)
     rejections = findings.rejected(table["image"], allow_missing=settings.allow_missing)
     kept = findings.good | (findings.missing & settings.allow_missing)
     if not kept.any():
@@ -102,7 +105,8 @@ def _clean(
     write_table(rejections, places.rejected)
     write_table(disagreements, places.conflicts)
     write_table(table, places.clean)
-    return _summary(table, rejections, disagreements, groups, unchanged)
+    lines = [*_summary(table, rejections, disagreements, groups, unchanged), *_page_lines(findings.pages(names))]
+    return "\n".join(lines)
 
 
 def _check_all(names: list[str], images: Path, settings: CleanSettings, scan: Path | None) -> tuple[Findings, int]:
@@ -184,7 +188,7 @@ def _group_of_name(name: str) -> str:
 
 def _summary(
     table: pd.DataFrame, rejections: pd.DataFrame, conflicts: pd.DataFrame, groups: Groups, unchanged: int
-) -> str:
+) -> list[str]:
     lines = [
         f"{len(table)} images kept, {len(rejections)} rejected, {unchanged} unchanged since they were last decoded"
     ]
@@ -200,7 +204,14 @@ def _summary(
         lines.append(f"{groups.chains_cut} chains of near pairs drifted too far and were cut")
     for attribute, rows in conflicts.groupby("attribute"):
         lines.append(f"{rows['group'].nunique()} groups disagree on {attribute}, see conflicts.csv")
-    return "\n".join(lines)
+    return lines
+
+
+def _page_lines(pages: list[str]) -> list[str]:
+    if not pages:
+        return []
+    shown = ", ".join(pages[:MOST_NAMES]) + (f" and {len(pages) - MOST_NAMES} more" if len(pages) > MOST_NAMES else "")
+    return [f"{len(pages)} TIFFs have several pages; the largest that is no reduced copy was taken: {shown}"]
 
 
 def _duplicates_line(table: pd.DataFrame) -> str:

@@ -3,6 +3,8 @@
 In: a `CheckedImage` per row. Out: columns for the tables, and the hashes as arrays.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -32,6 +34,7 @@ class Findings:
         self._views = np.zeros(count, dtype=np.int8)
         self._between_bars: dict[int, bytes] = {}
         self._colours: dict[int, bytes] = {}
+        self._pages: dict[int, str] = {}
         self._problems: dict[int, tuple[str, str]] = {}
 
     def put(self, row: int, checked: CheckedImage) -> None:
@@ -44,6 +47,8 @@ class Findings:
         self._digests[row] = np.frombuffer(bytes.fromhex(checked.sha256), dtype=np.uint8)
         self._sizes[row] = checked.width, checked.height
         self._modes[row] = self._mode_codes.setdefault(checked.mode, len(self._mode_codes))
+        if checked.page:
+            self._pages[row] = checked.page
         hashes = bytes.fromhex(checked.hashes)
         self._views[row] = len(hashes) // BYTES_PER_VIEW
         if hashes:
@@ -75,6 +80,10 @@ class Findings:
             if not (allow_missing and self.missing[row])
         ]
         return pd.DataFrame(problems, columns=REJECTED.names)
+
+    def pages(self, names: Sequence[str]) -> list[str]:
+        """The good rows whose file has several pages, in order, each with the page taken: `a.tif (2 of 5)`."""
+        return [f"{names[row]} ({self._pages[row]})" for row in sorted(self._pages)]
 
     def hashes(self) -> PictureHashes:
         """Hashes of the good rows, whose owners count good rows only."""

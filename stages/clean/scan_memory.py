@@ -20,7 +20,7 @@ from stages.clean.settings import CleanSettings
 from stages.core.images.files import find_file
 from stages.core.keyed_memory import KeyedMemory
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 # A file changed so shortly before it was decoded may change again without its time showing it.
 TOO_FRESH_S = 2.0
 

@@ -12,8 +12,9 @@ class CleanSettings(Settings):
 
     min_side_px: int = Field(32, ge=1, le=10_000)
     """Images with a shorter side than this are rejected as too_small."""
-    max_pixels: int = Field(100_000_000, ge=1_000, le=178_956_970)
-    """Images of more pixels than this are rejected as too_large before they are decoded; at most Pillow's limit."""
+    max_pixels: int = Field(100_000_000, ge=1_000, le=2**31 - 1)
+    """Images of more pixels than this are rejected as too_large before they are decoded. JPEGs and TIFFs of more than
+    100 million are decoded at a reduced scale, in the same memory."""
     timeout_s: float = Field(60.0, gt=0, le=86_400)
     """A file whose decoding takes longer is rejected as decoder_timeout."""
     allow_missing: bool = False

@@ -4,7 +4,6 @@ In: HTTP requests, checked by `Guard`. Out: HTML, WebP, and a line in `data/revi
 with 200.
 """
 
-import hashlib
 from typing import Any
 
 from flask import Flask, Response, abort, jsonify, request
@@ -13,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from cache.errors import CacheError
 from stages.core.errors import StageError
 from stages.core.images.files import ImageFolder, UnusableImage
+from stages.core.images.large_file import digest_of
 from stages.core.pages.render import TEMPLATES as SHARED_TEMPLATES
 from stages.core.tables.decisions import VERDICTS
 from stages.core.tables.labels import label_problem, normalise
@@ -128,7 +128,7 @@ def _parse_decision(body: Any, listed: SuspectList) -> tuple[Suspect, str, str]:
 def _check_digest(listed: SuspectList, images: ImageFolder, image: str) -> str:
     """Compute the file's SHA-256; refuse a file that has changed since the outliers were found."""
     try:
-        return hashlib.sha256(images.read(image, sha256=listed.digests.get(image))).hexdigest()
+        return digest_of(images.read(image, sha256=listed.digests.get(image)))
     except UnusableImage as error:
         if error.reason == "changed":
             message = "Its file has changed since the outliers were found: run `dvc repro`, then review again."

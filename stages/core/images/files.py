@@ -4,23 +4,28 @@ In: a path relative to an image folder. Out: bytes or a Pillow image, or an `Unu
 reasons. What is done with the pixels is left to the stages.
 """
 
-import hashlib
-import io
+import contextlib
+import errno
 import os
+import re
 import stat
+import time
 import unicodedata
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
+from stages.core.images import reduced
 from stages.core.images.damage import find_damage
-from stages.core.images.formats import describe_refused, pillow_formats
-from stages.core.images.metadata import drop_metadata, drop_png_metadata
+from stages.core.images.formats import TIFF_START, describe_refused, pillow_formats
+from stages.core.images.large_file import Encoded, LargeFile, as_file, digest_of, head_of
+from stages.core.images.metadata import drop_metadata, drop_png_metadata, keep_profile
+from stages.core.images.tiff import open_largest_page
 from stages.core.images.watched_decoding import watched
 from stages.core.tables.file_names import disk_names
 
@@ -39,13 +44,15 @@ Reason = Literal[
     "decoder_timeout",
 ]
 
-# Pillow refuses larger images by itself.
+# Where no other limit is given: twice what Pillow warns of, from which on it refuses.
 PILLOW_MAX_PIXELS = 2 * 89_478_485
 MIB = 1024 * 1024
 # Room for metadata, and for pixels of 16 bits in four channels that are not compressed.
 METADATA_BYTES, STORED_BYTES_PER_PIXEL = 64 * MIB, 8
-# Python and its libraries, and copies of the pixels while they are converted.
-PROCESS_BYTES, DECODED_BYTES_PER_PIXEL = 1024 * MIB, 24
+# Python and its libraries.
+PROCESS_BYTES = 1024 * MIB
+# TIFFs of more bytes are read in pieces; other files are held in memory.
+LARGE_FILE_BYTES = 64 * MIB
 # What a path can lead to where a file is meant.
 KINDS = {
     stat.S_IFDIR: "a folder",
@@ -54,9 +61,8 @@ KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-# Pages of a TIFF that are looked at to find the largest.
-MOST_PAGES = 1000
-NEW_SUBFILE_TYPE = 254
+# A network mount may recover: how often a file is read whose disk fails, and the pause before each further time.
+READ_ATTEMPTS, READ_PAUSE_S = 3, 0.2
 
 
 class UnusableImage(Exception):
@@ -85,7 +91,7 @@ class ImageLimits:
     Attributes
     ----------
     max_pixels
-        Largest width times height; at most Pillow's own limit.
+        Largest width times height; Pillow's own guard is set to it.
     timeout_s
         Longest time that reading and decoding one file may take, in seconds.
     """
@@ -100,8 +106,9 @@ class ImageLimits:
 
     @property
     def memory_bytes(self) -> int:
-        """Largest address space of a decoding process."""
-        return PROCESS_BYTES + self.max_file_bytes + DECODED_BYTES_PER_PIXEL * self.max_pixels
+        """Largest address space of a decoding process: larger pictures are decoded at a reduced scale."""
+        held = min(self.max_pixels, reduced.WHOLE_PIXELS)
+        return PROCESS_BYTES + METADATA_BYTES + reduced.BYTES_PER_PIXEL * held
 
 
 @dataclass(frozen=True)
@@ -131,8 +138,8 @@ class ImageFolder:
     root: Path
     limits: ImageLimits = ImageLimits()
 
-    def read(self, image: str, *, sha256: str | None = None) -> bytes:
-        """Read a file that lies under the root, following no link out of it.
+    def read(self, image: str, *, sha256: str | None = None) -> Encoded:
+        """Read a file that lies under the root, following no link out of it; a large TIFF is opened, and read later.
 
         Parameters
         ----------
@@ -150,7 +157,7 @@ class ImageFolder:
         encoded = _read_under(self.root, image, self.limits.max_file_bytes)
         if not encoded:
             raise UnusableImage("empty", "0 bytes")
-        if sha256 is not None and hashlib.sha256(encoded).hexdigest() != sha256:
+        if sha256 is not None and digest_of(encoded) != sha256:
             raise UnusableImage("changed", "its bytes have changed since `pipeline clean` read them: run it again")
         return encoded
 
@@ -173,7 +180,7 @@ def digest_file(images: ImageFolder, image: str) -> bytes:
     UnusableImage
         As `ImageFolder.read` does.
     """
-    return hashlib.sha256(images.read(image)).hexdigest().encode("ascii")
+    return digest_of(images.read(image)).encode("ascii")
 
 
 def find_file(root: Path, image: str) -> Path:
@@ -218,7 +225,7 @@ def _names_by_nfc_at(folder: Path, mtime_ns: int) -> dict[str, list[str]]:
     return names
 
 
-def _read_under(root: Path, image: str, max_bytes: int) -> bytes:
+def _read_under(root: Path, image: str, max_bytes: int) -> Encoded:
     try:
         path = find_file(root, image)
         target = Path(os.path.realpath(path))  # Path.resolve raises an error where links form a circle
@@ -228,14 +235,29 @@ def _read_under(root: Path, image: str, max_bytes: int) -> bytes:
         # Between the two looks a FIFO may take the file's place: it is not waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
-            _check_regular(os.fstat(descriptor), max_bytes)
-            return file.read(max_bytes)
+            found = os.fstat(descriptor)
+            _check_regular(found, max_bytes)
+            if found.st_size > LARGE_FILE_BYTES and re.match(TIFF_START, os.pread(descriptor, 4, 0)):
+                return LargeFile(descriptor)
+            return _read_patiently(file, found.st_size + 1)  # at once room for so many bytes
     except FileNotFoundError:
         raise UnusableImage("missing", "no such file") from None
     except OSError as error:
         raise UnusableImage("unreadable", error.strerror or str(error)) from None
     except ValueError as error:  # a name with a NUL
         raise UnusableImage("unreadable", str(error)) from None
+
+
+def _read_patiently(file: BinaryIO, max_bytes: int) -> bytes:
+    for attempt in range(1, READ_ATTEMPTS + 1):
+        try:
+            file.seek(0)
+            return file.read(max_bytes)
+        except OSError as error:
+            if error.errno != errno.EIO or attempt == READ_ATTEMPTS:
+                raise
+            time.sleep(READ_PAUSE_S)
+    raise AssertionError("each attempt returns or raises")
 
 
 def _check_regular(found: os.stat_result, max_bytes: int) -> None:
@@ -246,77 +268,68 @@ def _check_regular(found: os.stat_result, max_bytes: int) -> None:
         raise UnusableImage("too_large", f"{found.st_size} bytes, more than {max_bytes} (from clean.max_pixels)")
 
 
-def open_image(encoded: bytes, limits: ImageLimits) -> Image.Image:
+def open_image(encoded: Encoded, limits: ImageLimits) -> Image.Image:
     """Read an image's header; refuse what is not an image or has too many pixels before any are decoded.
 
     Only the formats of `stages.core.images.formats` are tried, by content. Of a TIFF with several pages the largest is
-    opened that is no reduced copy of another. Metadata that cannot be read is left out.
+    opened that is no reduced copy of another (`tiff.page_of` tells which). Metadata that cannot be read is left out; a
+    colour profile is kept.
 
     Raises
     ------
     UnusableImage
         not_an_image, too_large, truncated or decode_error.
     """
-    encoded = drop_png_metadata(encoded)
-    try:
-        image = _open(encoded)
-    except UnusableImage as problem:
-        stripped = drop_metadata(encoded)
-        if problem.reason == "too_large" or stripped == encoded:
-            raise
-        image = _open(stripped)
+    stored = encoded
+    if isinstance(encoded, bytes):
+        encoded = drop_png_metadata(encoded)
+    with _guarded(limits.max_pixels):
+        try:
+            image = _open(encoded)
+        except UnusableImage as problem:
+            stripped = encoded if isinstance(encoded, LargeFile) else drop_metadata(encoded)
+            if problem.reason == "too_large" or stripped == encoded:
+                raise
+            image = _open(stripped)
     width, height = image.size
     if width * height > limits.max_pixels:
         raise UnusableImage("too_large", f"{width} x {height} pixels, more than {limits.max_pixels}")
-    if damage := find_damage(image, encoded):
+    if problem_of_memory := reduced.memory_problem(image, encoded):
+        raise UnusableImage("too_large", problem_of_memory)
+    if isinstance(encoded, bytes) and (damage := find_damage(image, encoded)):
         raise UnusableImage(*damage)
+    keep_profile(image, stored)
     return image
 
 
-def _open(encoded: bytes) -> Image.Image:
+@contextlib.contextmanager
+def _guarded(max_pixels: int) -> Iterator[None]:
+    """Set Pillow's own guard to a number of pixels; its other warnings are about metadata."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
     try:
         with warnings.catch_warnings():
-            # Pillow warns from its own, lower limit on; ours is checked later, and its error limit stays in force. Its
-            # other warnings are about metadata.
             warnings.simplefilter("ignore")
-            formats = pillow_formats(encoded)
-            image = Image.open(io.BytesIO(encoded), formats=formats)
-            if image.format == "TIFF":
-                # On an opened image apart: one that stopped at a damaged page is no longer as it was.
-                page = _largest_page(Image.open(io.BytesIO(encoded), formats=formats))
-                if page > 0:
-                    image.seek(page)
-            return image
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _open(encoded: Encoded) -> ImageFile.ImageFile:
+    try:
+        formats = pillow_formats(head_of(encoded))
+        image = Image.open(as_file(encoded), formats=formats)
+        return open_largest_page(image, encoded) if image.format == "TIFF" else image
     except UnidentifiedImageError:
-        raise UnusableImage("not_an_image", describe_refused(encoded)) from None
+        known = head_of(encoded) if isinstance(encoded, LargeFile) else encoded
+        raise UnusableImage("not_an_image", describe_refused(known)) from None
     except Image.DecompressionBombError as error:
-        raise UnusableImage("too_large", str(error)) from None
+        raise UnusableImage("too_large", str(error).partition(",")[0]) from None
     except Exception as error:  # a decoder may raise anything at a hostile header
         raise UnusableImage("decode_error", f"{type(error).__name__}: {error}") from None
 
 
-def _largest_page(image: Image.Image) -> int:
-    """Find the page with the most pixels that is no reduced copy; the first of several."""
-    best, most = 0, 0
-    for page in range(MOST_PAGES):
-        pixels = image.width * image.height
-        if pixels > most and not _is_reduced(image):
-            best, most = page, pixels
-        try:
-            image.seek(page + 1)
-        except Exception:  # there is no other page, or it is damaged or of a kind that is not decoded
-            break
-    return best
-
-
-def _is_reduced(image: Image.Image) -> bool:
-    """Whether a TIFF's page says that it is a smaller copy (bit 0 of NewSubfileType), or a mask (bit 2)."""
-    kind = getattr(image, "tag_v2", {}).get(NEW_SUBFILE_TYPE, 0)
-    return isinstance(kind, int) and bool(kind & 0b101)
-
-
 def load_pixels(image: Image.Image) -> Image.Image:
-    """Decode the pixels in full.
+    """Decode the pixels in full; of a picture of more than `reduced.WHOLE_PIXELS`, at a reduced scale.
 
     Raises
     ------
@@ -324,11 +337,15 @@ def load_pixels(image: Image.Image) -> Image.Image:
         truncated or decode_error.
     """
     try:
-        with warnings.catch_warnings(), watched(image):
-            warnings.simplefilter("ignore")
-            image.load()
+        with _guarded(image.width * image.height):  # no decoder makes more pixels than the header declares
+            reduced.ask_reduced(image)
+            with watched(image):
+                image.load()
+            reduced.reduce_decoded(image)
     except MemoryError:
-        raise UnusableImage("too_large", "decoding it takes more memory than clean.max_pixels allows for") from None
+        raise UnusableImage("too_large", f"a decoding process has no memory for it: {reduced.ADVICE}") from None
+    except Image.DecompressionBombError as error:
+        raise UnusableImage("too_large", str(error).partition(",")[0]) from None
     except Exception as error:  # a decoder may raise anything at hostile data
         reason: Reason = "truncated" if "truncated" in str(error).lower() else "decode_error"
         raise UnusableImage(reason, f"{type(error).__name__}: {error}") from None

@@ -37,13 +37,14 @@ class ImageFormat:
     package: str = ""
 
 
+TIFF_START = rb"II[*+]\0|MM\0[*+]"
 HEIC_BRANDS = rb"(?s).{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)"
 FORMATS = (
     ImageFormat("JPEG", "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), rb"\xff\xd8\xff"),
     ImageFormat("PNG", "PNG", (".png", ".apng"), rb"\x89PNG\r\n\x1a\n"),
     ImageFormat("WebP", "WEBP", (".webp",), rb"(?s)RIFF.{4}WEBP"),
     ImageFormat("GIF", "GIF", (".gif",), rb"GIF8[79]a"),
-    ImageFormat("TIFF", "TIFF", (".tif", ".tiff"), rb"II[*+]\0|MM\0[*+]"),
+    ImageFormat("TIFF", "TIFF", (".tif", ".tiff"), TIFF_START),
     ImageFormat("BMP", "BMP", (".bmp", ".dib"), rb"BM"),
     ImageFormat(
         "JPEG 2000", "JPEG2000", (".jp2", ".j2k", ".jpx", ".j2c", ".jpf"), rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  \r\n\x87\n"

@@ -9,6 +9,7 @@ from typing import Literal
 
 Interpolation = Literal["bilinear", "bicubic"]
 Decoder = Literal["fast", "exact"]
+Colour = Literal["srgb", "as_stored"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Transform:
         Crops per image: the centre one, then random ones.
     random_state
         Seed of the random crops.
+    colour
+        srgb: colours are converted from the embedded profile to sRGB. as_stored: profiles are ignored.
     """
 
     resize_px: int
@@ -37,3 +40,4 @@ class Transform:
     decoder: Decoder = "fast"
     views: int = 1
     random_state: int = 0
+    colour: Colour = "srgb"

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from stages.core.images.files import ImageFolder, ImageLimits, UnusableImage
+from stages.core.images.reduced import ADVICE
 from stages.core.memory import keep_freed_memory
 from stages.core.parent_process import die_with_parent_thread, end_with_parent
 
@@ -59,7 +60,7 @@ def _answer(answers: IO[bytes], task: Any, images: ImageFolder, item: Any) -> No
     except UnusableImage as problem:
         made, content = False, json.dumps([problem.reason, problem.detail]).encode()
     except MemoryError:
-        detail = f"decoding it takes more than {limits.memory_bytes >> 20} MiB (from clean.max_pixels)"
+        detail = f"decoding it takes more than the {limits.memory_bytes >> 20} MiB of a decoding process: {ADVICE}"
         made, content = False, json.dumps(["too_large", detail]).encode()
     except Exception as error:  # a decoder may raise anything at hostile data
         made, content = False, json.dumps(["decode_error", f"{type(error).__name__}: {error}"]).encode()
