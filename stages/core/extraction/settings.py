@@ -32,7 +32,8 @@ class FeatureSettings(Settings):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 where the processor multiplies it in hardware, else fp32."""
     decoder: Literal["fast", "exact"] = "fast"
-    """fast: JPEG decoded at a reduced scale that still covers `resize_px`. exact: always at full scale."""
+    """fast: JPEG decoded at a reduced scale that still covers `resize_px`. exact: at full scale, up to 100
+    megapixels."""
     batch_size: int | Literal["auto"] = "auto"
     """Crops per forward pass; auto: 16 on each core of a CPU, 256 on a GPU."""
     shard_mib: int = Field(256, ge=1, le=4096)
