@@ -4,13 +4,19 @@ In: a command that takes the checked settings. Out: the same command with `--par
 settings mean is left to `pipeline.params`.
 """
 
+from __future__ import annotations
+
 import functools
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from pipeline.params import Params
 
 
 def with_params(command: Callable[..., object]) -> Callable[..., object]:
@@ -38,10 +44,21 @@ def with_params(command: Callable[..., object]) -> Callable[..., object]:
             params = load_params(params_file, overrides)
         except ParamsError as error:
             raise click.UsageError(str(error)) from None
+        for note in _notes(params, options):
+            click.echo(note, err=True)
         with parallel_backend(params.parallel, PATHS.scratch):
             return command(params, **options)
 
     return wrapped
+
+
+def _notes(params: Params, options: Mapping[str, object]) -> Iterator[str]:
+    """Which files the command is about to read were made with other settings."""
+    from pipeline.other_settings import describe_other_settings
+
+    given = options.get("target") or options.get("targets") or options.get("pages") or ()
+    targets = [given] if isinstance(given, str) and given != "all" else given if isinstance(given, tuple) else ()
+    return describe_other_settings(params, str(click.get_current_context().info_name), targets or params.targets)
 
 
 def _quieten_libraries() -> None:

@@ -14,6 +14,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, Event, NodeEvent, ScalarEvent
 
+from stages.core.errors import naming
+
 MAX_BYTES = 2**20
 MAX_DEPTH = 32
 # Values once every alias is replaced by what it stands for.
@@ -35,7 +37,9 @@ def read_text(path: Path) -> str:
     FileNotFoundError
         If it does not exist.
     YamlError
-        If it is no regular file (a FIFO is not waited for), too large, not UTF-8, or cannot be read.
+        If it is no regular file (a FIFO is not waited for), too large, not UTF-8, or cannot be opened.
+    StageError
+        If the disk fails while it is read.
     """
     try:
         # Without O_NONBLOCK, opening a FIFO waits for a writer.
@@ -45,9 +49,11 @@ def read_text(path: Path) -> str:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise YamlError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     try:
-        return _decode(_read_bytes(descriptor))
+        with naming(path):
+            content = _read_bytes(descriptor)
     finally:
         os.close(descriptor)
+    return _decode(content)
 
 
 def _read_bytes(descriptor: int) -> bytes:
@@ -57,11 +63,8 @@ def _read_bytes(descriptor: int) -> bytes:
     if status.st_size > MAX_BYTES:
         raise YamlError(f"has {status.st_size / 2**20:,.1f} MiB: a file of settings has at most {MAX_BYTES >> 20} MiB")
     content = b""
-    try:
-        while len(content) <= MAX_BYTES and (part := os.read(descriptor, MAX_BYTES)):
-            content += part
-    except OSError as error:
-        raise YamlError(f"cannot be read: {error.strerror}") from None
+    while len(content) <= MAX_BYTES and (part := os.read(descriptor, MAX_BYTES)):
+        content += part
     return content
 
 

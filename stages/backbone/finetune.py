@@ -322,7 +322,7 @@ def _digest_of_setup(
     weights = hashlib.sha256()
     for name, value in classifier.state_dict().items():
         weights.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
-    sizes = {name: getattr(transform, name) for name in ("resize_px", "crop_px", "interpolation", "decoder")}
+    sizes = {name: getattr(transform, name) for name in ("resize_px", "crop_px", "interpolation", "decoder", "colour")}
     return fingerprint(
         {
             "weights": weights.hexdigest(),

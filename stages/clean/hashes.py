@@ -11,6 +11,7 @@ import imagehash
 import numpy as np
 from PIL import Image
 
+from stages.core.images.colour import in_srgb
 from stages.core.images.metadata import orientation_of
 from stages.core.images.rgb import to_rgb
 
@@ -121,8 +122,10 @@ def _small_grey(image: Image.Image) -> Image.Image:
     """The upright picture in grey, averaged down by a whole number."""
     factor = max(1, min(image.size) // ENOUGH_PX)
     if orientation_of(image) == 1 and image.mode in ("RGB", "L"):
+        if "transparency" in image.info:
+            return to_rgb(image).convert("L")
         # Averaging first saves three copies of the full image.
-        return image.reduce(factor).convert("L") if "transparency" not in image.info else to_rgb(image).convert("L")
+        return in_srgb(image.reduce(factor)).convert("L")
     return to_rgb(image).reduce(factor).convert("L")
 
 

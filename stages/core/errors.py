@@ -47,6 +47,11 @@ SIGNS = (
     ),
     ({"RuntimeError"}, "DataLoader worker", f"a process that decodes images was killed: {MEMORY}"),
     ({"RuntimeError"}, "PytorchStreamWriter|inline_container|iostream|file write", f"it could not be written: {FULL}"),
+    (
+        {"OperationalError"},
+        "disk I/O error",
+        f"the disk or network mount did not answer, or a quota is used up: check both and {RERUN}",
+    ),
     ({"OperationalError"}, "readonly|unable to open", ADVICE[errno.EACCES]),
     ({"OperationalError"}, "locked", "another process holds it: wait for that process, or end it"),
     ({"DatabaseError"}, "", f"the SQLite file is damaged: {DAMAGED}"),
@@ -58,7 +63,8 @@ SIGNS = (
     ({"BadZipFile", "UnpicklingError", "EOFError", "OSError"}, "", DAMAGED),
 )
 # What SQLite writes in place of an error number.
-_SQLITE = {"database or disk is full": errno.ENOSPC, "disk I/O error": errno.EIO}
+_SQLITE = {"database or disk is full": errno.ENOSPC}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _NUMBER = re.compile(r"\b(?:errno|os error)\W+(\d+)", re.IGNORECASE)
 _NOTE = "while writing "
 
@@ -134,6 +140,15 @@ def explain_failure(error: BaseException, path: Path | None = None, needed_bytes
         if text is not None:
             return f"{named}: {text}" if named else text
     return None
+
+
+def is_about_room(error: BaseException) -> bool:
+    """Whether an error comes from a full disk or a quota that is used up.
+
+    >>> is_about_room(OSError(errno.ENOSPC, "No space left on device"))
+    True
+    """
+    return any(_number_of(link) in _FULL for link in _chain(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -22,7 +22,7 @@ from stages.core.progress import Progress
 from stages.outliers.measure_file import measure_file
 
 # Increased when a measure changes: images kept under another number are measured again.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MEASURES = ["brightness", "saturation", "chroma", "sharpness"]
 MADE_WITH = f"measures {FORMAT_VERSION}: {', '.join(MEASURES)}"
 BATCH_SIZE = 32

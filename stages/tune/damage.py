@@ -114,13 +114,19 @@ def drop_damaged_trials(study: optuna.Study) -> bool:
 def set_aside_if_unreadable(path: Path) -> None:
     """Rename a file that is no whole SQLite database, so that a search begins with a new one.
 
+    It is read twice before it is called damaged: a disk may fail once.
+
     Raises
     ------
     StageError
         If the disk or another process keeps it from being read.
     """
-    if not path.exists():
-        return
+    if path.exists() and _find_damage(path) and (damage := _find_damage(path)):
+        set_aside(path, damage)
+
+
+def _find_damage(path: Path) -> str:
+    """What SQLite says about a damaged database; empty for a whole one."""
     with naming(path):
         try:
             with contextlib.closing(sqlite3.connect(path)) as connection:
@@ -128,9 +134,8 @@ def set_aside_if_unreadable(path: Path) -> None:
         except (sqlite3.DatabaseError, UnicodeError) as error:  # a message may quote damaged names
             if is_about_the_disk(error, path.parent):
                 raise
-            answer = " ".join(str(error).split())
-        if answer != "ok":
-            set_aside(path, answer)
+            return " ".join(str(error).split())
+    return "" if answer == "ok" else str(answer)
 
 
 def set_aside(path: Path, reason: str) -> None:

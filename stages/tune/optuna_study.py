@@ -91,15 +91,16 @@ def open_checked_study(folder: Path, name: str, settings: TuneSettings) -> optun
     path = folder / FILE_NAME
     set_aside_if_unreadable(path)
     with naming(path):
-        try:
-            study = open_study(folder, name, settings)
-            damaged = drop_damaged_trials(study)
-        except Exception as error:  # whatever a damaged table makes SQLAlchemy and Optuna raise
-            if is_about_the_disk(error, folder) or isinstance(error, OSError | MemoryError):
-                raise
-            set_aside(path, " ".join(str(error).split())[:200])
-            damaged = True
-        return open_study(folder, name, settings) if damaged else study
+        for attempt in (1, 2):  # a disk may fail once
+            try:
+                study = open_study(folder, name, settings)
+                return open_study(folder, name, settings) if drop_damaged_trials(study) else study
+            except Exception as error:  # whatever a damaged table makes SQLAlchemy and Optuna raise
+                if is_about_the_disk(error, folder) or isinstance(error, OSError | MemoryError):
+                    raise
+                if attempt == 2:
+                    set_aside(path, " ".join(str(error).split())[:200])
+        return open_study(folder, name, settings)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

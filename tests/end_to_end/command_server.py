@@ -6,6 +6,7 @@ exit handlers, to be waited for or killed. What is killed, and what must be true
 
 import atexit
 import contextlib
+import ctypes
 import gc
 import json
 import os
@@ -78,16 +79,24 @@ class CommandServer:
     ----------
     logs
         A folder for what the commands print.
+    preload
+        The library that lets commands meet a faulty disk (`disk_faults.py`).
     """
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, preload: Path | None = None) -> None:
         self.logs = logs
+        self.preload = preload
         self.codes: dict[int, int] = {}
         self._count = 0
+        preloaded = {"LD_PRELOAD": str(preload)} if preload else {}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.end_to_end.command_server"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, env=os.environ | ENVIRONMENT,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=REPOSITORY,
+            env=os.environ | ENVIRONMENT | preloaded,
+        )
 
     def __enter__(self) -> "CommandServer":
         return self
@@ -104,12 +113,13 @@ class CommandServer:
         print(json.dumps(request), file=self._process.stdin, flush=True)
         return json.loads(self._process.stdout.readline())
 
-    def start(self, arguments: Sequence[str], folder: Path) -> Command:
-        """Start `pipeline ARGUMENTS` in a folder."""
+    def start(self, arguments: Sequence[str], folder: Path, faults: Path | None = None) -> Command:
+        """Start `pipeline ARGUMENTS` in a folder, on a disk with the faults that a file plans."""
         self._count += 1
         log = self.logs / f"{self._count:05}.log"
         log.touch()
-        pid = int(self.ask({"run": list(arguments), "folder": str(folder), "log": str(log)}))
+        request = {"run": list(arguments), "folder": str(folder), "log": str(log), "faults": str(faults or "")}
+        pid = int(self.ask(request))
         self.codes.pop(pid, None)  # of an earlier process with the same number
         return Command(self, pid, log)
 
@@ -148,12 +158,12 @@ def serve(modules: Sequence[str]) -> list[str] | None:
         if "wait" in request:
             print(os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1]), flush=True)
         elif os.fork() == 0:
-            _become(Path(request["folder"]), Path(request["log"]))
+            _become(Path(request["folder"]), Path(request["log"]), request["faults"])
             return ["pipeline", *request["run"]]
     return None
 
 
-def _become(folder: Path, log: Path) -> None:
+def _become(folder: Path, log: Path, faults: str) -> None:
     """Make this child what a shell would have started in the folder."""
     os.setsid()
     print(os.getpid(), flush=True)
@@ -162,6 +172,9 @@ def _become(folder: Path, log: Path) -> None:
         os.dup2(nothing.fileno(), 0)
         os.dup2(printed.fileno(), 1)
         os.dup2(printed.fileno(), 2)
+    if faults:
+        os.environ["DISK_FAULTS_PLAN"] = faults  # for the programs that it starts
+        ctypes.CDLL(None).disk_faults_arm(faults.encode())
 
 
 def run(arguments: list[str]) -> int:

@@ -111,9 +111,10 @@ def pipeline(project: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 def small(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[BuiltProject]":
     """A still smaller project with another network, made in seconds, and the warm process that its commands run in."""
     from tests.end_to_end.command_server import CommandServer
+    from tests.end_to_end.disk_faults import build_library
     from tests.end_to_end.stage_runs import BuiltProject
 
     root = tmp_path_factory.mktemp("small")
     (root / "logs").mkdir()
-    with CommandServer(root / "logs") as server:
+    with CommandServer(root / "logs", build_library(root)) as server:
         yield BuiltProject(server, root)

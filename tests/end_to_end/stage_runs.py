@@ -135,9 +135,11 @@ class Rehearsal:
         The project to take a clone of.
     stage
         The stage.
+    faults
+        A plan without a fault, which counts the calls of the undisturbed run.
     """
 
-    def __init__(self, built: BuiltProject, stage: StageRun) -> None:
+    def __init__(self, built: BuiltProject, stage: StageRun, faults: Path | None = None) -> None:
         self.built, self.stage = built, stage
         self.before, self.after = (built.root / f"{stage.name}-{when}" for when in ("before", "after"))
         for folder in (self.before, self.after):  # of another test of the stage
@@ -148,7 +150,7 @@ class Rehearsal:
         for kept in (".scan", ".training", ".tuning", ".features"):
             shutil.rmtree(self.before / kept, ignore_errors=True)
         clone(self.before, self.after)
-        started, command = time.monotonic(), built.server.start(stage.command, self.after)
+        started, command = time.monotonic(), built.server.start(stage.command, self.after, faults)
         self.commit_s = wait_for_commit(command, self.after, places(self.before)) - started
         assert command.wait(300)
         assert command.status() == 0, command.output()
@@ -198,6 +200,12 @@ class Rehearsal:
                     assert artefact.command_for(TARGET) in refusal
                     named = (path, artefact.producer.record_in(artefact.home_of(path)))
                     assert any(str(name) in refusal for name in named), refusal
+
+    def check_finished(self, project: Path) -> None:
+        """Check that every output is that of the undisturbed run; memories of a stage may lack what was not written."""
+        now = digests(project)
+        differing = [name for name, digest in self.new.items() if is_output(name) and now.get(name) != digest]
+        assert differing == [], f"it reports success, but these are not those of an undisturbed run: {differing}"
 
     def check_resumed(self, project: Path) -> None:
         """Check that every file is that of the undisturbed run, and that there is no other."""

@@ -164,3 +164,39 @@ def note(stage: str, cuts: Cuts, mixed: int) -> None:
         with Path(os.environ["POWER_CUTS_TABLE"]).open("a", encoding="utf-8") as table:
             numbers = (stage, len(cuts.written), len(cuts.calls), len(cuts.states), mixed, len(cuts.breaches))
             print(f"| {' | '.join(map(str, numbers))} |", file=table)
+
+
+DECIDE = """
+import os
+from pathlib import Path
+from stages.review.decisions import DecisionFile
+
+review = DecisionFile(Path("data/review.csv"), "style")
+for number in range(4):
+    review.record(image=f"{number}.jpg", sha256="0" * 64, decision="fine")
+    os.mkdir(f"acknowledged-{number}")
+review.undo("2.jpg")
+os.mkdir("acknowledged-4")
+"""
+
+
+def test_a_decision_that_is_acknowledged_outlives_a_power_cut(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / "data").mkdir(parents=True)
+    environment = os.environ | ENVIRONMENT | {"PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
+    log = tmp_path / "calls.strace"
+    code, calls, printed = record_calls([sys.executable, "-c", DECIDE], project, log, environment)
+    assert code == 0, printed
+    review = str(project / "data/review.csv")
+    disk = Disk({str(project): True, str(project / "data"): True}, [review])
+    acknowledged, part, versions = ABSENT, list[Call](), list[str]()
+    for call in calls:
+        part.append(call)
+        if Path(call.path).name.startswith("acknowledged-"):
+            during = {state[review] for state in disk.replay(part)}
+            (after,) = {state[review] for state in disk.replay([])}
+            assert during <= {acknowledged, after}, "neither what was acknowledged last, nor the next decision"
+            acknowledged, part = after, []
+            versions.append(after)
+    assert disk.breaches == []
+    assert len({*versions, ABSENT}) == 6

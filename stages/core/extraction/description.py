@@ -24,6 +24,8 @@ def current_fingerprint(settings: FeatureSettings, backbone: Path) -> str:
 def describe(settings: FeatureSettings, card: BackboneCard, precision: str) -> dict[str, Any]:
     """Name everything that decides a feature's value: the plain text that the fingerprint is a digest of."""
     transform = resolve_transform(settings, card.native_input)
+    # Features cached before there was a choice are of pixels as stored: their description named no colour.
+    colour = {"colour": transform.colour} if transform.colour != "as_stored" else {}
     return {
         "arch": card.arch,
         "backbone": card.digest,
@@ -41,6 +43,7 @@ def describe(settings: FeatureSettings, card: BackboneCard, precision: str) -> d
             "mean": list(card.native_input.mean),
             "std": list(card.native_input.std),
             "decoder": transform.decoder,
+            **colour,
         },
         "views": transform.views,
         # With the centre crop alone the seed decides nothing.

@@ -39,4 +39,5 @@ def resolve_transform(settings: FeatureSettings, native_input: NativeInput) -> T
         decoder=settings.decoder,
         views=settings.views,
         random_state=settings.random_state,
+        colour=settings.colour,
     )

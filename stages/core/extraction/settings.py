@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from stages.core.images.transform import Colour
 from stages.core.settings import Settings
 
 
@@ -34,6 +35,8 @@ class FeatureSettings(Settings):
     decoder: Literal["fast", "exact"] = "fast"
     """fast: JPEG decoded at a reduced scale that still covers `resize_px`. exact: at full scale, up to 100
     megapixels."""
+    colour: Colour = "srgb"
+    """srgb: colours are converted from the embedded profile to sRGB. as_stored: profiles are ignored."""
     batch_size: int | Literal["auto"] = "auto"
     """Crops per forward pass; auto: 16 on each core of a CPU, 256 on a GPU."""
     shard_mib: int = Field(256, ge=1, le=4096)

@@ -5,6 +5,7 @@ reasons. What is done with the pixels is left to the stages.
 """
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -14,15 +15,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from stages.core.images import reduced
+from stages.core.images.damage import find_damage
 from stages.core.images.formats import TIFF_START, describe_refused, pillow_formats
-from stages.core.images.large_file import Encoded, LargeFile, as_file, digest_of, head_of
-from stages.core.images.metadata import drop_metadata, drop_png_metadata
+from stages.core.images.large_file import Encoded, LargeFile, as_file, digest_of, head_of, read_patiently
+from stages.core.images.metadata import drop_metadata, drop_png_metadata, keep_profile
 from stages.core.images.tiff import open_largest_page
+from stages.core.images.watched_decoding import watched
 from stages.core.tables.file_names import disk_names
 
 Reason = Literal[
@@ -151,7 +154,7 @@ class ImageFolder:
         encoded = _read_under(self.root, image, self.limits.max_file_bytes)
         if not encoded:
             raise UnusableImage("empty", "0 bytes")
-        if sha256 is not None and digest_of(encoded) != sha256:
+        if sha256 is not None and digest(encoded) != sha256:
             raise UnusableImage("changed", "its bytes have changed since `pipeline clean` read them: run it again")
         return encoded
 
@@ -174,7 +177,21 @@ def digest_file(images: ImageFolder, image: str) -> bytes:
     UnusableImage
         As `ImageFolder.read` does.
     """
-    return digest_of(images.read(image)).encode("ascii")
+    return digest(images.read(image)).encode("ascii")
+
+
+def digest(encoded: Encoded) -> str:
+    """SHA-256 of a file's content, hexadecimal.
+
+    Raises
+    ------
+    UnusableImage
+        unreadable, if a large file is on a disk that fails.
+    """
+    try:
+        return digest_of(encoded)
+    except OSError as error:
+        raise UnusableImage("unreadable", error.strerror or str(error)) from None
 
 
 def find_file(root: Path, image: str) -> Path:
@@ -233,13 +250,18 @@ def _read_under(root: Path, image: str, max_bytes: int) -> Encoded:
             _check_regular(found, max_bytes)
             if found.st_size > LARGE_FILE_BYTES and re.match(TIFF_START, os.pread(descriptor, 4, 0)):
                 return LargeFile(descriptor)
-            return file.read(found.st_size + 1)  # at once room for so many bytes
+            return read_patiently(lambda: _from_start(file, found.st_size + 1))  # at once room for so many bytes
     except FileNotFoundError:
         raise UnusableImage("missing", "no such file") from None
     except OSError as error:
         raise UnusableImage("unreadable", error.strerror or str(error)) from None
     except ValueError as error:  # a name with a NUL
         raise UnusableImage("unreadable", str(error)) from None
+
+
+def _from_start(file: BinaryIO, most_bytes: int) -> bytes:
+    file.seek(0)
+    return file.read(most_bytes)
 
 
 def _check_regular(found: os.stat_result, max_bytes: int) -> None:
@@ -254,13 +276,15 @@ def open_image(encoded: Encoded, limits: ImageLimits) -> Image.Image:
     """Read an image's header; refuse what is not an image or has too many pixels before any are decoded.
 
     Only the formats of `stages.core.images.formats` are tried, by content. Of a TIFF with several pages the largest is
-    opened that is no reduced copy of another (`tiff.page_of` tells which). Metadata that cannot be read is left out.
+    opened that is no reduced copy of another (`tiff.page_of` tells which). Metadata that cannot be read is left out; a
+    colour profile is kept.
 
     Raises
     ------
     UnusableImage
-        not_an_image, too_large or decode_error.
+        not_an_image, too_large, truncated or decode_error.
     """
+    stored = encoded
     if isinstance(encoded, bytes):
         encoded = drop_png_metadata(encoded)
     with _guarded(limits.max_pixels):
@@ -276,6 +300,9 @@ def open_image(encoded: Encoded, limits: ImageLimits) -> Image.Image:
         raise UnusableImage("too_large", f"{width} x {height} pixels, more than {limits.max_pixels}")
     if problem_of_memory := reduced.memory_problem(image, encoded):
         raise UnusableImage("too_large", problem_of_memory)
+    if damage := find_damage(image, encoded):
+        raise UnusableImage(*damage)
+    keep_profile(image, stored)
     return image
 
 
@@ -316,13 +343,16 @@ def load_pixels(image: Image.Image) -> Image.Image:
     try:
         with _guarded(image.width * image.height):  # no decoder makes more pixels than the header declares
             reduced.ask_reduced(image)
-            image.load()
+            with watched(image):
+                image.load()
             reduced.reduce_decoded(image)
     except MemoryError:
         raise UnusableImage("too_large", f"a decoding process has no memory for it: {reduced.ADVICE}") from None
     except Image.DecompressionBombError as error:
         raise UnusableImage("too_large", str(error).partition(",")[0]) from None
     except Exception as error:  # a decoder may raise anything at hostile data
+        if getattr(error, "errno", None) == errno.EIO:
+            raise UnusableImage("unreadable", os.strerror(errno.EIO)) from None
         reason: Reason = "truncated" if "truncated" in str(error).lower() else "decode_error"
         raise UnusableImage(reason, f"{type(error).__name__}: {error}") from None
     return image

@@ -1,7 +1,7 @@
 """Keep what is wrong in a file's metadata from costing its pixels.
 
-In: an encoded image, or an opened one. Out: the same image without the metadata that decides no pixel, and the
-orientation in which a person sees it. Decoding is left to `files`.
+In: an encoded image, or an opened one. Out: the same image without the metadata that decides no pixel, its colour
+profile, and the orientation in which a person sees it. Decoding is left to `files`, converting colours to `colour`.
 """
 
 import contextlib
@@ -13,14 +13,23 @@ from collections.abc import Iterator
 
 from PIL import Image
 
+from stages.core.images.large_file import Encoded
+
 ORIENTATION = 0x0112
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Ancillary chunks that decide how a picture looks: transparency and orientation.
 PNG_KEPT = (b"tRNS", b"eXIf")
 PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
 LARGEST_TEXT_BYTES = 64 * 1024
+# The largest profile that Pillow takes from a PNG, too.
+LARGEST_PNG_PROFILE_BYTES = 1024 * 1024
 # What decides a JPEG's pixels among its application segments: JFIF, and Adobe's colour transform.
 JPEG_KEPT = (0xE0, 0xEE)
+JPEG_PROFILE = b"ICC_PROFILE\0"
+JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
+# Methods of a JPEG 2000 colour box that holds a profile: restricted, and any.
+JP2_PROFILE_METHODS = (2, 3)
+TIFF_PROFILE = 34675
 TRANSPOSED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -83,6 +92,57 @@ def _find_orientation(exif: bytes) -> int | None:
     return None
 
 
+def keep_profile(image: Image.Image, encoded: Encoded) -> None:
+    """Put the colour profile of an opened image into its `info` where Pillow does not.
+
+    A PNG is decoded without its profile, which could cost the picture. Pillow knows no profile of JPEG 2000. Of a TIFF
+    it keeps the first page's when it turns to another.
+    """
+    if image.format == "TIFF":
+        profile = getattr(image, "tag_v2", {}).get(TIFF_PROFILE)
+    elif isinstance(encoded, bytes) and image.format in ("PNG", "JPEG2000"):
+        profile = _png_profile(encoded) if image.format == "PNG" else _jp2_profile(encoded)
+    else:
+        return
+    image.info.pop("icc_profile", None)
+    if isinstance(profile, bytes):
+        image.info["icc_profile"] = profile
+
+
+def _png_profile(encoded: bytes) -> bytes | None:
+    """The profile of a PNG's chunk iCCP, if it is whole and unpacks to no more than 1 MiB."""
+    chunk = next((chunk for name, chunk in _png_chunks(encoded) if name in (b"iCCP", b"IDAT")), memoryview(b""))
+    if bytes(chunk[4:8]) != b"iCCP" or zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
+        return None
+    _, _, packed = bytes(chunk[8:-4]).partition(b"\0")
+    unpacker = zlib.decompressobj()
+    try:
+        profile = unpacker.decompress(packed[1:], LARGEST_PNG_PROFILE_BYTES)
+    except zlib.error:
+        return None
+    return profile if unpacker.eof else None
+
+
+def _jp2_profile(encoded: bytes) -> bytes | None:
+    """The profile in the first colour box of a JPEG 2000 file; a bare codestream has none."""
+    if not encoded.startswith(JP2_SIGNATURE):
+        return None
+    header = next((content for name, content in _jp2_boxes(memoryview(encoded)) if name == b"jp2h"), memoryview(b""))
+    colour = next((content for name, content in _jp2_boxes(header) if name == b"colr"), memoryview(b""))
+    return bytes(colour[3:]) if len(colour) > 3 and colour[0] in JP2_PROFILE_METHODS else None
+
+
+def _jp2_boxes(boxes: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """Name and content of each box, up to the first that is not whole or is followed by none."""
+    start = 0
+    while start + 8 <= len(boxes):
+        size = int.from_bytes(boxes[start : start + 4], "big")
+        if not 8 <= size <= len(boxes) - start:  # 0: all that is left; 1: of more than 4 GiB
+            return
+        yield bytes(boxes[start + 4 : start + 8]), boxes[start + 8 : start + size]
+        start += size
+
+
 def drop_png_metadata(encoded: bytes) -> bytes:
     """Remove a PNG's chunks that decide no pixel: texts, profiles, times, animation; other bytes come back as given.
 
@@ -129,7 +189,7 @@ def _tells_orientation(text: bytes) -> bool:
 
 
 def drop_jpeg_metadata(encoded: bytes) -> bytes:
-    """Remove a JPEG's application segments and comments that decide no pixel; the orientation is kept.
+    """Remove a JPEG's application segments and comments that decide no pixel; orientation and profile are kept.
 
     Examples
     --------
@@ -144,7 +204,9 @@ def drop_jpeg_metadata(encoded: bytes) -> bytes:
         content = encoded[start + 4 : end]
         if marker == 0xE1 and content.startswith(b"Exif\0\0"):
             orientation = _find_orientation(content) or orientation
-        if not (0xE0 <= marker <= 0xEF or marker == 0xFE) or marker in JPEG_KEPT:
+        # Pillow reads two numbers after a profile's name: a segment that ends before them costs the picture.
+        profile = marker == 0xE2 and content.startswith(JPEG_PROFILE) and len(content) > len(JPEG_PROFILE) + 2
+        if profile or not (0xE0 <= marker <= 0xEF or marker == 0xFE) or marker in JPEG_KEPT:
             parts.append(encoded[start:end])
         start = end
     if orientation != 1:

@@ -1,12 +1,14 @@
 """Turn a decoded image of any mode upright and into RGB of 8 bits.
 
-In: a Pillow image whose pixels are decoded. Out: an RGB image. Embedded colour profiles are not applied.
+In: a Pillow image whose pixels are decoded. Out: an RGB image. Colour profiles are left to `colour`.
 """
 
 import numpy as np
 from PIL import Image
 
+from stages.core.images.colour import Conversion, conversion_of
 from stages.core.images.metadata import orientation_of, turn
+from stages.core.images.transform import Colour
 
 # TIFF's tags of the smallest and the largest value of a sample, and of its format.
 SMALLEST_VALUE, LARGEST_VALUE, SAMPLE_FORMAT = 340, 341, 339
@@ -17,27 +19,56 @@ WHITES = (1.0, 255.0, 65535.0)
 HIGHLIGHTS = 2.0
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image, colour: Colour = "srgb") -> Image.Image:
     """Turn a decoded image of any mode upright (EXIF) and into RGB.
 
-    Transparency is laid over white, 16-bit grey is scaled to 8 bits, 32-bit grey as `scale_grey` says. CMYK is
-    converted by Pillow (which undoes Adobe's inversion while decoding). Embedded colour profiles are not applied.
+    Transparency is laid over white, 16-bit grey is scaled to 8 bits, 32-bit grey as `scale_grey` says. CMYK without a
+    profile is converted by Pillow (which undoes Adobe's inversion while decoding).
+
+    Parameters
+    ----------
+    image
+        Its `info` holds the embedded profile.
+    colour
+        srgb: colours are converted from the embedded profile to sRGB, before transparency is laid over white.
+        as_stored: profiles are ignored.
 
     Examples
     --------
     >>> to_rgb(Image.new("RGBA", (1, 1), (0, 0, 0, 0))).getpixel((0, 0))
     (255, 255, 255)
     """
+    rgb = _flatten(image, conversion_of(image) if colour == "srgb" else None)
+    if colour == "srgb":
+        rgb.info.pop("icc_profile", None)  # it describes other pixels, and Pillow would save it with these
+    return rgb
+
+
+def _flatten(image: Image.Image, convert: Conversion | None) -> Image.Image:
     if image.mode in ("I", "F"):
-        return turn(scale_grey(image), orientation_of(image)).convert("RGB")
+        return _convert(turn(scale_grey(image), orientation_of(image)), convert)
     image = turn(image, orientation_of(image))
     if image.mode.startswith("I;16"):
         # Pillow clips instead of scaling.
-        return image.convert("I").point(lambda value: value / 256).convert("L").convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        return _convert(image.convert("I").point(lambda value: value / 256).convert("L"), convert)
+    if _has_transparency(image):
         rgba = image.convert("RGBA")
+        rgba = rgba if convert is None else convert(rgba)
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
+    return _convert(image, convert)
+
+
+def is_plain_rgb(image: Image.Image) -> bool:
+    """Whether a decoded image has no other channels than red, green and blue."""
+    return image.mode == "RGB" and not _has_transparency(image)
+
+
+def _has_transparency(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+
+
+def _convert(image: Image.Image, convert: Conversion | None) -> Image.Image:
+    return image.convert("RGB") if convert is None else convert(image)
 
 
 def scale_grey(image: Image.Image) -> Image.Image:

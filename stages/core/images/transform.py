@@ -9,6 +9,7 @@ from typing import Literal
 
 Interpolation = Literal["bilinear", "bicubic"]
 Decoder = Literal["fast", "exact"]
+Colour = Literal["srgb", "as_stored"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Transform:
         Crops per image: the centre one, then random ones.
     random_state
         Seed of the random crops.
+    colour
+        srgb: colours are converted from the embedded profile to sRGB. as_stored: profiles are ignored.
     """
 
     resize_px: int
@@ -38,3 +41,4 @@ class Transform:
     decoder: Decoder = "fast"
     views: int = 1
     random_state: int = 0
+    colour: Colour = "srgb"

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from stages.core.images.colour import Conversion, conversion_of
 from stages.core.images.decoding.pool import Decoders
 from stages.core.images.files import ImageFolder, UnusableImage, load_pixels
-from stages.core.images.rgb import to_rgb
-from stages.core.images.transform import Transform
+from stages.core.images.rgb import is_plain_rgb, to_rgb
+from stages.core.images.transform import Colour, Transform
 
 # ImageNet's mean colour, so that padding is zero after normalisation.
 PADDING_RGB = (124, 116, 104)
@@ -106,9 +107,19 @@ def cut_views(image: Image.Image, key: str, transform: Transform, *, views: Sequ
     """Decode an opened image and cut its views; see `load_views`."""
     if transform.decoder == "fast":
         _decode_at_reduced_scale(image, transform.resize_px)
-    image = to_rgb(load_pixels(image))
+    image, convert = _in_rgb(load_pixels(image), transform.colour)
     views = range(transform.views) if views is None else views
-    return np.stack([cut_view(image, key, view, transform) for view in views])
+    return np.stack([cut_view(image, key, view, transform, convert=convert) for view in views])
+
+
+def _in_rgb(image: Image.Image, colour: Colour) -> tuple[Image.Image, Conversion | None]:
+    """A decoded image upright and in RGB, and what converts its colours once they are fewer, if that is not done yet.
+
+    A scan has a hundred times the pixels of its crop. Of RGB alone the crop can be cut first: other pixels change their
+    number of channels with the conversion, or are laid over white after it.
+    """
+    convert = conversion_of(image) if colour == "srgb" and is_plain_rgb(image) else None
+    return to_rgb(image, "as_stored" if convert else colour), convert
 
 
 def _decode_at_reduced_scale(image: Image.Image, resize_px: int) -> None:
@@ -119,8 +130,12 @@ def _decode_at_reduced_scale(image: Image.Image, resize_px: int) -> None:
         image.draft(image.mode, (math.ceil(width / ratio), math.ceil(height / ratio)))
 
 
-def cut_view(image: Image.Image, key: str, view: int, transform: Transform) -> np.ndarray:
+def cut_view(
+    image: Image.Image, key: str, view: int, transform: Transform, *, convert: Conversion | None = None
+) -> np.ndarray:
     """Resize so that the shorter side is `resize_px`, pad if needed, and crop: only the crop's pixels are computed.
+
+    With `convert` they are converted to sRGB by it.
 
     Returns
     -------
@@ -144,6 +159,8 @@ def cut_view(image: Image.Image, key: str, view: int, transform: Transform) -> n
     across, down = image.width / resized_width, image.height / resized_height
     box = _clamped((left * across, top * down, (left + width) * across, (top + height) * down), image.size)
     crop = image.resize((width, height), RESAMPLING[transform.interpolation], box=box)
+    if convert is not None:
+        crop = convert(crop)
     if (width, height) != (crop_px, crop_px):
         padded = Image.new("RGB", (crop_px, crop_px), PADDING_RGB)
         padded.paste(crop, (pad_left, pad_top))

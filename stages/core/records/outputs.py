@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from cache.atomic import flush_to_disk, make_folder
-from cache.errors import as_cache_error
+from cache.errors import BLOCK_BYTES, as_cache_error
 from cache.lock import hold_lock
-from stages.core.errors import StageError
+from stages.core.errors import StageError, explain_failure, is_about_room
 from stages.core.records.artefacts import Artefact
 from stages.core.records.contents import Content, digest_bytes_of
 from stages.core.records.producers import Producer
@@ -89,6 +89,8 @@ def write_outputs(
     ------
     cache.CacheError
         If another process runs the same stage in the same folder: it is named.
+    StageError
+        If the disk is full: the room is named that the files of the last run take, or those written so far.
     """
     with as_cache_error(home):
         make_folder(home)
@@ -103,8 +105,27 @@ def write_outputs(
             with as_cache_error(home):
                 record = _describe(outputs, producer, settings, target, artefacts)
                 _commit(outputs, producer, record)
+        except Exception as error:
+            needed_bytes = _room_of(outputs, _recorded(producer, home, producer.command_for(target)))
+            shutil.rmtree(staging, ignore_errors=True)  # before the free room is looked at
+            if is_about_room(error) and (message := explain_failure(error, home, needed_bytes)):
+                raise StageError(message) from error
+            raise
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def _room_of(outputs: Outputs, recorded: Iterable[str]) -> int:
+    """How many bytes a run takes: as many as the last one did, and more than it has written so far."""
+    written_bytes = sum(_size_of(outputs.staging / name) for name in outputs.names())
+    return BLOCK_BYTES + max(written_bytes, sum(_size_of(outputs.home / name) for name in recorded))
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _describe(

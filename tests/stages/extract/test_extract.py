@@ -211,7 +211,7 @@ def test_images_that_fail_are_named_and_more_than_a_set_share_stops_the_run(coll
 
 CHANGES = {
     "resize_px": 44, "crop_px": 28, "views": 3, "random_state": 1, "tokens": 4, "pooled_token": True,
-    "precision": "fp32", "decoder": "exact", "interpolation": "bicubic",
+    "precision": "fp32", "decoder": "exact", "interpolation": "bicubic", "colour": "as_stored",
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageFilter
 
+from benchmarks.icc_profiles import PROPHOTO, SRGB, between_spaces, rgb_profile
 from stages.core.images.files import ImageFolder, ImageLimits
 from stages.outliers.image_measures import MEASURES, measure_images
 from stages.outliers.levels import GREY_CHROMA
@@ -47,6 +48,19 @@ def test_a_grey_picture_is_grey_in_any_mode_and_with_the_tint_of_a_scan(tmp_path
     for image in (grey, grey.convert("RGB"), tinted, Image.open(tmp_path / "grey.jpg")):
         assert looks(image)["chroma"] < GREY_CHROMA
     assert looks(picture(0, (200, 160)))["chroma"] > GREY_CHROMA
+
+
+def test_a_wide_gamut_has_no_part_in_how_a_picture_looks(image_root: Path) -> None:
+    image = picture(5)
+    scan = Image.fromarray(between_spaces(np.asarray(image), SRGB, PROPHOTO).round().astype(np.uint8))
+    image.save(image_root / "image.png")
+    scan.save(image_root / "scan.png", icc_profile=rgb_profile(PROPHOTO))
+    scan.save(image_root / "stored.png")
+    found = measure_images(table_of(image_root, "image.png", "scan.png", "stored.png"), ImageFolder(image_root))
+    assert np.allclose(
+        found.loc[0, ["brightness", "saturation"]], found.loc[1, ["brightness", "saturation"]], atol=0.01
+    )
+    assert found.loc[0, "saturation"] > found.loc[2, "saturation"] + 0.1
 
 
 def test_size_has_no_part_in_how_a_picture_looks() -> None:

@@ -21,15 +21,22 @@ CARD = BackboneCard.from_json(
 OTHER = FeatureSettings(
     crop_px=160, views=1, decoder="exact", interpolation="bicubic", tokens=4, pooled_token=True
 )  # fmt: skip
+AS_STORED = FeatureSettings(colour="as_stored")
 
 
 @pytest.mark.parametrize(
     ("settings", "known"),
     [
-        (FeatureSettings(), "40bebdbde599c43cd05ecb7504649123edf624fa904fb68ffbf0186d738e44f6"),
-        (OTHER, "6312e50e26f547f7f9382439a323963ddfab2fe04e153b015bdae42e09f236ac"),
+        (FeatureSettings(), "038aa812df15f3d7d83537805139cdc9f52674dd574fdd4ae4fe802568a75480"),
+        (OTHER, "3c66d3cdb1e3497fcbd85aca731e823e7bebfed12815e2266a76eaf1cca53a64"),
+        # Those of the time before colours were converted.
+        (AS_STORED, "40bebdbde599c43cd05ecb7504649123edf624fa904fb68ffbf0186d738e44f6"),
+        (
+            OTHER.model_copy(update={"colour": "as_stored"}),
+            "6312e50e26f547f7f9382439a323963ddfab2fe04e153b015bdae42e09f236ac",
+        ),
     ],
-    ids=["default", "other"],
+    ids=["default", "other", "default, as stored", "other, as stored"],
 )
 def test_the_fingerprint_of_the_same_settings_and_weights_stays(settings: FeatureSettings, known: str) -> None:
     """If this fails, every cached feature is computed again: change it only with a version in the description."""

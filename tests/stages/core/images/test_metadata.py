@@ -108,8 +108,8 @@ def test_a_png_without_metadata_comes_back_as_given() -> None:
 
 
 def test_a_jpeg_keeps_its_pixels_and_its_orientation_without_its_metadata() -> None:
-    data = encoded(picture(1).convert("CMYK"), "JPEG", exif=exif(TURNED), icc_profile=bytes(70_000), quality=95)
+    data = encoded(picture(1).convert("CMYK"), "JPEG", exif=exif(TURNED), comment=bytes(60_000), quality=95)
     stripped = drop_jpeg_metadata(data)
-    assert len(stripped) < len(data) - 70_000
+    assert len(stripped) < len(data) - 60_000
     assert (decoded(stripped) == decoded(data)).all()
     assert decoded(stripped).shape == (80, 64, 3)

@@ -5,9 +5,11 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.icc_profiles import ADOBE_RGB, SRGB, between_spaces, rgb_profile
 from stages.core.images.files import ImageFolder
 from stages.core.pages.thumbnails import make_thumbnails, style_rules
 
@@ -65,3 +67,13 @@ def test_what_is_no_image_says_why(image_root: Path, name: str, content: bytes |
     [made] = make_thumbnails(ImageFolder(image_root), {name: 32}).values()
     assert made.problem == problem
     assert style_rules([made]) == ""
+
+
+def test_a_thumbnail_is_in_srgb_and_holds_no_profile(image_root: Path) -> None:
+    image = Image.new("RGB", (60, 60), (150, 60, 40))
+    scan = Image.fromarray(between_spaces(np.asarray(image), SRGB, ADOBE_RGB).round().astype(np.uint8))
+    scan.save(image_root / "scan.png", icc_profile=rgb_profile(ADOBE_RGB))
+    [made] = make_thumbnails(ImageFolder(image_root), {"scan.png": 40}).values()
+    shown = Image.open(io.BytesIO(made.webp))
+    assert "icc_profile" not in shown.info
+    assert np.abs(np.asarray(shown.convert("RGB")).astype(int) - (150, 60, 40)).max() <= 4
