@@ -45,6 +45,8 @@ Reason = Literal[
 
 # Where no other limit is given: twice what Pillow warns of, from which on it refuses.
 PILLOW_MAX_PIXELS = 2 * 89_478_485
+# The most that `clean.max_pixels` may be.
+LARGEST_PIXELS = 2**31 - 1
 MIB = 1024 * 1024
 # Room for metadata, and for pixels of 16 bits in four channels that are not compressed.
 METADATA_BYTES, STORED_BYTES_PER_PIXEL = 64 * MIB, 8

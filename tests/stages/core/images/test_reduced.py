@@ -53,7 +53,9 @@ def test_the_limit_is_exact_beyond_the_one_that_pillow_has() -> None:
     at_limit = bomb(20_000, 12_500)  # 250 megapixels, of which no pixel is there
     assert open_image(at_limit, ImageLimits(250_000_000)).size == (20_000, 12_500)
     assert refusal(at_limit, ImageLimits(249_999_999)).reason == "too_large"
-    assert CleanSettings(max_pixels=500_000_000).max_pixels == 500_000_000
+    assert CleanSettings(max_pixels=files.LARGEST_PIXELS).max_pixels == files.LARGEST_PIXELS
+    with pytest.raises(ValueError, match="less than or equal"):
+        CleanSettings(max_pixels=files.LARGEST_PIXELS + 1)
 
 
 def test_a_decoder_that_makes_more_pixels_than_declared_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,6 +67,7 @@ def test_a_decoder_that_makes_more_pixels_than_declared_is_stopped(monkeypatch: 
 
 def test_a_decoding_process_needs_no_more_memory_for_larger_pictures() -> None:
     sizes = [ImageLimits(pixels).memory_bytes for pixels in (1_000_000, 100_000_000, 500_000_000, 2**31 - 1)]
+    assert CleanSettings().max_pixels == reduced.WHOLE_PIXELS  # no picture is reduced by default
     assert sizes[0] < sizes[1] == sizes[2] == sizes[3] == 1088 * 2**20 + 32 * 100_000_000
 
 
