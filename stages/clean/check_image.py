@@ -13,8 +13,8 @@ from PIL import Image
 from stages.clean.hashes import ENOUGH_PX, describe_picture
 from stages.clean.settings import CleanSettings
 from stages.core.images.colour import conversion_of
-from stages.core.images.files import ImageFolder, ImageLimits, UnusableImage, load_pixels, open_image
-from stages.core.images.large_file import Encoded, digest_of
+from stages.core.images.files import ImageFolder, ImageLimits, UnusableImage, digest, load_pixels, open_image
+from stages.core.images.large_file import Encoded
 from stages.core.images.metadata import lies_on_its_side
 from stages.core.images.rgb import to_rgb
 from stages.core.images.tiff import page_of
@@ -85,10 +85,11 @@ def check_in_folder(images: ImageFolder, name: str, settings: CleanSettings) -> 
         if lies_on_its_side(image):
             width, height = height, width
         hashes, colours = _describe(image, lambda: _in_colour(image, encoded, images.limits))
+        sha256 = digest(encoded)
     except UnusableImage as problem:
         return CheckedImage(reason=problem.reason, detail=problem.detail)
     return CheckedImage(
-        sha256=digest_of(encoded),
+        sha256=sha256,
         width=width,
         height=height,
         mode=mode,

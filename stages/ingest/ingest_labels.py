@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from stages.core.errors import StageError
-from stages.core.images.files import ImageFolder
+from stages.core.images.files import LARGEST_PIXELS, ImageFolder, ImageLimits
 from stages.core.records import producers
 from stages.core.records.contents import digest_bytes_of
 from stages.core.records.outputs import Outputs, write_outputs
@@ -111,7 +111,7 @@ def _ingest(
         )
     reviewed = ""
     if review is not None:
-        images = ImageFolder(Path(settings.images))
+        images = ImageFolder(Path(settings.images), ImageLimits(LARGEST_PIXELS))  # digests alone are compared
         table, reviewed = apply_decisions(table, review=review, images=images, problems=found)
     alike = list(_alike_lines(table, found))
     write_table(table, outputs.path(manifest))

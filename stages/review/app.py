@@ -11,8 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from cache.errors import CacheError
 from stages.core.errors import StageError
-from stages.core.images.files import ImageFolder, UnusableImage
-from stages.core.images.large_file import digest_of
+from stages.core.images.files import ImageFolder, UnusableImage, digest
 from stages.core.pages.render import TEMPLATES as SHARED_TEMPLATES
 from stages.core.tables.decisions import VERDICTS
 from stages.core.tables.labels import label_problem, normalise
@@ -128,7 +127,7 @@ def _parse_decision(body: Any, listed: SuspectList) -> tuple[Suspect, str, str]:
 def _check_digest(listed: SuspectList, images: ImageFolder, image: str) -> str:
     """Compute the file's SHA-256; refuse a file that has changed since the outliers were found."""
     try:
-        return digest_of(images.read(image, sha256=listed.digests.get(image)))
+        return digest(images.read(image, sha256=listed.digests.get(image)))
     except UnusableImage as error:
         if error.reason == "changed":
             message = "Its file has changed since the outliers were found: run `dvc repro`, then review again."

@@ -33,7 +33,8 @@ class FeatureSettings(Settings):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 where the processor multiplies it in hardware, else fp32."""
     decoder: Literal["fast", "exact"] = "fast"
-    """fast: JPEG decoded at a reduced scale that still covers `resize_px`. exact: always at full scale."""
+    """fast: JPEG decoded at a reduced scale that still covers `resize_px`. exact: at full scale, up to 100
+    megapixels."""
     colour: Colour = "srgb"
     """srgb: colours are converted from the embedded profile to sRGB. as_stored: profiles are ignored."""
     batch_size: int | Literal["auto"] = "auto"

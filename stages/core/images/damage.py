@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from stages.core.images.formats import FORMATS
+from stages.core.images.large_file import Encoded, LargeFile
 
 Finding = tuple[Literal["truncated", "decode_error"], str]
 # TIFF's tags.
@@ -26,7 +27,7 @@ BMP_PADDING = 4
 INFLATED_AT_ONCE = 1 << 20
 
 
-def find_damage(image: Image.Image, encoded: bytes) -> Finding | None:
+def find_damage(image: Image.Image, encoded: Encoded) -> Finding | None:
     """Look for damage that the decoder overlooks.
 
     Parameters
@@ -43,6 +44,8 @@ def find_damage(image: Image.Image, encoded: bytes) -> Finding | None:
     """
     check = CHECKS.get(image.format or "")
     try:
+        if isinstance(encoded, LargeFile):
+            return _check_tiff(image, encoded)
         return check(image, encoded) if check else None
     except Exception:  # a header shorter than its format's, or damaged tags, at which Pillow raises anything
         return None  # the decoder tells
@@ -61,7 +64,7 @@ def is_file_or_padding(rest: bytes) -> bool:
     return any(re.match(image_format.starts, rest[:64]) for image_format in FORMATS)
 
 
-def _behind(encoded: bytes, end: int) -> Finding | None:
+def _behind(encoded: Encoded, end: int) -> Finding | None:
     """Whether a file ends where it declares to, so far as this tells that bytes were put in or left out."""
     if end > len(encoded):
         return "truncated", f"declares {end:,} bytes, has {len(encoded):,}"
@@ -107,7 +110,7 @@ def _check_bmp(image: Image.Image, encoded: bytes) -> Finding | None:
     return None
 
 
-def _check_tiff(image: Image.Image, encoded: bytes) -> Finding | None:
+def _check_tiff(image: Image.Image, encoded: Encoded) -> Finding | None:
     """Check that the strips lie in the file, do not overlap, and are as long as raw pixels are; inflate packed ones."""
     tags = getattr(image, "tag_v2", {})
     pieces = _pieces(tags, STRIPS) or _pieces(tags, TILES)
@@ -121,7 +124,8 @@ def _check_tiff(image: Image.Image, encoded: bytes) -> Finding | None:
     if any(left[0] + left[1] > right[0] for left, right in itertools.pairwise(in_order) if left != right):
         return "decode_error", "two strips of its pixels overlap, or one lies over their directory"
     compression = tags.get(COMPRESSION, RAW)
-    if compression in DEFLATES and any(_is_broken_stream(encoded[start : start + size]) for start, size in pieces):
+    packed = compression in DEFLATES and isinstance(encoded, bytes)  # of a large file it would take as long as decoding
+    if packed and any(_is_broken_stream(encoded[start : start + size]) for start, size in pieces):
         return "decode_error", "a strip of its pixels does not have its checksum"
     if compression != RAW or STRIPS[0] not in tags:
         return None

@@ -9,7 +9,6 @@ import errno
 import os
 import re
 import stat
-import time
 import unicodedata
 import warnings
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from stages.core.images import reduced
 from stages.core.images.damage import find_damage
 from stages.core.images.formats import TIFF_START, describe_refused, pillow_formats
-from stages.core.images.large_file import Encoded, LargeFile, as_file, digest_of, head_of
+from stages.core.images.large_file import Encoded, LargeFile, as_file, digest_of, head_of, read_patiently
 from stages.core.images.metadata import drop_metadata, drop_png_metadata, keep_profile
 from stages.core.images.tiff import open_largest_page
 from stages.core.images.watched_decoding import watched
@@ -46,6 +45,8 @@ Reason = Literal[
 
 # Where no other limit is given: twice what Pillow warns of, from which on it refuses.
 PILLOW_MAX_PIXELS = 2 * 89_478_485
+# The most that `clean.max_pixels` may be.
+LARGEST_PIXELS = 2**31 - 1
 MIB = 1024 * 1024
 # Room for metadata, and for pixels of 16 bits in four channels that are not compressed.
 METADATA_BYTES, STORED_BYTES_PER_PIXEL = 64 * MIB, 8
@@ -61,8 +62,6 @@ KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-# A network mount may recover: how often a file is read whose disk fails, and the pause before each further time.
-READ_ATTEMPTS, READ_PAUSE_S = 3, 0.2
 
 
 class UnusableImage(Exception):
@@ -157,7 +156,7 @@ class ImageFolder:
         encoded = _read_under(self.root, image, self.limits.max_file_bytes)
         if not encoded:
             raise UnusableImage("empty", "0 bytes")
-        if sha256 is not None and digest_of(encoded) != sha256:
+        if sha256 is not None and digest(encoded) != sha256:
             raise UnusableImage("changed", "its bytes have changed since `pipeline clean` read them: run it again")
         return encoded
 
@@ -180,7 +179,21 @@ def digest_file(images: ImageFolder, image: str) -> bytes:
     UnusableImage
         As `ImageFolder.read` does.
     """
-    return digest_of(images.read(image)).encode("ascii")
+    return digest(images.read(image)).encode("ascii")
+
+
+def digest(encoded: Encoded) -> str:
+    """SHA-256 of a file's content, hexadecimal.
+
+    Raises
+    ------
+    UnusableImage
+        unreadable, if a large file is on a disk that fails.
+    """
+    try:
+        return digest_of(encoded)
+    except OSError as error:
+        raise UnusableImage("unreadable", error.strerror or str(error)) from None
 
 
 def find_file(root: Path, image: str) -> Path:
@@ -239,7 +252,7 @@ def _read_under(root: Path, image: str, max_bytes: int) -> Encoded:
             _check_regular(found, max_bytes)
             if found.st_size > LARGE_FILE_BYTES and re.match(TIFF_START, os.pread(descriptor, 4, 0)):
                 return LargeFile(descriptor)
-            return _read_patiently(file, found.st_size + 1)  # at once room for so many bytes
+            return read_patiently(lambda: _from_start(file, found.st_size + 1))  # at once room for so many bytes
     except FileNotFoundError:
         raise UnusableImage("missing", "no such file") from None
     except OSError as error:
@@ -248,16 +261,9 @@ def _read_under(root: Path, image: str, max_bytes: int) -> Encoded:
         raise UnusableImage("unreadable", str(error)) from None
 
 
-def _read_patiently(file: BinaryIO, max_bytes: int) -> bytes:
-    for attempt in range(1, READ_ATTEMPTS + 1):
-        try:
-            file.seek(0)
-            return file.read(max_bytes)
-        except OSError as error:
-            if error.errno != errno.EIO or attempt == READ_ATTEMPTS:
-                raise
-            time.sleep(READ_PAUSE_S)
-    raise AssertionError("each attempt returns or raises")
+def _from_start(file: BinaryIO, most_bytes: int) -> bytes:
+    file.seek(0)
+    return file.read(most_bytes)
 
 
 def _check_regular(found: os.stat_result, max_bytes: int) -> None:
@@ -296,7 +302,7 @@ def open_image(encoded: Encoded, limits: ImageLimits) -> Image.Image:
         raise UnusableImage("too_large", f"{width} x {height} pixels, more than {limits.max_pixels}")
     if problem_of_memory := reduced.memory_problem(image, encoded):
         raise UnusableImage("too_large", problem_of_memory)
-    if isinstance(encoded, bytes) and (damage := find_damage(image, encoded)):
+    if damage := find_damage(image, encoded):
         raise UnusableImage(*damage)
     keep_profile(image, stored)
     return image
@@ -347,6 +353,8 @@ def load_pixels(image: Image.Image) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise UnusableImage("too_large", str(error).partition(",")[0]) from None
     except Exception as error:  # a decoder may raise anything at hostile data
+        if getattr(error, "errno", None) == errno.EIO:
+            raise UnusableImage("unreadable", os.strerror(errno.EIO)) from None
         reason: Reason = "truncated" if "truncated" in str(error).lower() else "decode_error"
         raise UnusableImage(reason, f"{type(error).__name__}: {error}") from None
     return image

@@ -4,17 +4,39 @@ In: an open descriptor. Out: a `LargeFile` that decoders read from as from any f
 under the image root, is left to `files`.
 """
 
+import errno
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 BLOCK_BYTES = 1 << 20
+# A network mount may recover: how often is read what a disk fails to give, and the pause before each further time.
+READ_ATTEMPTS, READ_PAUSE_S = 3, 0.2
 HEAD_BYTES = 512
+
+
+def read_patiently(read: Callable[[], bytes]) -> bytes:
+    """Read again where the disk fails, a few times.
+
+    Raises
+    ------
+    OSError
+        If it fails each time.
+    """
+    for _ in range(READ_ATTEMPTS - 1):
+        try:
+            return read()
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            time.sleep(READ_PAUSE_S)
+    return read()
 
 
 class LargeFile:
@@ -36,6 +58,10 @@ class LargeFile:
     def __len__(self) -> int:
         return self._state[0]
 
+    def __getitem__(self, part: slice) -> bytes:
+        start, end, _ = part.indices(len(self))
+        return self.read_at(start, max(0, end - start))
+
     def _look(self) -> tuple[int, int]:
         found = os.fstat(self._descriptor)
         return found.st_size, found.st_mtime_ns
@@ -50,7 +76,7 @@ class LargeFile:
         """
         if self._look() != self._state:
             raise OSError("the file has changed while it was read")
-        return os.pread(self._descriptor, size, start)
+        return read_patiently(lambda: os.pread(self._descriptor, size, start))
 
     def blocks(self) -> Iterator[bytes]:
         """The content, piece by piece."""

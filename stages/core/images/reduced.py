@@ -18,7 +18,7 @@ WHOLE_PIXELS = 100_000_000
 # What a decoding process may hold of a file and its pixels, per pixel of a picture that is held whole.
 BYTES_PER_PIXEL = 32
 # Rows of a large picture are decoded together up to this number of pixels.
-BAND_PIXELS = 8_000_000
+BAND_PIXELS = 2_000_000
 # libjpeg's smallest scale is 1/8; others are reduced by no more while they are decoded, so that all are resized alike.
 LARGEST_FACTOR = 8
 # Bytes of a pixel in Pillow's memory; other modes take four.
@@ -55,8 +55,13 @@ def factor_for(size: tuple[int, int], wanted: tuple[int, int] | None) -> int:
 def ask_reduced(image: Image.Image) -> None:
     """Let libjpeg decode a large picture, for which no caller has asked for less, at a scale that can be held."""
     if is_large(image.size) and not hasattr(image, "decoded_in_bands"):
-        factor = factor_for(image.size, None)
+        factor = 2 ** _halvings(image.size)
         image.draft(image.mode, (math.ceil(image.width / factor), math.ceil(image.height / factor)))
+
+
+def _halvings(size: tuple[int, int]) -> int:
+    """How often a large picture is halved until it can be held whole."""
+    return math.ceil(math.log2(factor_for(size, None)))
 
 
 def reduce_decoded(image: Image.Image) -> None:
@@ -165,7 +170,7 @@ def _halves_itself(image: ImageFile.ImageFile, encoded: Encoded) -> bool:
     if image.format != "JPEG2000" or isinstance(encoded, LargeFile):
         return False
     style = CODING_STYLE.search(encoded)
-    halvings = math.ceil(math.log2(factor_for(image.size, None)))
+    halvings = _halvings(image.size)
     if style is None or style[1][0] < halvings:
         return False
     image.reduce = halvings  # type: ignore[assignment, method-assign]

@@ -25,7 +25,8 @@ class Transform:
     interpolation
         How images are resized.
     decoder
-        fast: JPEG decoded at a reduced scale that still covers `resize_px`. exact: always at full scale.
+        fast: JPEG decoded at a reduced scale that still covers `resize_px`. exact: at full scale, up to 100
+        megapixels (`reduced.WHOLE_PIXELS`).
     views
         Crops per image: the centre one, then random ones.
     random_state

@@ -15,6 +15,7 @@ from stages.clean.settings import CleanSettings
 from stages.core.errors import StageError
 from stages.core.records.outputs import adopt
 from stages.core.tables.columns import MANIFEST
+from tests.conftest import picture
 
 SETTINGS = CleanSettings()
 Save = Callable[..., Path]
@@ -225,3 +226,18 @@ def test_labels_on_which_duplicates_disagree_are_listed(tmp_path: Path, image_ro
         ["style", "b.png", "Rococo"],
     ]
     assert "1 groups disagree on style" in summary
+
+
+def test_the_summary_says_which_page_of_a_tiff_was_taken(tmp_path: Path, image_root: Path, save_picture: Save) -> None:
+    save_picture("one.tif", 1)
+    for name in ("a.tif", "b.tif"):
+        small, large = picture(2, (60, 40)), picture(3 if name == "a.tif" else 4, (90, 80))
+        small.save(image_root / name, save_all=True, append_images=[large])
+    pd.DataFrame({"image": ["one.tif", "a.tif", "b.tif"], "style": "x"}).to_csv(tmp_path / "manifest.csv", index=False)
+    adopt(tmp_path / "manifest.csv", MANIFEST)
+    tables = {name: tmp_path / f"{name}.csv" for name in ("manifest", "clean", "rejected", "conflicts")}
+    for _ in range(2):  # also where the files were decoded by an earlier run
+        summary = clean_images(settings=SETTINGS, images=image_root, scan=tmp_path / "scan", **tables)
+        assert summary.splitlines()[-1] == (
+            "2 TIFFs have several pages; the largest that is no reduced copy was taken: a.tif (2 of 2), b.tif (2 of 2)"
+        )

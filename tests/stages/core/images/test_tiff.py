@@ -258,6 +258,16 @@ def test_a_large_file_stays_on_the_disk(image_root: Path, monkeypatch: pytest.Mo
         images.read("a.tif", sha256="0" * 64)
 
 
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_a_large_file_of_few_pixels_is_decoded_as_it_was(
+    compression: str | None, image_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "LARGE_FILE_BYTES", 1000)
+    (image_root / "a.tif").write_bytes(saved(picture(1, SIZE), compression=compression))
+    image = ImageFolder(image_root).open("a.tif")
+    assert (np.asarray(to_rgb(load_pixels(image))) == np.asarray(picture(1, SIZE))).all()
+
+
 def decode_in_small_room(images: ImageFolder, name: str) -> bytes:
     """Runs in a decoding process: a megapixel is large, and the address space is too small for the whole picture."""
     reduced.WHOLE_PIXELS, reduced.BAND_PIXELS, files.LARGE_FILE_BYTES = 1_000_000, 500_000, 1_000_000
