@@ -96,9 +96,8 @@ def _extract(
     n_jobs: int,
 ) -> str:
     """Compute and publish; return the counts."""
-    names = (
-        read_table(splits, SPLIT_IMAGES, columns=["image", "sha256"]).groupby("sha256", sort=False)["image"].agg(list)
-    )
+    table = read_table(splits, SPLIT_IMAGES, columns=["image", "sha256"])
+    names = table.groupby("sha256", sort=False)["image"].agg(list)
     wanted = [ImageFile(key, image, tuple(copies)) for key, (image, *copies) in names.items()]
     compute = choose_compute(settings.precision, settings.batch_size)
     card = read_card(backbone)
