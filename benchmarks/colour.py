@@ -73,6 +73,8 @@ def main() -> None:
             "no profile": [encode(picture, None) for picture in pictures],
             "sRGB": [scan_of(picture, SRGB) for picture in pictures],
         }
+    if not any(sets.values()):
+        return
     print_differences(sets)
     print_costs(plain | sets, arguments.rounds)
 
@@ -136,20 +138,19 @@ def crops(scans: Scans, colour: Colour) -> np.ndarray:
 def print_differences(sets: dict[str, Scans]) -> None:
     """What the setting changes, per set: in pixels, and per network in features."""
     pairs = {name: (crops(scans, "srgb"), crops(scans, "as_stored")) for name, scans in sets.items() if scans}
-    print(f"{'srgb against as_stored: pixels':<34}{'mean difference':>16}{'of the worst picture':>22}")
+    print(f"{'srgb against as_stored':<34}{'mean difference':>16}{'of the worst picture':>22}")
     for name, (srgb, stored) in pairs.items():
         difference = np.abs(srgb.astype(float) - stored).mean(axis=(1, 2, 3))
-        print(f"{name:<34}{difference.mean():>16.2f}{difference.max():>22.2f}")
+        print(f"{'pixels: ' + name:<34}{difference.mean():>16.2f}{difference.max():>22.2f}")
     for title, (arch, weights) in NETWORKS.items():
-        print(f"\n{'features of ' + title:<40}{'cosine':>8}{'worst':>8}{'distance, of that of two pictures':>36}")
+        print(f"\n{'features':<44}{'cosine':>8}{'worst':>8}{'distance, of that of two pictures':>36}")
         extract = extractor(arch, weights, next(iter(pairs.values()))[0])
         for name, (srgb, stored) in pairs.items():
             a, b = extract(srgb), extract(stored)
             cosine = (a * b).sum(axis=1)
             others = (a @ a.T)[~np.eye(len(a), dtype=bool)]
-            print(
-                f"{name:<40}{cosine.mean():>8.4f}{cosine.min():>8.4f}{(1 - cosine).mean() / (1 - others).mean():>36.3f}"
-            )
+            share = (1 - cosine).mean() / (1 - others).mean()
+            print(f"{title + ': ' + name:<44}{cosine.mean():>8.4f}{cosine.min():>8.4f}{share:>36.3f}")
     print()
 
 

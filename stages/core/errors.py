@@ -34,6 +34,8 @@ ADVICE = {
     errno.EAGAIN: "too many processes or locks: raise the limit (ulimit -u), or set parallel.n_jobs to less",
     errno.EPIPE: "whoever read this output has closed it; finished work is kept",
 }
+# Stands for the room needed and the free room, where SQLite does not tell a full disk from other failures.
+ROOM = "ROOM"
 # What libraries raise without an error number: names of classes, a pattern of the message, and what to tell a person.
 SIGNS = (
     ({"MemoryError"}, "", f"there is not enough memory: {MEMORY}"),
@@ -50,9 +52,14 @@ SIGNS = (
     (
         {"OperationalError"},
         "disk I/O error",
-        f"the disk or network mount did not answer, or a quota is used up: check both and {RERUN}",
+        f"the disk or network mount did not answer, or a quota is used up ({ROOM}): check both and {RERUN}",
     ),
-    ({"OperationalError"}, "readonly|unable to open", ADVICE[errno.EACCES]),
+    ({"OperationalError"}, "readonly", ADVICE[errno.EACCES]),
+    (
+        {"OperationalError"},
+        "unable to open",
+        f"it cannot be opened or created ({ROOM}): check the room and the permissions of the folder",
+    ),
     ({"OperationalError"}, "locked", "another process holds it: wait for that process, or end it"),
     ({"DatabaseError"}, "", f"the SQLite file is damaged: {DAMAGED}"),
     ({"RecursionError"}, "", f"it is nested too deeply to be read: {DAMAGED}"),
@@ -138,6 +145,7 @@ def explain_failure(error: BaseException, path: Path | None = None, needed_bytes
     for link in links:
         text = _explain_class(link)
         if text is not None:
+            text = text.replace(ROOM, _describe_room(named or Path(), needed_bytes))
             return f"{named}: {text}" if named else text
     return None
 

@@ -96,8 +96,10 @@ def _extract(
     n_jobs: int,
 ) -> str:
     """Compute and publish; return the counts."""
-    table = read_table(splits, SPLIT_IMAGES, columns=["image", "sha256"]).drop_duplicates("sha256")
-    wanted = [ImageFile(key, image) for key, image in zip(table["sha256"], table["image"], strict=True)]
+    names = (
+        read_table(splits, SPLIT_IMAGES, columns=["image", "sha256"]).groupby("sha256", sort=False)["image"].agg(list)
+    )
+    wanted = [ImageFile(key, image, tuple(copies)) for key, (image, *copies) in names.items()]
     compute = choose_compute(settings.precision, settings.batch_size)
     card = read_card(backbone)
     check_arch(card, arch, backbone)

@@ -19,6 +19,7 @@ from stages.core.records.outputs import Outputs, write_outputs
 from stages.core.tables.columns import MANIFEST, REVIEW, is_source_split, label_columns, missing_label_columns
 from stages.core.tables.csv_files import write_table
 from stages.core.tables.problems import Problems
+from stages.core.tables.text_files import GUESSED
 from stages.ingest.apply_review import apply_decisions
 from stages.ingest.find_files import FoundFiles, find_files
 from stages.ingest.label_cells import (
@@ -202,3 +203,5 @@ def _problem_lines(problems: Problems, path: Path) -> Iterator[str]:
         yield f"{count:>8} x {problem}"
     if problems:
         yield f"each with file and row in {path}"
+    if any(problem.startswith(GUESSED) for problem in problems.counts):
+        yield "an encoding is a guess: if letters are wrong, set dataset.encoding, or save the file as UTF-8"

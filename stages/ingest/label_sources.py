@@ -52,7 +52,7 @@ TABLE = LabelSource(
     title="a label table",
     explanation="a table with a column of image paths and label columns",
     reader="stages.ingest.sources.label_table:read_label_table",
-    needs=("labels", "image_column", "columns", "class_files"),
+    needs=("labels", "image_column", "columns", "class_files", "encoding"),
     lists_files=True,
 )
 SOURCES: dict[str, LabelSource] = {

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from stages.core.settings import Settings
 from stages.ingest.label_sources import SOURCES
@@ -42,9 +42,23 @@ class DatasetSettings(Settings):
     """csv, parquet: attribute to column name (`{style: "Art Style"}`). Null takes every column but the image's."""
     class_files: dict[str, str] = Field(default_factory=dict)
     """csv, parquet: attribute to the file that names its classes, where the labels are indices."""
+    encoding: str | None = None
+    """csv, parquet: the encoding of a table of text and of class files, such as `cp1252`. Null detects it."""
     folder_attribute: str = Field("style", min_length=1)
     """folder: the attribute that the sub-folders' names are the classes of."""
     no_label: list[str] = Field(list(NO_LABEL))
     """Texts that are no classes (case-insensitive), such as `Unknown` or `N/A`: images labelled so are unlabelled."""
     map: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Attribute to `{label in the source: label in the manifest}`: joins spellings, renames, or (to "") empties."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, encoding: str | None) -> str | None:
+        if encoding is not None:
+            try:
+                "image".encode(encoding)
+            except (LookupError, UnicodeError, ValueError):
+                raise ValueError(
+                    f"{encoding!r} is no encoding of text: utf-8, cp1252 or shift_jis, for example"
+                ) from None
+        return encoding

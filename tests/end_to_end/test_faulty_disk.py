@@ -80,7 +80,7 @@ def check_message(fault: Fault, printed: str, code: int, project: Path) -> None:
     assert re.search(rf"{re.escape(str(project))}|\b(data|models|reports)\b|\.\w+[/:]|params\.yaml", errors[0]), errors[
         0
     ]
-    if fault.name == "full disk" or (fault.name == "quota" and "quota" not in errors[0]):  # SQLite cannot tell
+    if fault.name in ("full disk", "quota"):
         assert ROOM.search(errors[0]), errors[0]
 
 

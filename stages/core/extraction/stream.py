@@ -8,6 +8,7 @@ forward pass, on one thread. No core waits for another, and the values do not de
 processes decode ahead of it.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -31,12 +32,25 @@ from stages.core.parallel import in_order, thread_count
 
 Features = tuple[list[str], np.ndarray]
 
+log = logging.getLogger(__name__)
+
 
 class ImageFile(NamedTuple):
-    """An image to compute: the SHA-256 of its bytes, and its path relative to the image root."""
+    """An image to compute.
+
+    Attributes
+    ----------
+    key
+        SHA-256 of its bytes, hexadecimal.
+    image
+        Its path relative to the image root.
+    copies
+        Paths of files with the same bytes: they are read, in this order, if it cannot be.
+    """
 
     key: str
     image: str
+    copies: tuple[str, ...] = ()
 
 
 class Failure(NamedTuple):
@@ -92,11 +106,10 @@ class ImageBatches:
     def decode(self, index: int, decoders: Decoders) -> Decoded:
         """Decode the batch of that index in a decoding process."""
         files = self.files[index * self.per_batch : (index + 1) * self.per_batch]
-        wanted = [ViewsOfFile(file.image, file.key, self.transform) for file in files]
         keys: list[str] = []
         views: list[np.ndarray] = []
         failures: list[Failure] = []
-        for file, found in zip(files, load_views_apart(decoders, self.images, wanted), strict=True):
+        for file, found in zip(files, self._read(files, decoders), strict=True):
             if isinstance(found, UnusableImage):
                 failures.append(Failure(file.image, found.reason, found.detail))
             else:
@@ -105,6 +118,22 @@ class ImageBatches:
         side = self.transform.crop_px
         crops = np.stack(views) if views else np.empty((0, self.transform.views, 3, side, side), np.uint8)
         return Decoded(keys, torch.from_numpy(crops), failures)
+
+    def _read(self, files: Sequence[ImageFile], decoders: Decoders) -> list[np.ndarray | UnusableImage]:
+        """Each file's views, or those of its first copy that can be read."""
+        views = self._load([(file.image, file.key) for file in files], decoders)
+        for place, file in enumerate(files):
+            for copy in file.copies if isinstance(views[place], UnusableImage) else ():
+                (found,) = self._load([(copy, file.key)], decoders)
+                if not isinstance(found, UnusableImage):
+                    log.info("%s: %s; its copy %s is read", file.image, views[place], copy)
+                    views[place] = found
+                    break
+        return views
+
+    def _load(self, names: Sequence[tuple[str, str]], decoders: Decoders) -> list[np.ndarray | UnusableImage]:
+        wanted = [ViewsOfFile(image, key, self.transform) for image, key in names]
+        return load_views_apart(decoders, self.images, wanted)
 
 
 @dataclass

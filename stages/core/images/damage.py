@@ -1,7 +1,7 @@
-"""Compare what an image file declares with what it holds: lengths, checksums, and the order of a JPEG's scans.
+"""Compare what an image file declares with what it holds: the lengths of its parts, and checksums that Pillow skips.
 
-In: an opened image and its bytes. Out: a reason and what was found, or None. Pixels are watched by
-`watched_decoding`; what no length and no checksum covers cannot be told from another picture.
+In: an opened image and its bytes. Out: a reason and what was found, or None. JPEG, which declares neither, is left to
+`watched_decoding`. What no length and no checksum covers cannot be told from another picture.
 """
 
 import itertools
@@ -15,7 +15,6 @@ import numpy as np
 from PIL import Image
 
 from stages.core.images.formats import FORMATS
-from stages.core.images.jpeg_scans import progression_problem, restart_problem
 from stages.core.images.large_file import Encoded, LargeFile
 
 Finding = tuple[Literal["truncated", "decode_error"], str]
@@ -72,11 +71,6 @@ def _behind(encoded: Encoded, end: int) -> Finding | None:
     if not is_file_or_padding(encoded[end:]):
         return "decode_error", f"declares {end:,} bytes, has {len(encoded):,}: bytes were put in"
     return None
-
-
-def _check_jpeg(image: Image.Image, encoded: bytes) -> Finding | None:
-    problem = progression_problem(encoded) or restart_problem(encoded)
-    return ("decode_error", problem) if problem else None
 
 
 def _check_png(image: Image.Image, encoded: bytes) -> Finding | None:
@@ -245,8 +239,6 @@ def _box_ends(encoded: bytes) -> Iterator[int]:
 
 
 CHECKS: Mapping[str, Callable[[Image.Image, bytes], Finding | None]] = {
-    "JPEG": _check_jpeg,
-    "MPO": _check_jpeg,
     "PNG": _check_png,
     "BMP": _check_bmp,
     "DIB": _check_bmp,

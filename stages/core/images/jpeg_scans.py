@@ -9,10 +9,10 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-SEGMENT = re.compile(rb"(?s)\xff+([\x01-\xfe])")
+SEGMENT = re.compile(rb"\xff+([\x01-\xfe])")
 # What ends the data of a scan: any mark but a stuffed zero, a restart mark and a fill byte.
-SCAN_END = re.compile(rb"(?s)\xff[^\x00\xff\xd0-\xd7]")
-RESTART = re.compile(rb"\xff([\xd0-\xd7])")
+SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+MARK = re.compile(rb"\xff[^\x00\xff]")
 WITHOUT_LENGTH = (0x01, 0xD8, *range(0xD0, 0xD8))
 START_OF_SCAN, END_OF_IMAGE, RESTART_INTERVAL = 0xDA, 0xD9, 0xDD
 FRAMES = (0xC0, 0xC1, 0xC2)
@@ -76,11 +76,19 @@ def read_frame(segment: Segment) -> Frame | None:
     return Frame(segment.marker, height, width, components) if whole and components else None
 
 
-def single_scan(encoded: bytes) -> tuple[Frame, int, int] | None:
-    """Find the scan of a JPEG whose pixels all stand in one: its frame, where its data begin, and the restart interval.
+@dataclass(frozen=True)
+class SingleScan:
+    """The only scan of a JPEG: where its data begin and end, and the numbers of its restart marks."""
 
-    None where pixels stand in several scans, or the parts of the file are not as they should be.
-    """
+    frame: Frame
+    interval: int
+    start: int
+    end: int
+    restarts: list[int]
+
+
+def single_scan(encoded: bytes) -> SingleScan | None:
+    """Find the only scan; None where pixels stand in several, or the parts of the file are not as they should be."""
     frame, interval = None, 0
     for segment in segments(encoded):
         if segment.marker in FRAMES:
@@ -88,21 +96,27 @@ def single_scan(encoded: bytes) -> tuple[Frame, int, int] | None:
         elif segment.marker == RESTART_INTERVAL:
             interval = int.from_bytes(segment.content[:2], "big")
         elif segment.marker == START_OF_SCAN:
-            alone = frame and frame.marker != PROGRESSIVE and segment.content[:1] == bytes([len(frame.components)])
-            return (frame, segment.end, interval) if frame and alone else None
+            if frame is None or frame.marker == PROGRESSIVE or segment.content[:1] != bytes([len(frame.components)]):
+                return None
+            return _read_scan(encoded, segment.end, frame, interval)
     return None
 
 
-def restart_problem(encoded: bytes) -> str:
-    """What is wrong with the restart marks of a single scan: they are numbered, and as many as the frame asks for."""
-    found = single_scan(encoded)
-    if found is None:
-        return ""
-    frame, start, interval = found
-    marks = [mark[0] - 0xD0 for mark in RESTART.findall(encoded, start, scan_end(encoded, start))]
-    wanted = -(-frame.units // interval) - 1 if interval else 0
-    if marks != [number % 8 for number in range(wanted)]:
-        return f"{len(marks)} restart marks stand in its pixels, {wanted} belong there, numbered in turn"
+def _read_scan(encoded: bytes, start: int, frame: Frame, interval: int) -> SingleScan:
+    restarts: list[int] = []
+    for mark in MARK.finditer(encoded, start):
+        code = encoded[mark.start() + 1]
+        if not 0xD0 <= code <= 0xD7:
+            return SingleScan(frame, interval, start, mark.start(), restarts)
+        restarts.append(code - 0xD0)
+    return SingleScan(frame, interval, start, len(encoded), restarts)
+
+
+def restart_problem(scan: SingleScan) -> str:
+    """What is wrong with the restart marks: they are numbered in turn, and as many as the frame asks for."""
+    wanted = -(-scan.frame.units // scan.interval) - 1 if scan.interval else 0
+    if scan.restarts != [number % 8 for number in range(wanted)]:
+        return f"{len(scan.restarts)} restart marks stand in its pixels, {wanted} belong there, numbered in turn"
     return ""
 
 

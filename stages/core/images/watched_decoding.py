@@ -12,10 +12,10 @@ from typing import Any
 
 from PIL import Image, ImageFile
 
-from stages.core.images.jpeg_scans import scan_end, single_scan
+from stages.core.images.jpeg_scans import SingleScan, progression_problem, restart_problem, single_scan
 
-# Pixels of the last row that are given a value before it is decoded.
-MARKED = 48
+# What pixels of the last row are given before it is decoded.
+MARKS = tuple(random.Random(0).randbytes(4) for _ in range(16))
 # Without the last two bytes of the data a pixel is missing for sure: up to 7 bits are padding.
 HELD_BACK = 2
 # libjpeg looks 8 bytes ahead. Ones are no code: each missing symbol takes 17 of them, less than two blocks in all.
@@ -38,10 +38,11 @@ class LastRow:
 
     def __init__(self, core: Any) -> None:
         width, height = core.size
-        chance, bands = random.Random(0), len(core.mode)
-        levels = [tuple(chance.randrange(256) for _ in range(bands)) for _ in range(min(MARKED, width))]
+        bands = len(core.mode)
         self._core = core
-        self._marks = [((x, height - 1), level if bands > 1 else level[0]) for x, level in enumerate(levels)]
+        self._marks = [
+            ((x, height - 1), tuple(mark[:bands]) if bands > 1 else mark[0]) for x, mark in enumerate(MARKS[:width])
+        ]
         for place, level in self._marks:
             core.putpixel(place, level)
 
@@ -100,15 +101,19 @@ class Watch:
 
 @contextmanager
 def watched(image: Image.Image) -> Iterator[None]:
-    """Watch the decoding of an image that is loaded within; of other images than JPEG of one scan, nothing is done.
+    """Watch the decoding of an image that is loaded within; of other formats than JPEG nothing is looked at.
 
     Raises
     ------
     DamagedData
-        If pixels are lacking, or data are left over.
+        If pixels are lacking, data are left over, or scans or restart marks stand in another order than they must.
     """
-    parts = _parts(image)
-    if parts is None or not isinstance(image, ImageFile.ImageFile):
+    encoded = _jpeg_of(image)
+    scan = single_scan(encoded)
+    if problem := restart_problem(scan) if scan else progression_problem(encoded):
+        raise DamagedData(problem)
+    parts = _parts(encoded, scan) if scan and image.mode in MODES else []
+    if not parts or not isinstance(image, ImageFile.ImageFile):
         yield
         return
     watch = Watch(image, parts)
@@ -119,18 +124,20 @@ def watched(image: Image.Image) -> Iterator[None]:
     watch.check()
 
 
-def _parts(image: Image.Image) -> list[bytes] | None:
-    """The data in the parts that `Watch` gives; None if pixels stand in several scans, or are not found."""
-    if image.format not in ("JPEG", "MPO") or image.mode not in MODES:
-        return None
+def _jpeg_of(image: Image.Image) -> bytes:
+    """The bytes of a JPEG file that is about to be decoded; none of another image."""
     file, tiles = getattr(image, "fp", None), getattr(image, "tile", [])
-    if not isinstance(file, io.BytesIO) or len(tiles) != 1 or tiles[0].offset:
-        return None
-    encoded = file.getvalue()
-    if (found := single_scan(encoded)) is None:
-        return None
-    start, end = found[1], scan_end(encoded, found[1])
-    held = start + len(encoded[start:end].rstrip(b"\xff\0")) - HELD_BACK
-    if held <= start or end == len(encoded):
-        return None
-    return [encoded[:held], encoded[held:end] + LOOKED_AT_AHEAD, encoded[end:]]
+    if image.format not in ("JPEG", "MPO") or not isinstance(file, io.BytesIO) or len(tiles) != 1 or tiles[0].offset:
+        return b""
+    return file.getvalue()
+
+
+def _parts(encoded: bytes, scan: SingleScan) -> list[bytes]:
+    """The data in the parts that `Watch` gives; none where a scan's end is not found."""
+    end = scan.end
+    while end > scan.start and encoded[end - 1] in (0, 0xFF):
+        end -= 1
+    held = end - HELD_BACK
+    if held <= scan.start or scan.end == len(encoded):
+        return []
+    return [encoded[:held], encoded[held : scan.end] + LOOKED_AT_AHEAD, encoded[scan.end :]]

@@ -24,6 +24,7 @@ def read_label_table(
     image_column: str,
     columns: Mapping[str, str] | None,
     class_files: Mapping[str, str],
+    encoding: str | None,
 ) -> SourceLabels:
     """Read a label table and give its columns the attributes' names.
 
@@ -39,6 +40,8 @@ def read_label_table(
         Attribute to column; None takes every column but the image's that can be one, under its own name.
     class_files
         Attribute to the file whose lines name its classes, where labels are indices.
+    encoding
+        In which encoding a table of text and the class files are read; None detects it.
 
     Raises
     ------
@@ -46,7 +49,7 @@ def read_label_table(
         If the file is missing, is no table, or lacks a column.
     """
     path = Path(labels)
-    wanted = Wanted(image_column, None if columns is None else list(columns.values()))
+    wanted = Wanted(image_column, None if columns is None else list(columns.values()), encoding)
     raw = read_raw_table(path, wanted, problems)
     _check_asked(raw, path, image_column, columns or {})
     if columns is None:
@@ -59,7 +62,7 @@ def read_label_table(
     table = raw.frame()
     values = {attribute: table[name] for attribute, name in columns.items()}
     for attribute, file in class_files.items():
-        classes = read_classes(Path(file), problems)
+        classes = read_classes(Path(file), problems, encoding)
         values[attribute] = _names(values[attribute], classes, attribute, path, problems)
     return SourceLabels(make_cells(table[image_column], values, path, table.index.to_series()), list(columns))
 
@@ -95,9 +98,9 @@ def _usable_columns(raw: RawTable, path: Path, image_column: str, problems: Prob
     return columns
 
 
-def read_classes(path: Path, problems: Problems) -> dict[str, str]:
+def read_classes(path: Path, problems: Problems, encoding: str | None = None) -> dict[str, str]:
     """Class names by index, as text: lines of `index name`, or a name per line, counted from 0."""
-    lines = [line.strip() for line in read_text(path, problems).splitlines() if line.strip()]
+    lines = [line.strip() for line in read_text(path, problems, encoding).splitlines() if line.strip()]
     split = [line.replace(",", " ").split(maxsplit=1) for line in lines]
     if all(len(parts) == 2 and parts[0].isdecimal() for parts in split):
         return {str(int(index)): name for index, name in split}

@@ -41,11 +41,14 @@ def read_parquet(path: Path, wanted: Wanted, problems: Problems) -> RawTable:
 
 
 def open_parquet(path: Path) -> Any:
-    """Open a parquet file with bounded metadata."""
+    """Open a parquet file with bounded metadata; pages that have a checksum are checked as they are read."""
     import pyarrow.parquet
 
     return pyarrow.parquet.ParquetFile(
-        path, thrift_string_size_limit=METADATA_LIMIT, thrift_container_size_limit=METADATA_LIMIT // 64
+        path,
+        thrift_string_size_limit=METADATA_LIMIT,
+        thrift_container_size_limit=METADATA_LIMIT // 64,
+        page_checksum_verification=True,
     )
 
 

@@ -22,10 +22,13 @@ class Wanted(NamedTuple):
         The column of paths.
     columns
         The label columns; None for every column.
+    encoding
+        In which encoding text is read; None detects it.
     """
 
     image: str
     columns: Sequence[str] | None
+    encoding: str | None = None
 
     def includes(self, name: str) -> bool:
         """Whether a column is read at all."""

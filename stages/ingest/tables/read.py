@@ -40,7 +40,9 @@ class Format(NamedTuple):
 
 
 def _read_text(reader: Callable[[str, Wanted, Path, Problems], RawTable]) -> Callable[..., RawTable]:
-    return lambda content, wanted, path, problems: reader(as_text(content, path, problems), wanted, path, problems)
+    return lambda content, wanted, path, problems: reader(
+        as_text(content, path, problems, wanted.encoding), wanted, path, problems
+    )
 
 
 def _looks_like_json(content: bytes) -> bool:

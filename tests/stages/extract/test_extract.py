@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -207,6 +208,26 @@ def test_images_that_fail_are_named_and_more_than_a_set_share_stops_the_run(coll
     assert table["reason"].tolist() == ["missing", "changed", "unreadable"]
     # The share is one of all images, not of those that are left to compute.
     assert collection.extract(tolerant).startswith("0 computed, 21 known already, 3 failed")
+
+
+def test_a_file_that_vanished_is_replaced_by_its_copy(collection, caplog):
+    vanished, changed = sorted(collection.images.glob("*.png"))[:2]
+    for path in (vanished, changed):
+        (collection.images / f"zz {path.name}").write_bytes(path.read_bytes())
+    collection.list_images()
+    collection.extract()
+    digest = collection.digest()
+    shutil.rmtree(collection.store)
+    vanished.unlink()
+    changed.write_bytes(b"something else")
+    with caplog.at_level("INFO"):
+        assert collection.extract().endswith(f"0 failed: {collection.features}")
+    assert collection.digest() == digest
+    assert f"{vanished.name}: missing (no such file); its copy zz {vanished.name} is read" in caplog.text
+    (collection.images / f"zz {vanished.name}").unlink()
+    shutil.rmtree(collection.store)
+    assert collection.extract().endswith(f"1 failed: {collection.features}")
+    assert pd.read_csv(collection.features / "failed.csv")["image"].tolist() == [vanished.name]
 
 
 CHANGES = {

@@ -17,6 +17,7 @@ import pyarrow.parquet
 import pytest
 
 from stages.core.errors import StageError
+from stages.ingest.settings import DatasetSettings
 from stages.ingest.tables.cells import NoText, cell_text
 from tests.stages.ingest.conftest import Workplace
 
@@ -288,3 +289,28 @@ def test_categories_and_nullable_types_of_pandas(place: Workplace) -> None:
     assert table["style"].tolist() == ["a", "", "b"]
     assert table["year"].tolist() == ["1889", "", "-500"]
     assert table["seen"].tolist() == ["True", "", "False"]
+
+
+def test_an_encoding_that_is_set_is_no_guess(place: Workplace) -> None:
+    text = f"image,style\n{NAMES[1]},\u0418\u043b\u044c\u044f\n".encode("cp1251")
+    assert read(place, text, encoding="cp1252")[NAMES[1]] == "Èëüÿ"
+    assert read(place, text, encoding="cp1251")[NAMES[1]] == "Илья"
+    assert not any(problem.startswith("file is not UTF-8") for _, problem in place.problems())
+    assert "encoding is a guess" not in place.summary
+
+
+def test_a_guess_is_reported_with_the_setting(place: Workplace) -> None:
+    read(place, f"image,style\n{NAMES[1]},L\u00e9ger\n".encode("cp1252"))
+    assert "if letters are wrong, set dataset.encoding" in place.summary
+
+
+def test_a_table_in_another_encoding_than_is_set_is_refused_by_its_line(place: Workplace) -> None:
+    text = f"image,style\n{NAMES[1]},A\n{NAMES[2]},L\u00e9ger\n".encode("cp1252")
+    with pytest.raises(StageError, match=r"line 3: byte 0xe9 is not in utf-8: set dataset\.encoding"):
+        read(place, text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("encoding", ["nonsense", "hex", "rot13", ""])
+def test_only_an_encoding_of_text_can_be_set(encoding: str) -> None:
+    with pytest.raises(ValueError, match="is no encoding of text"):
+        DatasetSettings(encoding=encoding)

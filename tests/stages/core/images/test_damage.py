@@ -32,7 +32,7 @@ def scan_of(encoded: bytes) -> tuple[int, int]:
     """Where the data of the only scan begin and end."""
     found = single_scan(encoded)
     assert found
-    return found[1], scan_end(encoded, found[1])
+    return found.start, found.end
 
 
 def without(start: float, size: int) -> Damage:
