@@ -27,8 +27,8 @@ from stages.core.head.predict_logits import predict_rows
 from stages.core.head.recipe import Recipe
 from stages.core.head.training_data import TrainingData
 from stages.core.images.files import ImageFolder
+from stages.core.scoring.metrics import score
 from stages.evaluate.baselines import fit_logistic_regression
-from stages.evaluate.metrics import score
 from stages.extract.extract_features import extract_features
 
 Scores = dict[str, float]

@@ -1,10 +1,11 @@
-"""Measure how well suspects show wrong labels: flip labels at random, and score how early each ranking lists them.
+"""Measure how well suspects show wrong labels: flip labels at random, and score how early they are listed.
 
 In: an HDF5 file of features and a CSV of labels, as for benchmarks/recipe.py. Out: per target and seed the average
-precision of the suspect-label ranking, of plain low confidence and of chance, and points of the two curves. All steps
-in between are the pipeline's own: cache, split, head, folds, calibration, kinds.
+precision of the suspect-label ranking and its precision among as many as were flipped, the same of cleanlab's ranking
+on a tuned, cross-validated logistic regression, and what the list of suspects holds. All steps in between are the
+pipeline's own: cache, split, folds, calibration, kinds.
 
-    python benchmarks/label_noise.py FEATURES.h5 LABELS.csv --targets style genre
+    python benchmarks/label_noise.py FEATURES.h5 LABELS.csv --targets style genre artist
 """
 
 import argparse
@@ -14,22 +15,26 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from cleanlab.rank import get_label_quality_scores
 from recipe import make_project
-from sklearn.metrics import average_precision_score, precision_recall_curve
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from stages.core.features.labelled import UNLABELLED, LabelledFeatures, load_labelled_features
-from stages.core.head.files import load_head
 from stages.core.head.recipe import Recipe
 from stages.core.records.outputs import adopt
 from stages.core.tables.columns import SPLIT_IMAGES
+from stages.evaluate.baselines import fit_logistic_regression
+from stages.evaluate.settings import EvaluateSettings
 from stages.outliers.folds import out_of_sample_probabilities
-from stages.outliers.kinds import low_confidence, suspect_label
-from stages.outliers.outlier_kind import Evidence, OutlierKind
+from stages.outliers.kinds.suspect_label import find_suspect_labels
+from stages.outliers.outlier_kind import Evidence
 from stages.outliers.settings import OutlierSettings
-from stages.train.train_head import train_head
 
-RECALLS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-RANKINGS = {"suspect label": suspect_label.KIND, "low confidence": low_confidence.KIND}
+MEASURES = ("AP", "AP cleanlab", "P@k", "P@k cleanlab", "listed", "found", "in a tenth", "chance")
 
 
 def main() -> None:
@@ -43,6 +48,12 @@ def main() -> None:
     parser.add_argument("--min-images", type=int, default=30, help="smaller classes are left out (default 30)")
     parser.add_argument("--n-jobs", type=int, default=-1, help="folds side by side (default: one per core)")
     options = parser.parse_args()
+    print(
+        "AP: average precision; P@k: precision among the first k, as many as were flipped; cleanlab: its ranking on a"
+    )
+    print("tuned, cross-validated logistic regression; listed, found: share of images listed as suspects, share of the")
+    print("flipped ones among them; in a tenth: share of the flipped ones in the first tenth of the images")
+    print(f"{'':<22}" + "".join(f"{name:>14}" for name in MEASURES))
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         splits = make_project(
@@ -50,38 +61,60 @@ def main() -> None:
             random_state=0,
         )  # fmt: skip
         for target in options.targets:
-            scores = pd.DataFrame(
-                print_seed(target, seed, scored) for seed, scored in enumerate(seeds_of(root, splits, target, options))
-            )
-            factor = scores["suspect label"] / scores["low confidence"]
-            print(
-                f"{target}, mean of {len(scores)} seeds: average precision {scores['suspect label'].mean():.3f} for "
-                f"suspect label, {scores['low confidence'].mean():.3f} for low confidence: "
-                f"{factor.mean():.1f} times as much (least {factor.min():.1f}), chance {scores['chance'].mean():.3f}\n",
-                flush=True,
-            )
+            rows = []
+            for seed, measured in enumerate(seeds_of(root, splits, target, options)):
+                rows.append(measured)
+                print_row(f"{target}, seed {seed}", measured)
+            print_row(f"{target}, mean", pd.DataFrame(rows).mean().to_dict())
 
 
-def seeds_of(
-    root: Path, splits: Path, target: str, options: argparse.Namespace
-) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """Per seed: the flipped images among the labelled ones, and each ranking's scores."""
+def seeds_of(root: Path, splits: Path, target: str, options: argparse.Namespace) -> Iterator[dict[str, float]]:
+    """Per seed: what both rankings find."""
     table = pd.read_csv(splits, dtype=str, keep_default_na=False)
     for seed in range(options.seeds):
         noisy, flipped = with_flipped_labels(table, target, options.share, seed)
-        path, head = root / f"{target}-{seed}.csv", root / f"heads-{seed}" / target
+        path = root / f"{target}-{seed}.csv"
         noisy.to_csv(path, index=False)
         adopt(path, SPLIT_IMAGES)
-        train_head(
-            target=target, recipe=Recipe(), features=root / "features",
-            splits=path, destination=head, work=root / "work",
-        )  # fmt: skip
         data = load_labelled_features(target, features=root / "features", splits=path)
-        probabilities = out_of_sample_probabilities(
-            data, load_head(head)[1], OutlierSettings(), features=root / "features", n_jobs=options.n_jobs
-        )
-        rows = data.labels != UNLABELLED
-        yield flipped[rows], {name: scores_of(kind, data, probabilities)[rows] for name, kind in RANKINGS.items()}
+        yield measure(data, flipped, root / "features", options.n_jobs)
+
+
+def measure(data: LabelledFeatures, flipped: np.ndarray, features: Path, n_jobs: int) -> dict[str, float]:
+    """Rank the labelled images both ways."""
+    known = np.flatnonzero(data.labels != UNLABELLED)
+    probabilities = out_of_sample_probabilities(data, Recipe(), OutlierSettings(), features=features, n_jobs=n_jobs)
+    found = find_suspect_labels(Evidence(data, probabilities, np.full((len(data.labels), 1), np.inf)))
+    listed = np.zeros(len(data.labels))
+    listed[found["row"].to_numpy()] = np.arange(len(found), 0, -1)
+    # Those not listed follow, the least probable label first: a ranking of all, as cleanlab's is.
+    unlisted = 1 - probabilities[known, data.labels[known]]
+    ours, theirs, truth = listed[known] + unlisted, usual_scores(data, known), flipped[known]
+    tenth = np.argsort(-ours, kind="stable")[: len(known) // 10]
+    return {
+        "AP": average_precision_score(truth, ours),
+        "AP cleanlab": average_precision_score(truth, theirs),
+        "P@k": precision_at(truth, ours),
+        "P@k cleanlab": precision_at(truth, theirs),
+        "listed": float((listed[known] > 0).mean()),
+        "found": float((listed[known] > 0)[truth].mean()),
+        "in a tenth": float(truth[tenth].sum() / truth.sum()),
+        "chance": float(truth.mean()),
+    }
+
+
+def usual_scores(data: LabelledFeatures, known: np.ndarray) -> np.ndarray:
+    """Suspicion of each labelled image by cleanlab, on a logistic regression as one usually fits it, `(known,)`."""
+    pooled, labels, train, val = data.pooled(), data.labels, data.rows("train"), data.rows("val")
+    strength = fit_logistic_regression(pooled, labels, train, val, EvaluateSettings().logistic_regression_C)[1]
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
+    folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    groups = data.table["group"].to_numpy()[known]
+    found = cross_val_predict(
+        model, pooled[known], labels[known], groups=groups, cv=folds, method="predict_proba", n_jobs=1
+    )
+    suspicion: np.ndarray = 1 - get_label_quality_scores(labels[known], found, method="self_confidence")
+    return suspicion
 
 
 def with_flipped_labels(table: pd.DataFrame, target: str, share: float, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
@@ -98,25 +131,14 @@ def with_flipped_labels(table: pd.DataFrame, target: str, share: float, seed: in
     return table.assign(**{target: labels}), flipped
 
 
-def scores_of(kind: OutlierKind, data: LabelledFeatures, probabilities: np.ndarray) -> np.ndarray:
-    """A kind's ranking as a number per image, `(n,)`: images that it does not list come last, together."""
-    found = kind.find(Evidence(data, probabilities, np.full((len(data.labels), 1), np.inf)))
-    scores = np.zeros(len(data.labels))
-    scores[found["row"].to_numpy()] = np.arange(len(found), 0, -1)
-    return scores
+def precision_at(truth: np.ndarray, scores: np.ndarray) -> float:
+    """Share of flipped labels among the first k, k being how many were flipped."""
+    return float(truth[np.argsort(-scores, kind="stable")[: truth.sum()]].mean())
 
 
-def print_seed(target: str, seed: int, scored: tuple[np.ndarray, dict[str, np.ndarray]]) -> dict[str, float]:
-    """Print the curves of one seed; return their average precisions."""
-    flipped, rankings = scored
-    found = {name: float(average_precision_score(flipped, scores)) for name, scores in rankings.items()}
-    print(f"{target}, seed {seed}: {flipped.sum()} of {len(flipped)} labels flipped")
-    print(f"  {'recall':<16}{'':>8}" + "".join(f"{recall:>7.2f}" for recall in RECALLS))
-    for name, scores in rankings.items():
-        precision, recall, _ = precision_recall_curve(flipped, scores)
-        points = [precision[recall >= wanted].max() for wanted in RECALLS]
-        print(f"  {name:<16}{found[name]:>8.3f}" + "".join(f"{point:>7.3f}" for point in points), flush=True)
-    return found | {"chance": float(flipped.mean())}
+def print_row(name: str, measured: dict[str, float]) -> None:
+    """Print one line of the table."""
+    print(f"{name:<22}" + "".join(f"{measured[key]:>14.3f}" for key in MEASURES), flush=True)
 
 
 if __name__ == "__main__":

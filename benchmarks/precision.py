@@ -27,7 +27,7 @@ from stages.core.head.predict_logits import predict_rows
 from stages.core.head.recipe import Recipe
 from stages.core.head.training_data import TrainingData
 from stages.core.images.files import ImageFolder
-from stages.evaluate.metrics import score
+from stages.core.scoring.metrics import score
 from stages.extract.extract_features import extract_features
 
 VARIANTS = [("fp32", "exact"), ("fp32", "fast"), ("bf16", "exact"), ("bf16", "fast")]

@@ -34,9 +34,9 @@ from stages.core.head.settings import TrainSettings
 from stages.core.head.training_data import TrainingData
 from stages.core.parallel import process_backend, threads_each
 from stages.core.records.outputs import adopt
+from stages.core.scoring.metrics import score
 from stages.core.tables.columns import CLEAN
 from stages.evaluate.baselines import fit_logistic_regression, predict_majority
-from stages.evaluate.metrics import score
 from stages.evaluate.settings import EvaluateSettings
 from stages.split.settings import SplitSettings
 from stages.split.split_images import split_images

@@ -15,6 +15,7 @@ import click
 
 from pipeline.options import with_params
 from pipeline.paths import PATHS
+from stages.score.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
     from pipeline.params import Params
@@ -220,6 +221,71 @@ def evaluate(params: Params, target: str) -> None:
     click.echo(summary)
 
 
+@click.command()
+@click.option("--protocol", required=True, type=click.Choice(list(PROTOCOLS)), help="Which lists, or the own split.")
+@click.option("--target", "targets", multiple=True, metavar="COLUMN", help="Protocol own: only this label; repeatable.")
+@click.option("--seeds", type=click.IntRange(min=1), help="Train so many heads per target and fold (score.seeds).")
+@click.option("--folds", type=click.IntRange(min=3), help="Protocol own: cross-validate (score.folds).")
+@n_jobs_option("parallel.n_jobs")
+@with_params
+def score(
+    params: Params, protocol: str, targets: tuple[str, ...], seeds: int | None, folds: int | None, n_jobs: int | None
+) -> None:
+    """Score several seeds under a protocol, as a table.
+
+    The artgan protocols need the project's split to follow that list. Tables are written to reports/scores/PROTOCOL, as
+    JSON, Markdown and LaTeX. An interrupted run resumes.
+    """
+    from stages.core.head.recipe import Recipe
+    from stages.score.score_protocol import ScorePaths, score_protocol
+
+    changed = {key: value for key, value in (("seeds", seeds), ("folds", folds)) if value is not None}
+    summary = score_protocol(
+        protocol=protocol,
+        targets=[_checked(target) for target in targets] or params.targets,
+        settings=params.score.model_copy(update=changed),
+        recipe=Recipe(head=params.head, train=params.train),
+        paths=ScorePaths(
+            features=PATHS.features,
+            manifest=PATHS.manifest,
+            splits=PATHS.splits,
+            split_report=PATHS.split_report,
+            backbone=PATHS.backbone.with_suffix(".json"),
+            work=PATHS.scoring / protocol,
+            destination=PATHS.scores / protocol,
+        ),
+        n_jobs=params.parallel.n_jobs if n_jobs is None else n_jobs,
+    )
+    click.echo(f"{summary}\nSee {PATHS.scores / protocol}: score.md, score.tex, score.json.")
+
+
+@click.command()
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B", default="workspace")
+@click.option("--target", "targets", multiple=True, metavar="COLUMN", help="Only this label column; repeatable.")
+@with_params
+def compare(params: Params, a: str, b: str, targets: tuple[str, ...]) -> None:
+    """Compare two runs on the test images that both have.
+
+    A and B are folders (a project, its reports, or reports/TARGET), git revisions, or experiments of `dvc exp`; B is
+    the present files by default. Writes reports/comparison and reports/comparison.html; no other file changes.
+    """
+    from pipeline.other_settings import WITHOUT_EFFECT
+    from stages.compare.compare_runs import compare_runs
+
+    summary = compare_runs(
+        a=a,
+        b=b,
+        root=PATHS.root,
+        destination=PATHS.comparison,
+        settings=params.compare,
+        targets=[_checked(target) for target in targets],
+        without_effect=WITHOUT_EFFECT,
+    )
+    click.echo(f"{summary}\nSee {PATHS.comparison}: comparison.md, changes.csv, comparison.json.")
+    click.echo(f"Open {report_comparison(params)} in a browser.")
+
+
 @click.command("find-outliers")
 @target_option
 @with_params
@@ -245,6 +311,7 @@ def find_outliers(params: Params, target: str) -> None:
 @click.option("--index", "only", flag_value="index", help="Write only the index and the self-check.")
 @click.option("--data", "only", flag_value="data", help="Write only the page about the data.")
 @click.option("--coordinates", "only", flag_value="coordinates", help="Compute only the images' places on the map.")
+@click.option("--comparison", "only", flag_value="comparison", help="Write only the page of `pipeline compare`.")
 @click.option("--map", "only", flag_value="map", help="Write only the map, from existing coordinates.")
 @with_params
 def report(params: Params, pages: tuple[str, ...], only: str | None) -> None:
@@ -252,10 +319,18 @@ def report(params: Params, pages: tuple[str, ...], only: str | None) -> None:
     for target in pages:
         click.echo(report_page(params, _checked(target)))
     if only:
-        parts = {"coordinates": report_coordinates, "data": report_data, "map": report_map, "index": report_index}
+        parts = {
+            "coordinates": report_coordinates,
+            "data": report_data,
+            "map": report_map,
+            "index": report_index,
+            "comparison": report_comparison,
+        }
         click.echo(parts[only](params))
     elif not pages:
         click.echo(report_coordinates(params))
+        if (PATHS.comparison / "comparison.json").is_file():
+            click.echo(report_comparison(params))
         click.echo(f"Open {report_all(params)} in a browser.")
 
 
@@ -294,6 +369,13 @@ def report_map(params: Params) -> Path:
     from stages.report.map_page import write_map
 
     return _write_pages(write_map, params, targets=params.targets)
+
+
+def report_comparison(params: Params) -> Path:
+    """Write the page of the last `pipeline compare`."""
+    from stages.report.comparison_page import write_comparison_page
+
+    return _write_pages(write_comparison_page, params)
 
 
 def report_index(params: Params) -> Path:
@@ -363,7 +445,8 @@ def review(params: Params, target: str, port: int, no_browser: bool) -> None:
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=click.Path(path_type=Path))
+# Not click.Path, which looks at each file and would wait for a disk that does not answer.
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=Path)
 @click.option("--target", "targets", multiple=True, metavar="COLUMN", help="Only this label column; repeatable.")
 @click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Labels to show per target.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -414,6 +497,8 @@ COMMANDS: tuple[click.Command, ...] = (
     train_head,
     tune,
     evaluate,
+    score,
+    compare,
     find_outliers,
     report,
     review,

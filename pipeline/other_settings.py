@@ -33,6 +33,7 @@ BEFORE = {
     "extract-features": 4,
     "train-head": 5,
     "tune": 5,
+    "score": 5,
     "evaluate": 6,
     "find-outliers": 6,
     "predict": 6,
@@ -41,7 +42,8 @@ BEFORE = {
 }
 # They change how a stage runs or when it gives up, and nothing that it makes.
 WITHOUT_EFFECT = {
-    "dataset.allow_missing", "dataset.watch", "clean.allow_missing", "clean.timeout_s", "features.batch_size",
+    "dataset.allow_missing", "dataset.timeout_s", "dataset.watch", "clean.allow_missing", "clean.timeout_s",
+    "features.batch_size",
     "features.shard_mib", "features.flush_every_s", "features.after_publishing", "features.check",
     "features.max_failed_share", "train.placement", "train.tensorboard",
 }  # fmt: skip

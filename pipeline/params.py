@@ -16,6 +16,7 @@ from cache.atomic import write_text
 from pipeline.yaml_file import YamlError, parse, read_text
 from stages.backbone.settings import BackboneSettings
 from stages.clean.settings import CleanSettings
+from stages.compare.settings import CompareSettings
 from stages.core.extraction.settings import FeatureSettings
 from stages.core.head.registry import DEFAULT_HEAD, AnyHeadSettings
 from stages.core.head.settings import TrainSettings
@@ -28,6 +29,7 @@ from stages.ingest.settings import DatasetSettings
 from stages.outliers.settings import OutlierSettings
 from stages.report.settings import ReportSettings
 from stages.review.settings import ReviewSettings
+from stages.score.settings import ScoreSettings
 from stages.split.settings import SplitSettings
 from stages.tune.settings import TuneSettings
 
@@ -67,6 +69,8 @@ class Params(Settings):
     head: AnyHeadSettings = DEFAULT_HEAD
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    score: ScoreSettings = ScoreSettings()
+    compare: CompareSettings = CompareSettings()
     outliers: OutlierSettings = OutlierSettings()
     tune: TuneSettings = TuneSettings()
     report: ReportSettings = ReportSettings()

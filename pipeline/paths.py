@@ -94,6 +94,21 @@ class Paths:
         return self.root / ".tuning"
 
     @property
+    def scoring(self) -> Path:
+        """Finished heads of `pipeline score`, from which an interrupted one resumes; in neither git nor DVC."""
+        return self.root / ".scoring"
+
+    @property
+    def scores(self) -> Path:
+        """The tables of `pipeline score`, a folder per protocol."""
+        return self.reports / "scores"
+
+    @property
+    def comparison(self) -> Path:
+        """What `pipeline compare` found."""
+        return self.reports / "comparison"
+
+    @property
     def reports(self) -> Path:
         return self.root / "reports"
 

@@ -22,6 +22,7 @@ from stages.clean.findings import Findings
 from stages.clean.scan_memory import FileState, ScanMemory, file_state
 from stages.clean.settings import CleanSettings
 from stages.core.errors import StageError
+from stages.core.patience import each_in_time, in_time
 from stages.core.progress import Progress
 from stages.core.records import producers
 from stages.core.records.outputs import write_outputs
@@ -69,9 +70,9 @@ def clean_images(
     Raises
     ------
     StageError
-        If the image root is missing or no image at all can be used.
+        If the image root is missing, its disk does not answer, or no image at all can be used.
     """
-    if not images.is_dir() and not settings.allow_missing:
+    if not settings.allow_missing and not in_time(images.is_dir, images, settings.timeout_s):
         raise StageError(f"dataset.images is {images}, which is not a folder: set it to the folder of the image files")
     inputs = bind_inputs([Input(manifest, MANIFEST)])
     with write_outputs(
@@ -114,7 +115,7 @@ def _check_all(names: list[str], images: Path, settings: CleanSettings, scan: Pa
     findings = Findings(len(names))
     with contextlib.ExitStack() as stack:
         memory = stack.enter_context(ScanMemory(scan, images, settings)) if scan else None
-        waiting = _take_known(names, images, memory, findings)
+        waiting = _take_known(names, images, settings, memory, findings)
         unchanged = len(names) - len(waiting) - int(findings.missing.sum())
         progress = stack.enter_context(Progress(len(names), "Checking", done=len(names) - len(waiting)))
         batches = [waiting[start : start + BATCH_SIZE] for start in range(0, len(waiting), BATCH_SIZE)]
@@ -130,12 +131,14 @@ def _check_all(names: list[str], images: Path, settings: CleanSettings, scan: Pa
     return findings, unchanged
 
 
-def _take_known(names: list[str], images: Path, memory: ScanMemory | None, findings: Findings) -> list[int]:
+def _take_known(
+    names: list[str], images: Path, settings: CleanSettings, memory: ScanMemory | None, findings: Findings
+) -> list[int]:
     """Note what is known without opening a file; return the rows of the other files."""
     waiting = []
     for start in range(0, len(names), LOOK_UP_SIZE):
         part = names[start : start + LOOK_UP_SIZE]
-        states = [file_state(images, name) for name in part]
+        states = _look_at(images, part, settings.timeout_s)
         answers = memory.known(part, states) if memory else [None] * len(part)
         for row, (state, answer) in enumerate(zip(states, answers, strict=True), start):
             if state is not None and state.missing:
@@ -147,9 +150,14 @@ def _take_known(names: list[str], images: Path, memory: ScanMemory | None, findi
     return waiting
 
 
+def _look_at(images: Path, names: list[str], timeout_s: float) -> list[FileState | None]:
+    """The state of each file, from a disk that answers."""
+    return list(each_in_time((file_state(images, name) for name in names), images, timeout_s))
+
+
 def _check(images: Path, names: list[str], settings: CleanSettings) -> list[tuple[str, FileState | None, str]]:
     """Check a batch of files, with the state that each had before."""
-    states = [file_state(images, name) for name in names]
+    states = _look_at(images, names, settings.timeout_s)
     return list(zip(names, states, check_batch(images, names, settings), strict=True))
 
 

@@ -3,6 +3,8 @@
 In: settings that may be `auto`. Out: a device, a precision, a number of crops per forward pass.
 """
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -45,6 +47,21 @@ def choose_compute(precision: str, batch_size: int | str) -> Compute:
 def choose_device() -> torch.device:
     """Take the GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread of torch in the block, for steps that are too small to share.
+
+    Sums are then the same bits on every machine with such a processor, however many cores it has. And threads that
+    share a small step wait for each other: on busy cores two of them are ten times slower than one.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def choose_precision(precision: str, device: torch.device) -> str:

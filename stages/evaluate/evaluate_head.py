@@ -15,7 +15,7 @@ from scipy.special import softmax
 
 from cache.atomic import write_text
 from stages.core.errors import StageError
-from stages.core.features.artefact import open_features
+from stages.core.features.artefact import describe_backbone
 from stages.core.features.labelled import LabelledFeatures, check_finite, collection_inputs, load_labelled_features
 from stages.core.head.files import check_same_data, head_inputs, load_head
 from stages.core.head.predict_logits import predict_rows
@@ -24,12 +24,12 @@ from stages.core.head.registry import HEADS
 from stages.core.records import producers
 from stages.core.records.outputs import write_outputs
 from stages.core.records.reading import check_links, digest_inputs
+from stages.core.scoring.calibration import expected_calibration_error, tabulate_reliability
+from stages.core.scoring.metrics import score, tabulate_classes, tabulate_confusion
+from stages.core.scoring.uncertainty import compare_paired, measure_uncertainty
 from stages.core.tables.csv_files import write_table
 from stages.evaluate.baselines import fit_logistic_regression, predict_majority
-from stages.evaluate.calibration import expected_calibration_error, tabulate_reliability
-from stages.evaluate.metrics import score, tabulate_classes, tabulate_confusion
 from stages.evaluate.settings import EvaluateSettings
-from stages.evaluate.uncertainty import bootstrap_scores, compare_paired, compute_intervals
 
 MAJORITY, LOGISTIC = "majority", "logistic_regression"
 Scores = dict[str, Any]
@@ -101,12 +101,12 @@ def _evaluate(
     metrics["baselines"][LOGISTIC]["C"] = strength
     metrics["calibration"] = _measure_calibration(data, logits, probabilities, card["temperature"])
     if settings.tta_views > 1:
-        metrics["multi_view"] = _score_views(model, data, card["temperature"], settings.tta_views)
+        metrics["multi_view"] = _score_views(model, data, card["temperature"], settings)
     metrics["backbone"] = describe_backbone(features)
     _write_tables(data, probabilities, destination)
     write_table(_tabulate_reliability(data, logits, probabilities), destination / "reliability.csv")
     write_text(destination / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    return _summarise(data.target, metrics)
+    return _summarise(data.target, metrics, len(data.classes))
 
 
 def _add_uncertainty(
@@ -117,11 +117,12 @@ def _add_uncertainty(
     for split in ("val", "test"):
         rows = data.rows(split)
         probabilities = {name: found[rows] for name, found in models.items()}
-        drawn = bootstrap_scores(data.labels[rows], probabilities, data.table["group"].to_numpy()[rows], resamples)
+        groups = data.table["group"].to_numpy()[rows]
+        uncertainty = measure_uncertainty(data.labels[rows], probabilities, groups, resamples)
         observed = {name: found[split] for name, found in scores.items()}
-        comparison[split] = compare_paired(drawn, observed, head, LOGISTIC)
-        for name, found in drawn.items():
-            scores[name][split] |= compute_intervals(found)
+        comparison[split] = compare_paired(uncertainty, observed, head, LOGISTIC)
+        for name, found in uncertainty.items():
+            scores[name][split] |= found.intervals()
     return comparison
 
 
@@ -151,23 +152,24 @@ def _tabulate_reliability(data: LabelledFeatures, logits: np.ndarray, probabilit
     return pd.concat(tables, ignore_index=True)
 
 
-def _score_views(model: Head[Any], data: LabelledFeatures, temperature: float, views: int) -> Scores:
-    """Score the test split by the mean of its images' probabilities in several views (test-time augmentation)."""
+def _score_views(model: Head[Any], data: LabelledFeatures, temperature: float, settings: EvaluateSettings) -> Scores:
+    """Score the test split by the mean of its images' probabilities in several views (test-time augmentation).
+
+    `comparison` is with the centre view alone, on the same images.
+    """
+    views, rows = settings.tta_views, data.rows("test")
     if views > (cached := data.features.shape[1]):
         raise StageError(
             f"evaluate.tta_views is {views}, the cache has {cached}: set features.views to {views} or more"
         )
-    rows = data.rows("test")
     each = [softmax(predict_rows(model, data.features, rows, view) / temperature, axis=1) for view in range(views)]
-    return {"views": views, "test": score(data.labels[rows], np.mean(each, axis=0))}
-
-
-def describe_backbone(features: Path) -> str:
-    """Name the network that the features come from, and the labels it was fine-tuned on, if any."""
-    with open_features(features) as cache:
-        description = cache.description
-    name, target = description.get("arch", "unknown"), description.get("finetuned_on")
-    return f"{name}, fine-tuned on {target}" if target else f"{name}, frozen"
+    several, alone = f"mean of {views} views", "the centre view"
+    found = {several: np.mean(each, axis=0), alone: each[0]}
+    y_true, groups = data.labels[rows], data.table["group"].to_numpy()[rows]
+    uncertainty = measure_uncertainty(y_true, found, groups, settings.resamples)
+    scores = {name: score(y_true, probabilities) for name, probabilities in found.items()}
+    comparison = {"test": compare_paired(uncertainty, scores, several, alone)}
+    return {"views": views, "test": scores[several] | uncertainty[several].intervals(), "comparison": comparison}
 
 
 def _score_splits(data: LabelledFeatures, probabilities: np.ndarray) -> Scores:
@@ -193,11 +195,23 @@ def _write_tables(data: LabelledFeatures, probabilities: np.ndarray, destination
     write_table(rows, destination / "plots" / "confusion.csv")
 
 
-def _summarise(target: str, metrics: Scores) -> str:
+def _summarise(target: str, metrics: Scores, classes: int) -> str:
     rows = {"head": metrics["test"]} | {name: scores["test"] for name, scores in metrics["baselines"].items()}
+    compared = [metrics["comparison"]["test"]["words"]]
+    if several := metrics.get("multi_view"):
+        rows[f"head, mean of {several['views']} views"] = several["test"]
+        ends = [_in_words(several["test"], measure) for measure in ("accuracy", "f1_macro")]
+        compared.append(f"mean of {several['views']} views, 95 % intervals: accuracy {ends[0]}, macro F1 {ends[1]}.")
+        compared.append(several["comparison"]["test"]["words"])
     lines = [f"{target + ' (test)':<22}{'accuracy':>10}{'macro F1':>10}{'log-loss':>10}{'images':>8}"]
     lines += [
         f"{name:<22}{s['accuracy']:>10.3f}{s['f1_macro']:>10.3f}{s['log_loss']:>10.3f}{s['n']:>8}"
         for name, s in rows.items()
     ]
-    return "\n".join([*lines, metrics["comparison"]["test"]["words"]])
+    if (scored := metrics["test"]["classes"]) < classes:
+        lines.append(f"macro F1 is over the {scored} of {classes} classes that have a test image")
+    return "\n".join([*lines, *compared])
+
+
+def _in_words(scores: Scores, measure: str) -> str:
+    return f"{scores[f'{measure}_low']:.3f} to {scores[f'{measure}_high']:.3f}"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from stages.core.errors import StageError
+from stages.core.patience import PATIENCE_S, each_in_time
 from stages.core.tables.problems import Problems
 from stages.ingest.image_files import DiskFiles, files_under, has_image_suffix, is_system
 from stages.ingest.label_cells import check_paths
@@ -48,7 +49,9 @@ class FoundFiles(NamedTuple):
             yield f"unlisted: {len(self.unlisted):,} image files are in no row ({', '.join(self.unlisted[:3])}{more})"
 
 
-def find_files(cells: pd.DataFrame, images: Path, allow_missing: bool, problems: Problems) -> FoundFiles:
+def find_files(
+    cells: pd.DataFrame, images: Path, allow_missing: bool, problems: Problems, timeout_s: float = PATIENCE_S
+) -> FoundFiles:
     """Find every listed image's file.
 
     Links that leave the image root stay too: `clean` refuses them as `outside_root`.
@@ -56,9 +59,9 @@ def find_files(cells: pd.DataFrame, images: Path, allow_missing: bool, problems:
     Raises
     ------
     StageError
-        If none of the images is there, unless `allow_missing`.
+        If none of the images is there, unless `allow_missing`, or the disk does not answer for `timeout_s`.
     """
-    files = files_under(images)
+    files = files_under(images, timeout_s)
     for problem, name in files.problems:
         problems.add(images, 0, problem, name)
     matches = match_names(cells["image"].unique(), [*files.names, *files.leading_out], images)
@@ -70,7 +73,9 @@ def find_files(cells: pd.DataFrame, images: Path, allow_missing: bool, problems:
     listed = set(cells["image"])
     absent &= listed
     if files.inner_folder_links:
-        absent = {name for name in absent if not (images / name).is_file()}
+        waiting = sorted(absent)
+        found = each_in_time(((images / name).is_file() for name in waiting), images, timeout_s)
+        absent = {name for name, exists in zip(waiting, found, strict=True) if not exists}
     if listed and absent == listed and not allow_missing:
         raise StageError(
             f"none of the {len(listed)} listed images is under {images}, {sorted(absent)[0]!r} for one: "

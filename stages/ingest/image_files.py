@@ -5,11 +5,12 @@ In: the image root. Out: every file's name on the disk, and its name in tables. 
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from stages.core.images.formats import IMAGE_SUFFIXES
+from stages.core.patience import PATIENCE_S, each_in_time
 from stages.core.tables.file_names import image_names
 
 # Folders and files that systems make next to pictures, besides those that begin with a dot.
@@ -21,6 +22,9 @@ SYSTEM_NAMES = frozenset(
         "desktop.ini", "Icon\r", "__pycache__", "Network Trash Folder", "Temporary Items",
     )
 )  # fmt: skip
+
+# What an entry of a folder is, as far as it is listed.
+Kind = Literal["file", "leads out", "folder link"]
 
 
 class DiskFiles(NamedTuple):
@@ -45,15 +49,28 @@ class DiskFiles(NamedTuple):
     problems: list[tuple[str, str]]
 
 
-def files_under(root: Path) -> DiskFiles:
-    """List the files under a folder; none if the folder does not exist."""
-    listed: list[str] = []
-    leading_out: set[str] = set()
+def files_under(root: Path, timeout_s: float = PATIENCE_S) -> DiskFiles:
+    """List the files under a folder; none if the folder does not exist.
+
+    Raises
+    ------
+    StageError
+        If the disk does not answer for so long.
+    """
+    found: dict[Kind, list[str]] = {kind: [] for kind in get_args(Kind)}
     problems: list[tuple[str, str]] = []
+    for kind, name in each_in_time(_walk(root, problems), root, timeout_s):
+        found[kind].append(name)
+    names = _named(found["file"], problems)
+    return DiskFiles(names, set(found["leads out"]), bool(found["folder link"]), problems)
+
+
+def _walk(root: Path, problems: list[tuple[str, str]]) -> Iterator[tuple[Kind, str]]:
+    """Each file and link under a folder, and what it is."""
     if not root.is_dir():
-        return DiskFiles({}, leading_out, False, problems)
+        return
     real_root = root.resolve()
-    waiting, inner_folder_links = [""], False
+    waiting = [""]
     while waiting:
         folder = waiting.pop()
         subfolders = []
@@ -62,17 +79,16 @@ def files_under(root: Path) -> DiskFiles:
             if entry.is_symlink():
                 target = Path(os.path.realpath(entry.path))  # Path.resolve raises an error where links go in circles
                 if not target.is_relative_to(real_root):
-                    leading_out.add(name)
+                    yield "leads out", name
                 elif target.is_file():
-                    listed.append(name)
-                else:
-                    inner_folder_links |= target.is_dir()
+                    yield "file", name
+                elif target.is_dir():
+                    yield "folder link", name
             elif entry.is_file():
-                listed.append(name)
+                yield "file", name
             elif entry.is_dir():
                 subfolders.append(f"{name}/")
         waiting += reversed(subfolders)
-    return DiskFiles(_named(listed, problems), leading_out, inner_folder_links, problems)
 
 
 def _entries(root: Path, folder: str, problems: list[tuple[str, str]]) -> list[os.DirEntry[str]]:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from stages.core.errors import StageError
 from stages.core.images.files import LARGEST_PIXELS, ImageFolder, ImageLimits
+from stages.core.patience import in_time
 from stages.core.records import producers
 from stages.core.records.contents import digest_bytes_of
 from stages.core.records.outputs import Outputs, write_outputs
@@ -100,7 +101,7 @@ def _ingest(
     labels = _clean_labels(_read_source(settings, source, found), settings, found)
     _check_targets(targets, labels.attributes, settings, require=require_targets)
     if source.lists_files:
-        files = find_files(labels.cells, Path(settings.images), settings.allow_missing, found)
+        files = find_files(labels.cells, Path(settings.images), settings.allow_missing, found, settings.timeout_s)
     else:
         files = FoundFiles(check_paths(labels.cells, found), Counter(), [])
     table = merge_cells(files.cells, labels.attributes, found)
@@ -126,6 +127,11 @@ def _digest_sources(settings: DatasetSettings, review: Path | None) -> dict[str,
     return {name: digest_bytes_of(path).digest for name, path in files.items() if path and path.is_file()}
 
 
+def _is_folder(settings: DatasetSettings) -> bool:
+    images = Path(settings.images)
+    return in_time(images.is_dir, images, settings.timeout_s)
+
+
 def _check_places(settings: DatasetSettings, source: LabelSource) -> None:
     """Refuse settings that name no labels or no image root, and warn if DVC watches other labels."""
     if "labels" in source.needs:
@@ -138,7 +144,7 @@ def _check_places(settings: DatasetSettings, source: LabelSource) -> None:
             raise StageError(
                 f"{DEMO_LABELS} does not exist: paint the demo collection with `pipeline paint-demo` first"
             )
-    if not source.writes_images and not Path(settings.images).is_dir() and not settings.allow_missing:
+    if not source.writes_images and not settings.allow_missing and not _is_folder(settings):
         raise StageError(
             f"dataset.images is {settings.images}, which is not a folder: set it to the folder of the image files"
         )

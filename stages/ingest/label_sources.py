@@ -74,7 +74,7 @@ SOURCES: dict[str, LabelSource] = {
         title="a folder per class",
         explanation="sub-folders of the image root, whose names are the classes",
         reader="stages.ingest.sources.folder:read_folders",
-        needs=("images", "folder_attribute"),
+        needs=("images", "folder_attribute", "timeout_s"),
     ),
     "csv": TABLE,
     "parquet": TABLE,

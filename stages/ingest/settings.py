@@ -46,6 +46,8 @@ class DatasetSettings(Settings):
     """csv, parquet: the encoding of a table of text and of class files, such as `cp1252`. Null detects it."""
     folder_attribute: str = Field("style", min_length=1)
     """folder: the attribute that the sub-folders' names are the classes of."""
+    timeout_s: float = Field(60.0, gt=0)
+    """Longest time for a look at one file under `images`, in seconds: then its disk counts as gone."""
     no_label: list[str] = Field(list(NO_LABEL))
     """Texts that are no classes (case-insensitive), such as `Unknown` or `N/A`: images labelled so are unlabelled."""
     map: dict[str, dict[str, str]] = Field(default_factory=dict)

@@ -1,8 +1,8 @@
 """The outliers stage: an out-of-sample prediction for every image, and from it the images that do not fit.
 
-In: the feature cache, the splits, the target's head (for its settings), the images. Out, in `reports/TARGET/`:
-`outliers.csv` and `outlier_kinds.csv` (images listed, by kind), `out_of_sample.csv` (all images), and what the
-misclassified have in common: `traits.csv` and `clusters.csv`.
+In: the feature cache, the splits, the target's head (for a setting of its training), the images. Out, in
+`reports/TARGET/`: `outliers.csv` and `outlier_kinds.csv` (images listed, by kind), `out_of_sample.csv` (all images),
+and what the misclassified have in common: `traits.csv` and `clusters.csv`.
 """
 
 import json
@@ -10,13 +10,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from stages.core.features.labelled import UNLABELLED, LabelledFeatures, collection_inputs, load_labelled_features
 from stages.core.head.files import check_same_data, head_inputs, load_head
+from stages.core.head.recipe import Recipe, read_recipe
 from stages.core.images.files import ImageFolder
 from stages.core.records import producers
 from stages.core.records.outputs import write_outputs
@@ -75,7 +75,7 @@ def find_outliers(
     features, splits
         The published cache and the table of split.
     head
-        The folder of the trained head: its settings and number of epochs are used for the folds.
+        The folder of the trained head: its training's `imbalance` is used for the folds.
     destination
         The folder to write: `reports/TARGET`.
     images
@@ -102,24 +102,22 @@ def find_outliers(
     made_from = {source.name: digests[source.name] for source in inputs}
     recorded = settings.model_dump(mode="json")
     with write_outputs(producers.OUTLIERS, destination, settings=recorded, inputs=made_from, target=target) as outputs:
-        return _find(data, card, settings, features, outputs.path(destination), images, n_jobs)
+        return _find(data, read_recipe(card), settings, features, outputs.path(destination), images, n_jobs)
 
 
 def _find(
     data: LabelledFeatures,
-    card: dict[str, Any],
+    recipe: Recipe,
     settings: OutlierSettings,
     features: Path,
     destination: Path,
     images: ImagesToMeasure | None,
     n_jobs: int,
 ) -> str:
-    probabilities = out_of_sample_probabilities(data, card, settings, features=features, n_jobs=n_jobs)
+    probabilities = out_of_sample_probabilities(data, recipe, settings, features=features, n_jobs=n_jobs)
     pooled = standardised(data)
     distances, neighbours = nearest_neighbours(pooled, data.table["group"].to_numpy(), settings.neighbours)
-    listed = list_outliers(
-        KINDS, Evidence(data, probabilities, distances), most=max(1, round(settings.list_share * len(data.table)))
-    )
+    listed = list_outliers(KINDS, Evidence(data, probabilities, distances), settings)
     predicted = probabilities.argmax(axis=1)
     properties = divide(data, _measures(data, images))
     clusters, cluster = find_clusters(
@@ -136,15 +134,20 @@ def _find(
     return _summary(data.target, listed, traits)
 
 
-def list_outliers(kinds: Sequence[OutlierKind], evidence: Evidence, most: int) -> pd.DataFrame:
-    """List the first images of every kind, at most `most` each, ranked from 1.
+def list_outliers(kinds: Sequence[OutlierKind], evidence: Evidence, settings: OutlierSettings) -> pd.DataFrame:
+    """List the first images of every kind, ranked from 1: `list_share` of all, or `issue_share` of what it counts.
 
     Returns
     -------
     DataFrame
         Columns row, score, suggested, reason, kind, rank, in the order of the kinds.
     """
-    tables = [kind.find(evidence).head(most).assign(kind=kind.name) for kind in kinds]
+    images = len(evidence.data.table)
+    shares = [settings.issue_share if kind.counts else settings.list_share for kind in kinds]
+    tables = [
+        kind.find(evidence).head(max(1, round(share * images))).assign(kind=kind.name)
+        for kind, share in zip(kinds, shares, strict=True)
+    ]
     return pd.concat([table.assign(rank=np.arange(1, len(table) + 1)) for table in tables], ignore_index=True)
 
 
@@ -176,7 +179,7 @@ def _summary(target: str, listed: pd.DataFrame, traits: pd.DataFrame) -> str:
 def _out_of_sample_table(
     data: LabelledFeatures, probabilities: np.ndarray, confidence: pd.DataFrame, cluster: np.ndarray
 ) -> pd.DataFrame:
-    """Every image's prediction by a head that has not seen it; `p_true` is the probability of its label."""
+    """Every image's prediction by a model that has not seen it; `p_true` is the probability of its label."""
     names = np.array(data.classes, dtype=object)
     labelled = data.labels != UNLABELLED
     of_label = probabilities[np.arange(len(data.labels)), np.where(labelled, data.labels, 0)]

@@ -21,7 +21,7 @@ class Evidence:
     data
         The table of images, their labels and features.
     probabilities
-        Shape `(n, classes)`, float64: predictions by heads that have not seen the image, calibrated.
+        Shape `(n, classes)`, float64: predictions by models that have not seen the image, calibrated.
     distances
         Shape `(n, neighbours)`, float64, ascending: Euclidean distances to the nearest other pictures; `inf` where
         there are fewer.
@@ -46,6 +46,8 @@ class OutlierKind:
         Pages show the kinds in ascending order of this number.
     find
         Ranks the images of this kind; returns a table made by `ranked_table`.
+    counts
+        Whether `find` decides how many images are of this kind; otherwise it ranks all, and the first are listed.
     """
 
     name: str
@@ -53,6 +55,7 @@ class OutlierKind:
     explanation: str
     page_order: int
     find: Callable[[Evidence], pd.DataFrame]
+    counts: bool = False
 
 
 def ranked_table(

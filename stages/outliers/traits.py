@@ -33,7 +33,7 @@ def find_traits(
     data
         The labels; unlabelled images are left out.
     predicted
-        Shape `(n,)`: the class that a head which has not seen the image gives it.
+        Shape `(n,)`: the class that a model which has not seen the image gives it.
     properties
         As `levels.divide` makes them.
     min_images

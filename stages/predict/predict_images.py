@@ -110,17 +110,18 @@ def compute_centre_features(stream: FeatureStream, images: Sequence[Path]) -> tu
     keys: dict[Path, str] = {}
     errors: Errors = {}
     with Decoders() as decoders:
-        digests = decoders.decode(digest_file, stream.images, [str(image.resolve()) for image in images])
+        digests = decoders.decode(digest_file, stream.images, [str(image.absolute()) for image in images])
     for image, digest in zip(images, digests, strict=True):
         if isinstance(digest, UnusableImage):
             errors[image] = "No such file or directory" if digest.reason == "missing" else str(digest)
         else:
             keys[image] = digest.decode("ascii")
     by_key: dict[str, np.ndarray] = {}
-    for done, values in stream.compute([ImageFile(key, str(image.resolve())) for image, key in keys.items()]):
+    files = [ImageFile(key, str(image.absolute())) for image, key in keys.items()]
+    for done, values in stream.compute(files) if files else ():
         by_key |= dict(zip(done, values[:, 0], strict=True))
     reasons = {failure.image: f"{failure.reason} ({failure.detail})" for failure in stream.failures}
-    errors |= {image: reasons[str(image.resolve())] for image in keys if str(image.resolve()) in reasons}
+    errors |= {image: reasons[str(image.absolute())] for image in keys if str(image.absolute()) in reasons}
     return {image: by_key[key] for image, key in keys.items() if image not in errors}, errors
 
 

@@ -40,7 +40,7 @@ class ErrorAnalysis:
     clusters
         Clusters of the misclassified, as listed.
     out_of_sample
-        A row per image with the prediction of a head that has not seen it; None without `out_of_sample.csv`.
+        A row per image with the prediction of a model that has not seen it; None without `out_of_sample.csv`.
     reliability
         Bins of confidence; None without `reliability.csv`.
     """
@@ -57,7 +57,7 @@ class ErrorAnalysis:
 
     @property
     def out_of_sample_accuracy(self) -> tuple[float, int] | None:
-        """Accuracy on all labelled images by heads that have not seen them, and the number of these images."""
+        """Accuracy on all labelled images by models that have not seen them, and the number of these images."""
         if self.out_of_sample is None:
             return None
         labelled = self.out_of_sample[self.out_of_sample["y_true"] != ""]
@@ -82,7 +82,7 @@ def read_error_analysis(target: str, results: Path) -> ErrorAnalysis:
 
 
 def read_out_of_sample(target: str, results: Path) -> pd.DataFrame | None:
-    """Read every image's prediction by a head that has not seen it; None without `out_of_sample.csv`."""
+    """Read every image's prediction by a model that has not seen it; None without `out_of_sample.csv`."""
     return _read_optional(results / target / "out_of_sample.csv", OUT_OF_SAMPLE, target)
 
 

@@ -139,7 +139,7 @@ def thin_out(table: pd.DataFrame, first: Sequence[str], most: int) -> Points:
 def make_layer(table: pd.DataFrame, target: str, results: Path) -> TargetLayer:
     """Make one target's layer of classes and outlier scores.
 
-    The score is one minus the probability of the image's label, by a head that has not seen the image. Without
+    The score is one minus the probability of the image's label, by a model that has not seen the image. Without
     `out_of_sample.csv` it comes from evaluate's predictions: the confidence of a wrong prediction, or one minus the
     confidence of a correct one.
     """

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from cache.errors import CacheError
 from stages.core.errors import StageError
-from stages.core.images.files import ImageFolder, UnusableImage, digest
+from stages.core.images.files import ImageFolder, UnusableImage
 from stages.core.pages.render import TEMPLATES as SHARED_TEMPLATES
 from stages.core.tables.decisions import VERDICTS
 from stages.core.tables.labels import label_problem, normalise
@@ -97,7 +97,7 @@ def make_app(
             decisions.undo(suspect.image)
             verdict = ""
         else:
-            digest = _check_digest(listed, images, suspect.image)
+            digest = _check_digest(listed, pictures, suspect.image)
             made = decisions.record(image=suspect.image, sha256=digest, decision=decision, label=label)
             verdict = describe_decision(made, listed.target)
         decided = listed.decided(decisions.decisions())
@@ -124,16 +124,15 @@ def _parse_decision(body: Any, listed: SuspectList) -> tuple[Suspect, str, str]:
     return suspect, decision, label
 
 
-def _check_digest(listed: SuspectList, images: ImageFolder, image: str) -> str:
+def _check_digest(listed: SuspectList, pictures: Pictures, image: str) -> str:
     """Compute the file's SHA-256; refuse a file that has changed since the outliers were found."""
     try:
-        return digest(images.read(image, sha256=listed.digests.get(image)))
+        digest = pictures.digest(image)
     except UnusableImage as error:
-        if error.reason == "changed":
-            message = "Its file has changed since the outliers were found: run `dvc repro`, then review again."
-        else:
-            message = f"Its file cannot be read ({error.reason}): run `dvc repro`."
-        raise RefusedDecision(message) from None
+        raise RefusedDecision(f"Its file cannot be read ({error.reason}): run `dvc repro`.") from None
+    if digest != listed.digests.get(image, digest):
+        raise RefusedDecision("Its file has changed since the outliers were found: run `dvc repro`, then review again.")
+    return digest
 
 
 def _with_headers(response: Response) -> Response:

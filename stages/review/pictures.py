@@ -8,8 +8,8 @@ from functools import lru_cache
 
 from markupsafe import escape
 
-from stages.core.images.decoding.pool import Decoders
-from stages.core.images.files import ImageFolder
+from stages.core.images.decoding.pool import Decoders, read_in_decoder
+from stages.core.images.files import ImageFolder, digest_file
 from stages.core.pages.thumbnails import make_thumbnail
 from stages.core.parallel import thread_count
 from stages.review.settings import ReviewSettings
@@ -55,6 +55,18 @@ class Pictures:
     def sizes(self) -> tuple[str, ...]:
         """The names of the sizes."""
         return tuple(self._px)
+
+    def digest(self, image: str) -> str:
+        """Compute the SHA-256 of the file of an image, hexadecimal, in a process that may wait for its disk.
+
+        Raises
+        ------
+        UnusableImage
+            If the file cannot be read.
+        StageError
+            If the disk does not answer.
+        """
+        return read_in_decoder(self._decoders, digest_file, self._folder, image).decode("ascii")
 
     def get(self, number: int, size: str) -> tuple[bytes, str]:
         """Get the content of a picture and its media type.

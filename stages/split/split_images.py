@@ -160,8 +160,17 @@ def _summary(table: pd.DataFrame, classes: GroupClasses, settings: SplitSettings
             fate = "fall where they fall"
         names = first_names([f"{column}={name}" for column, name in classes.small])
         lines.append(f"{len(classes.small)} classes of fewer than {settings.min_class_size} pictures {fate}: {names}")
+    if few := _mostly_unlabelled(table):
+        lines.append(f"labelled less than half, the other images are no part of its training or scores: {few}")
     if classes.unclassed:
         lines.append(
             f"not stratified over, since nearly every image has its own class: {first_names(classes.unclassed)}"
         )
     return lines
+
+
+def _mostly_unlabelled(table: pd.DataFrame) -> str:
+    """Name the attributes that fewer than half of the images have a label of, and how many have."""
+    labelled = {column: int((table[column] != "").sum()) for column in label_columns(table.columns)}
+    few = [f"{column} ({count} of {len(table)})" for column, count in labelled.items() if 2 * count < len(table)]
+    return first_names(few)

@@ -16,6 +16,7 @@ import torch
 from stages.core.device import choose_device
 from stages.core.errors import StageError
 from stages.core.features.labelled import (
+    UNLABELLED,
     CachedCollection,
     LabelledFeatures,
     attach_labels,
@@ -28,7 +29,7 @@ from stages.core.head.checkpoint import Checkpoint
 from stages.core.head.files import save_head
 from stages.core.head.fit import Fit, NotFiniteError, fit_head
 from stages.core.head.recipe import Recipe
-from stages.core.head.temperature import fit_temperature
+from stages.core.head.temperature import fit_harmless_temperature
 from stages.core.head.training_data import TrainingData
 from stages.core.optimisation.scores import accuracy, macro_f1
 from stages.core.records import producers
@@ -136,9 +137,20 @@ def _train(
     except NotFiniteError as error:
         raise StageError(describe_not_finite(data, error.row, features)) from None
     y_val = data.labels[data.rows("val")]
-    card = _make_card(data, fit, recipe, temperature=fit_temperature(fit.val_logits, y_val), splits=splits)
+    temperature = fit_harmless_temperature(fit.val_logits, y_val)
+    card = _make_card(data, fit, recipe, temperature=temperature, splits=splits)
     save_head(destination, fit.head.state_dict(), card)
-    return _summarise(data.target, fit, y_val), checkpoint
+    return _summarise(data, fit, y_val), checkpoint
+
+
+def identify_files(data: LabelledFeatures, recipe: Recipe, *, splits: Path) -> dict[str, Any]:
+    """Collect everything that decides the bytes of a head's files: its weights, and what its card and record hold."""
+    return _identify(data, recipe, choose_device()) | {
+        "inputs": dict(data.inputs),
+        "settings": recipe.model_dump(mode="json"),
+        "splits_sha256": hashlib.sha256(splits.read_bytes()).hexdigest(),
+        "versions": collect_versions(),
+    }
 
 
 def _identify(data: LabelledFeatures, recipe: Recipe, device: torch.device) -> dict[str, Any]:
@@ -185,11 +197,13 @@ def collect_versions() -> dict[str, str]:
     }
 
 
-def _summarise(target: str, fit: Fit, y_val: np.ndarray) -> str:
+def _summarise(data: LabelledFeatures, fit: Fit, y_val: np.ndarray) -> str:
     """Report the best epoch's scores and, if the head was finished after it, those of the finished head."""
+    labelled, images = int(np.count_nonzero(data.labels != UNLABELLED)), len(data.labels)
+    few = f" ({labelled} of {images} images have a label)" if 2 * labelled < images else ""
     best = fit.epochs[fit.best_epoch - 1]
     summary = (
-        f"{target}: best of {len(fit.epochs)} epochs is {fit.best_epoch}, "
+        f"{data.target}{few}: best of {len(fit.epochs)} epochs is {fit.best_epoch}, "
         f"validation accuracy {best['val/accuracy']:.3f}, macro F1 {best['val/f1_macro']:.3f}"
     )
     if not fit.finish_note:

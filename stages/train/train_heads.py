@@ -1,6 +1,7 @@
 """Train the heads of several targets on features that are loaded once: one after another, or side by side.
 
-In: `data/features/` and `data/splits.csv`, read once. Out: `models/heads/TARGET/` each, as `train_head` writes it.
+In: `data/features/` and `data/splits.csv`, read once. Out: `models/heads/TARGET/` each, as `train_head` writes it. An
+interrupted run resumes: heads that it has finished are kept.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,8 @@ from stages.core.features.placement import FeatureArray, place
 from stages.core.head.recipe import Recipe
 from stages.core.parallel import process_backend, thread_count, threads_each
 from stages.core.progress import Progress
-from stages.train.train_head import attach_checked_labels, train_on
+from stages.train.finished import FinishedNote
+from stages.train.train_head import attach_checked_labels, identify_files, train_on
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,11 @@ class Job:
     splits: Path
     heads: Path
     work: Path
+
+    def note(self, data: LabelledFeatures) -> FinishedNote:
+        """Where a target's finished head is noted."""
+        identity = identify_files(data, self.recipe, splits=self.splits)
+        return FinishedNote(self.work / data.target, data.target, identity)
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ def train_heads(
     manifest: Path | None = None,
     n_jobs: int = 1,
 ) -> Iterator[str]:
-    """Train the head of every target.
+    """Train the head of every target; after an interrupted run, of those that it had not finished.
 
     Parameters
     ----------
@@ -67,7 +74,7 @@ def train_heads(
     Yields
     ------
     str
-        What `train_head` returns, as each head is done.
+        What `train_head` returns, as each head is done; of a head that an interrupted run has finished, the same again.
 
     Raises
     ------
@@ -82,14 +89,23 @@ def train_heads(
         except StageError as error:
             problems.append(str(error))
     job = Job(recipe, features, splits, heads, work)
-    workers = 1 if choose_device().type == "cuda" else min(thread_count(n_jobs), len(ready))
-    for outcome in _train_side_by_side(ready, job, workers) if workers > 1 else _train_in_turn(ready, job):
+    notes = {data.target: job.note(data) for data in ready}
+    finished = {target: summary for target, note in notes.items() if (summary := note.read(heads / target))}
+    yield from (f"{summary} (trained before the interruption)" for summary in finished.values())
+    for outcome in _train_all([data for data in ready if data.target not in finished], job, n_jobs):
         if outcome.problem:
             problems.append(outcome.problem)
         else:
             yield outcome.summary
     if problems:
         raise StageError("; ".join(problems))
+    for note in notes.values():
+        note.remove()
+
+
+def _train_all(ready: list[LabelledFeatures], job: Job, n_jobs: int) -> Iterator[Outcome]:
+    workers = 1 if choose_device().type == "cuda" else min(thread_count(n_jobs), len(ready))
+    return _train_side_by_side(ready, job, workers) if workers > 1 else _train_in_turn(ready, job)
 
 
 def _train_in_turn(ready: list[LabelledFeatures], job: Job) -> Iterator[Outcome]:
@@ -117,16 +133,18 @@ def _train_one(
     if threads:
         torch.set_num_threads(threads)
     try:
+        note, destination = job.note(data), job.heads / data.target
         summary = train_on(
             data,
             data.features if placed is None else placed,
             recipe=job.recipe,
             features=job.features,
             splits=job.splits,
-            destination=job.heads / data.target,
+            destination=destination,
             work=job.work / data.target,
             quiet=placed is None,
         )
+        note.write(destination, summary)
     except StageError as error:
         return Outcome(problem=str(error))
     return Outcome(summary)

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ PRELOADED = (
     "stages.backbone.prepare_backbone", "stages.extract.extract_features", "stages.train.train_heads",
     "stages.tune.tune_head", "stages.evaluate.evaluate_head", "stages.outliers.find_outliers",
     "stages.report.coordinates", "stages.report.write_report", "stages.review.review_suspects",
+    "stages.predict.predict_images",
 )  # fmt: skip
 # Before numpy and torch are imported: no thread may run when a command is forked.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
@@ -41,6 +42,7 @@ class Command:
     server: "CommandServer"
     pid: int
     log: Path
+    errors: Path
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until it ends, or for this long; whether it has ended."""
@@ -68,7 +70,7 @@ class Command:
         return living_in_session(self.pid)
 
     def output(self) -> str:
-        """What it has printed so far."""
+        """What it has printed so far; without its errors, if they are kept apart."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
 
@@ -81,9 +83,11 @@ class CommandServer:
         A folder for what the commands print.
     preload
         The library that lets commands meet a faulty disk (`disk_faults.py`).
+    environment
+        The variables that the commands are started with; None: those of the tests.
     """
 
-    def __init__(self, logs: Path, preload: Path | None = None) -> None:
+    def __init__(self, logs: Path, preload: Path | None = None, environment: Mapping[str, str] | None = None) -> None:
         self.logs = logs
         self.preload = preload
         self.codes: dict[int, int] = {}
@@ -95,7 +99,7 @@ class CommandServer:
             stdout=subprocess.PIPE,
             text=True,
             cwd=REPOSITORY,
-            env=os.environ | ENVIRONMENT | preloaded,
+            env={**(os.environ if environment is None else environment), **ENVIRONMENT, **preloaded},
         )
 
     def __enter__(self) -> "CommandServer":
@@ -113,15 +117,20 @@ class CommandServer:
         print(json.dumps(request), file=self._process.stdin, flush=True)
         return json.loads(self._process.stdout.readline())
 
-    def start(self, arguments: Sequence[str], folder: Path, faults: Path | None = None) -> Command:
-        """Start `pipeline ARGUMENTS` in a folder, on a disk with the faults that a file plans."""
+    def start(
+        self, arguments: Sequence[str], folder: Path, faults: Path | None = None, *, apart: bool = False
+    ) -> Command:
+        """Start `pipeline ARGUMENTS` in a folder, on a disk with the faults that a file plans.
+
+        `apart` keeps what it prints as errors in a file of its own.
+        """
         self._count += 1
         log = self.logs / f"{self._count:05}.log"
-        log.touch()
-        request = {"run": list(arguments), "folder": str(folder), "log": str(log), "faults": str(faults or "")}
-        pid = int(self.ask(request))
+        errors = log.with_suffix(".err") if apart else log
+        request = {"run": list(arguments), "folder": str(folder), "faults": str(faults or "")}
+        pid = int(self.ask(request | {"log": str(log), "errors": str(errors)}))
         self.codes.pop(pid, None)  # of an earlier process with the same number
-        return Command(self, pid, log)
+        return Command(self, pid, log, errors)
 
     def run(self, arguments: Sequence[str], folder: Path, timeout_s: float = 300.0) -> tuple[int, str]:
         """Run `pipeline ARGUMENTS` to its end; its exit code and what it printed."""
@@ -158,20 +167,20 @@ def serve(modules: Sequence[str]) -> list[str] | None:
         if "wait" in request:
             print(os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1]), flush=True)
         elif os.fork() == 0:
-            _become(Path(request["folder"]), Path(request["log"]), request["faults"])
+            _become(Path(request["folder"]), Path(request["log"]), Path(request["errors"]), request["faults"])
             return ["pipeline", *request["run"]]
     return None
 
 
-def _become(folder: Path, log: Path, faults: str) -> None:
+def _become(folder: Path, log: Path, errors: Path, faults: str) -> None:
     """Make this child what a shell would have started in the folder."""
     os.setsid()
-    print(os.getpid(), flush=True)
-    os.chdir(folder)
-    with open(os.devnull, "rb") as nothing, log.open("ab") as printed:
+    with open(os.devnull, "rb") as nothing, log.open("ab") as printed, errors.open("ab") as complained:
+        print(os.getpid(), flush=True)
+        os.chdir(folder)
         os.dup2(nothing.fileno(), 0)
         os.dup2(printed.fileno(), 1)
-        os.dup2(printed.fileno(), 2)
+        os.dup2(complained.fileno(), 2)
     if faults:
         os.environ["DISK_FAULTS_PLAN"] = faults  # for the programs that it starts
         ctypes.CDLL(None).disk_faults_arm(faults.encode())

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 from tests.conftest import REPOSITORY
 
 if TYPE_CHECKING:
+    from tests.end_to_end.command_server import CommandServer
     from tests.end_to_end.stage_runs import BuiltProject
 
 # As small as still makes every stage do real work: the network is the real one, its crops are not.
@@ -79,15 +81,28 @@ def commit_all(folder: Path, message: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder for what is made once for all processes that run tests."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def built(shared: Path) -> Path:
     """The project after one `dvc repro`. Tests only read it."""
-    folder = tmp_path_factory.mktemp("built")
-    copy_of_the_repository(folder)
-    edit_params(folder, SMALL)
-    command("git", "init", "-q", "-b", "main", cwd=folder)
-    commit_all(folder, "before")
-    command("dvc", "repro", cwd=folder)
-    commit_all(folder, "after")
+    folder, done = shared / "built", shared / "built.done"
+    with FileLock(shared / "built.lock"):
+        if not done.exists():
+            folder.mkdir()
+            copy_of_the_repository(folder)
+            edit_params(folder, SMALL)
+            command("git", "init", "-q", "-b", "main", cwd=folder)
+            commit_all(folder, "before")
+            command("dvc", "repro", cwd=folder)
+            commit_all(folder, "after")
+            done.touch()
     return folder
 
 
@@ -97,24 +112,36 @@ def project(built: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(built, tmp_path / "project", symlinks=True))
 
 
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[CommandServer]":
+    """The warm process that commands are forked from."""
+    from tests.end_to_end.command_server import CommandServer
+    from tests.end_to_end.disk_faults import build_library
+
+    root = tmp_path_factory.mktemp("server")
+    (root / "logs").mkdir()
+    with CommandServer(root / "logs", build_library(root)) as server:
+        yield server
+
+
 @pytest.fixture
-def pipeline(project: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def pipeline(server: "CommandServer", project: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run `pipeline` in the copy; the exit code is the test's to look at."""
 
-    def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-        return command("pipeline", *arguments, cwd=project, check=False, **options)
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        running = server.start(arguments, project, apart=True)
+        if not running.wait(300):
+            running.kill(whole_group=True)
+        errors = running.errors.read_text(encoding="utf-8")
+        return subprocess.CompletedProcess(arguments, running.status(), running.output(), errors)
 
     return run
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[BuiltProject]":
-    """A still smaller project with another network, made in seconds, and the warm process that its commands run in."""
-    from tests.end_to_end.command_server import CommandServer
-    from tests.end_to_end.disk_faults import build_library
+def small(server: "CommandServer", shared: Path, tmp_path_factory: pytest.TempPathFactory) -> "BuiltProject":
+    """A still smaller project with another network, made in seconds by the warm process."""
     from tests.end_to_end.stage_runs import BuiltProject
 
-    root = tmp_path_factory.mktemp("small")
-    (root / "logs").mkdir()
-    with CommandServer(root / "logs", build_library(root)) as server:
-        yield BuiltProject(server, root)
+    with FileLock(shared / "small.lock"):
+        return BuiltProject(server, shared / "small", tmp_path_factory.mktemp("small"))

@@ -5,6 +5,8 @@
  * to the tests.
  */
 #define _GNU_SOURCE
+#define _LARGEFILE64_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,12 +22,12 @@
 #include <unistd.h>
 
 /* Which calls fail; a bit each in `kinds`. */
-enum { GROW = 1, FLUSH = 2, NAME = 4, OPEN = 8, READ = 16 };
-#define KINDS 5
+enum { GROW = 1, FLUSH = 2, NAME = 4, OPEN = 8, READ = 16, LOOK = 32 };
+#define KINDS 6
 
 struct plan {
     char folder[PATH_MAX]; /* with a slash at its end */
-    int error;             /* the number to answer with */
+    int error;             /* the number to answer with; 0 never answers, as a mount whose server is gone */
     unsigned kinds;
     long first; /* the first call to fail, counted from 0 over all processes */
     long last;  /* the last one; a full disk stays full, a failing one may recover */
@@ -35,6 +37,8 @@ struct plan {
 };
 
 static struct plan *plan;
+
+#define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
 /* Take a plan; a forked command calls it, and each program that it starts runs it on loading. */
 void disk_faults_arm(const char *path) {
@@ -64,7 +68,7 @@ static int lies_in_folder(int directory, const char *path) {
     } else {
         char link[64];
         snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
-        ssize_t length = readlink(link, base, sizeof base - 1);
+        ssize_t length = NEXT(readlink)(link, base, sizeof base - 1);
         if (length < 0)
             return 0;
         base[length] = 0;
@@ -76,7 +80,7 @@ static int lies_in_folder(int directory, const char *path) {
 static int is_in_folder(int file) {
     char link[64], path[PATH_MAX];
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
-    ssize_t length = readlink(link, path, sizeof path - 1);
+    ssize_t length = NEXT(readlink)(link, path, sizeof path - 1);
     if (length < 0)
         return 0;
     path[length] = 0;
@@ -92,11 +96,12 @@ static int fails(unsigned kind) {
     if (number < plan->first || number > plan->last)
         return 0;
     __atomic_fetch_add(&plan->failed, 1, __ATOMIC_RELAXED);
+    while (plan->error == 0)
+        pause();
     errno = plan->error;
     return 1;
 }
 
-#define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 #define ON_FILE(kind, file) (plan && is_in_folder(file) && fails(kind))
 #define ON_PATH(kind, directory, path) (plan && lies_in_folder(directory, path) && fails(kind))
 /* A call with the same arguments as the one that it stands for. */
@@ -129,6 +134,20 @@ WRAP(int, fallocate64, ON_FILE(GROW, file), (int file, int mode, off64_t at, off
 WRAP(ssize_t, read, ON_FILE(READ, file), (int file, void *into, size_t size), (file, into, size))
 WRAP(ssize_t, pread, ON_FILE(READ, file), (int file, void *into, size_t size, off_t at), (file, into, size, at))
 WRAP(ssize_t, pread64, ON_FILE(READ, file), (int file, void *into, size_t size, off64_t at), (file, into, size, at))
+
+WRAP(int, stat, ON_PATH(LOOK, AT_FDCWD, path), (const char *path, struct stat *found), (path, found))
+WRAP(int, stat64, ON_PATH(LOOK, AT_FDCWD, path), (const char *path, struct stat64 *found), (path, found))
+WRAP(int, lstat, ON_PATH(LOOK, AT_FDCWD, path), (const char *path, struct stat *found), (path, found))
+WRAP(int, lstat64, ON_PATH(LOOK, AT_FDCWD, path), (const char *path, struct stat64 *found), (path, found))
+WRAP(int, fstatat, ON_PATH(LOOK, directory, path),
+     (int directory, const char *path, struct stat *found, int flags), (directory, path, found, flags))
+WRAP(int, fstatat64, ON_PATH(LOOK, directory, path),
+     (int directory, const char *path, struct stat64 *found, int flags), (directory, path, found, flags))
+WRAP(ssize_t, readlink, ON_PATH(LOOK, AT_FDCWD, path), (const char *path, char *into, size_t size), (path, into, size))
+
+DIR *opendir(const char *path) {
+    return ON_PATH(LOOK, AT_FDCWD, path) ? NULL : NEXT(opendir)(path);
+}
 
 /* These two answer with the error number itself. */
 int posix_fallocate(int file, off_t at, off_t size) {
@@ -172,9 +191,11 @@ WRAP(int, rmdir, ON_PATH(OPEN, AT_FDCWD, path), (const char *path), (path))
 /* A full disk refuses new files; one that is read-only refuses every file that is opened for writing. */
 static int opening_fails(int directory, const char *path, int flags) {
     struct stat found;
-    if (!plan || (flags & (O_CREAT | O_ACCMODE)) == O_RDONLY || (flags & O_TMPFILE) == O_TMPFILE)
+    if (!plan || (flags & O_TMPFILE) == O_TMPFILE)
         return 0;
-    if ((flags & O_CREAT) && fstatat(directory, path, &found, AT_SYMLINK_NOFOLLOW) != 0)
+    if ((flags & (O_CREAT | O_ACCMODE)) == O_RDONLY)
+        return ON_PATH(LOOK, directory, path);
+    if ((flags & O_CREAT) && NEXT(fstatat)(directory, path, &found, AT_SYMLINK_NOFOLLOW) != 0)
         return ON_PATH(NAME, directory, path);
     return (flags & O_ACCMODE) != O_RDONLY && ON_PATH(OPEN, directory, path);
 }

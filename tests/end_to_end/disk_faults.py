@@ -14,8 +14,8 @@ from pathlib import Path
 
 SOURCE = Path(__file__).with_suffix(".c")
 # As in disk_faults.c.
-GROW, FLUSH, NAME, OPEN, READ = 1, 2, 4, 8, 16
-LAYOUT = struct.Struct("4096siIqqqq5q")
+GROW, FLUSH, NAME, OPEN, READ, LOOK = 1, 2, 4, 8, 16, 32
+LAYOUT = struct.Struct("4096siIqqqq6q")
 NEVER = 2**62
 
 
@@ -28,7 +28,7 @@ class Fault:
     name
         For people.
     error
-        The error number that a call answers with.
+        The error number that a call answers with; 0 never answers.
     kinds
         The calls that fail; a bit each.
     lasts
@@ -51,6 +51,10 @@ FAULTS = (
 )
 
 
+# As a network mount whose server is gone.
+HUNG = Fault("hung mount", 0, LOOK | READ)
+
+
 def build_library(folder: Path) -> Path | None:
     """Compile the library; None where that cannot be done."""
     compiler, library = shutil.which("cc"), folder / "disk_faults.so"
@@ -64,7 +68,7 @@ def write_plan(path: Path, folder: Path, fault: Fault = FAULTS[0], first: int = 
     """Plan that calls on files under a folder fail from the one with number `first`; without it none does."""
     last = NEVER if fault.lasts else first
     name = os.fsencode(f"{folder.resolve()}/")
-    path.write_bytes(LAYOUT.pack(name, fault.error, fault.kinds, first, last, 0, 0, *[0] * 5))
+    path.write_bytes(LAYOUT.pack(name, fault.error, fault.kinds, first, last, 0, 0, *[0] * 6))
 
 
 def count_calls(path: Path, kinds: int) -> int:

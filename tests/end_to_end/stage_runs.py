@@ -105,17 +105,30 @@ STAGES = (
 
 
 class BuiltProject:
-    """A project after every stage, made by forked commands in seconds; tests work on clones of it."""
+    """A project after every stage, made by forked commands in seconds; tests work on clones of it.
 
-    def __init__(self, server: CommandServer, root: Path) -> None:
-        self.server, self.root = server, root
-        self.home = root / "built"
+    Parameters
+    ----------
+    server
+        The warm process.
+    home
+        Where the project is, or is to be made.
+    root
+        A folder for what one process's tests make of it.
+    """
+
+    def __init__(self, server: CommandServer, home: Path, root: Path) -> None:
+        self.server, self.home, self.root = server, home, root
+        done = home.with_suffix(".done")
+        if done.exists():  # another process has made it
+            return
         (self.home / "data").mkdir(parents=True)
         shutil.copy(REPOSITORY / "params.yaml", self.home)
         shutil.copy(REPOSITORY / "data/review.csv", self.home / "data")
         edit_params(self.home, SMALL)
         for arguments in BUILD:
             run_undisturbed(server, arguments.split(), self.home)
+        done.touch()
 
 
 def run_undisturbed(server: CommandServer, arguments: list[str], folder: Path) -> float:

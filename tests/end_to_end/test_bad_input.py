@@ -134,8 +134,8 @@ def test_a_full_disk(pipeline: Run, project: Path) -> None:
     """A limit on the size of files stands for a full disk: the system call fails alike (see tests/cache for tmpfs)."""
     store = sorted((project / ".features").rglob("shard-*.h5"))
     published = digest_of(project / "data" / "features" / "features.h5")
-    result = pipeline(
-        "extract-features", "--set", "features.random_state=5",
+    result = command(
+        "pipeline", "extract-features", "--set", "features.random_state=5", cwd=project, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000)),
     )  # fmt: skip
     message = error_line(result)

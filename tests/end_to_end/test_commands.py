@@ -15,7 +15,7 @@ from tests.end_to_end.conftest import SMALL, command, edit_params
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = [
     "paint-demo", "ingest", "clean", "split", "prepare-backbone", "extract-features", "train-head", "tune", "evaluate",
-    "find-outliers", "report", "review", "predict", "cache",
+    "score", "compare", "find-outliers", "report", "review", "predict", "cache",
 ]  # fmt: skip
 
 

@@ -143,7 +143,7 @@ def test_dvc_shows_metrics_and_plots(project: Path) -> None:
 
 def test_an_experiment_reruns_the_heads_and_can_be_compared_and_undone(project: Path) -> None:
     before = (project / "reports" / "style" / "metrics.json").read_bytes()
-    ran = command("dvc", "exp", "run", "-S", "train.lr=0.02", cwd=project).stdout
+    ran = command("dvc", "exp", "run", "-n", "faster", "-S", "train.lr=0.02", cwd=project).stdout
     assert "Running stage 'train@style'" in ran
     assert "Running stage 'extract'" not in ran
     assert (project / "reports" / "style" / "metrics.json").read_bytes() != before
@@ -152,6 +152,11 @@ def test_an_experiment_reruns_the_heads_and_can_be_compared_and_undone(project: 
     command("git", "checkout", "-q", "params.yaml", "dvc.lock", cwd=project)
     command("dvc", "checkout", cwd=project)
     assert (project / "reports" / "style" / "metrics.json").read_bytes() == before
+    compared = command("pipeline", "compare", "main", "faster", cwd=project).stdout
+    assert "Settings that differ, A → B: train.lr 0.001 → 0.02." in compared
+    assert "Two runs compared" in (project / "reports" / "comparison.html").read_text(encoding="utf-8")
+    compared = command("pipeline", "compare", "HEAD", cwd=project).stdout
+    assert all(f"{target}: A and B predict the same class for every image" in compared for target in TARGETS)
     assert changed_stages(project) == set()
 
 

@@ -28,6 +28,7 @@ LEFT_OUT = {
     "stages.core.parent_process": "decides when a worker ends and no result",
     "stages.core.scratch": "decides where temporary files lie and no result",
     "stages.core.progress": "shows what is going on",
+    "stages.core.patience": "gives up on a disk that does not answer, and changes no output",
     "stages.core.settings": "settings are watched by value",
 }
 

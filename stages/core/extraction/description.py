@@ -26,6 +26,9 @@ def describe(settings: FeatureSettings, card: BackboneCard, precision: str) -> d
     transform = resolve_transform(settings, card.native_input)
     # Features cached before there was a choice are of pixels as stored: their description named no colour.
     colour = {"colour": transform.colour} if transform.colour != "as_stored" else {}
+    # Means of the last map, which all pooled vectors were before, have no name in the description either.
+    uses_pooled = settings.tokens == 1 or settings.pooled_token
+    pooled = {"pooled": card.pooled} if uses_pooled and card.pooled != "mean" else {}
     return {
         "arch": card.arch,
         "backbone": card.digest,
@@ -33,6 +36,7 @@ def describe(settings: FeatureSettings, card: BackboneCard, precision: str) -> d
         "code": card.code_digest,
         "channels": card.channels,
         "prefix_tokens": card.prefix_tokens,
+        **pooled,
         "finetuned_on": card.finetuned_on and card.finetuned_on["target"],
         "transform": {
             "version": TRANSFORM_VERSION,

@@ -16,7 +16,7 @@ def resolve_transform(settings: FeatureSettings, native_input: NativeInput) -> T
     Raises
     ------
     StageError
-        If the backbone takes one size only and the settings ask for another.
+        If the backbone does not take the size that the settings ask for.
 
     Examples
     --------
@@ -30,6 +30,11 @@ def resolve_transform(settings: FeatureSettings, native_input: NativeInput) -> T
         raise StageError(
             f"features.crop_px is {crop_px}, but this backbone takes {native_input.crop_px} and nothing else: "
             "set it to auto"
+        )
+    if crop_px % native_input.multiple_px:
+        raise StageError(
+            f"features.crop_px is {crop_px}, but this backbone takes multiples of {native_input.multiple_px} only: "
+            f"set it to one, or to auto ({native_input.crop_px})"
         )
     native_resize_px = round(native_input.resize_px * crop_px / native_input.crop_px)
     return Transform(

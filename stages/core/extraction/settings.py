@@ -27,7 +27,8 @@ class FeatureSettings(Settings):
     random_state: int = Field(0, ge=0, le=2**32 - 1)
     """Seed of the random crops."""
     tokens: Literal[1, 4, 9, 16, 49] = 9
-    """1: the pooled vector. g²: the last feature map pooled to a g x g grid, row by row."""
+    """1: the pooled vector (the class token where the backbone pools by one, else the mean of the last feature map).
+    g²: the last feature map pooled to a g x g grid, row by row."""
     pooled_token: bool = False
     """Put the pooled vector before the grid, as the first token of tokens + 1."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

@@ -51,3 +51,11 @@ def open_features(folder: Path) -> FeatureCache:
     path = folder / FEATURES_NAME
     record = verify_record(Input(path, FEATURES))
     return FeatureCache(path, check="opening" if record.settings.get("check") == "opening" else "first_touch")
+
+
+def describe_backbone(features: Path) -> str:
+    """Name the network that the features come from, and the labels it was fine-tuned on, if any."""
+    with open_features(features) as cache:
+        description = cache.description
+    name, target = description.get("arch", "unknown"), description.get("finetuned_on")
+    return f"{name}, fine-tuned on {target}" if target else f"{name}, frozen"

@@ -155,7 +155,6 @@ def attach_labels(target: str, collection: CachedCollection) -> LabelledFeatures
     require_label_column(target, table.columns, splits)
     classes = _find_classes(target, table, splits)
     code = {name: index for index, name in enumerate(classes)}
-    _warn_if_most_are_unlabelled(target, table)
     labels = table[target].map(lambda name: code.get(name, UNLABELLED)).to_numpy(dtype=np.int64)
     features, inputs = collection.features, collection.inputs.get(target, {})
     return LabelledFeatures(target, classes, table, labels, features, collection.fingerprint, inputs)
@@ -201,13 +200,6 @@ def check_labels_unchanged(data: LabelledFeatures, *, splits: Path, manifest: Pa
             f"{data.target}: the labels of {len(changed)} images changed since the split, the first is {image!r} "
             f"({label!r} in {splits}, {found} in {manifest}): {SPLIT_AGAIN}"
         )
-
-
-def _warn_if_most_are_unlabelled(target: str, table: pd.DataFrame) -> None:
-    labelled = int((table[target] != "").sum())
-    if 2 * labelled < len(table):
-        message = "%s: only %d of %d images have a label; the others are left out of training and scores"
-        log.warning(message, target, labelled, len(table))
 
 
 def _drop_without_features(table: pd.DataFrame, cache: FeatureCache, splits: Path) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from stages.core.device import has_bf16
+from stages.core.device import has_bf16, one_thread
 from stages.core.errors import StageError
 from stages.core.features.placement import CachedFeatures, FeatureArray, blocks, read_ahead
 from stages.core.head.average import WeightAverage
@@ -73,6 +73,7 @@ class Fit:
     finish_note: str
 
 
+@one_thread()
 def fit_head(
     data: TrainingData,
     recipe: Recipe,
@@ -103,7 +104,7 @@ def fit_head(
     -------
     Fit
         The head at its best epoch. The same inputs and settings give the same bits on the same machine, however often
-        training was killed and resumed.
+        training was killed and resumed, and whatever else runs: on a CPU one thread trains a head.
 
     Raises
     ------

@@ -5,9 +5,8 @@ part of the head is left to `lstm`.
 """
 
 import numpy as np
-from scipy.special import logsumexp
 
-from stages.core.head.logistic import Solution, best_on, logistic_path
+from stages.core.head.logistic import best_on, logistic_path_over
 from stages.core.head.temperature import fit_temperature
 
 # Inverse strengths of the regularisation (scikit-learn's C) to try, ascending; without val one is taken as it is.
@@ -25,7 +24,7 @@ def fit_probe(train: Labelled, val: Labelled | None, classes: int) -> tuple[np.n
     ----------
     train, val
         Inputs `(n, channels)`, float32, divided by the train inputs' deviation in place, and class indices `(n,)`. A
-        class that does not occur in train, as in a fold of find-outliers, gets the share of half an image.
+        class that does not occur in train gets the share of half an image.
     classes
         Number of classes.
 
@@ -42,28 +41,10 @@ def fit_probe(train: Labelled, val: Labelled | None, classes: int) -> tuple[np.n
     std[std < 1e-6] = 1.0
     x /= std
     if val is None:
-        weights, biases = _fit_all_classes(x, y, classes, (STRENGTH_WITHOUT_VAL,))[0]
+        weights, biases = logistic_path_over(x, y, classes, (STRENGTH_WITHOUT_VAL,))[0]
         return weights / std, biases, 1.0
     x_val, y_val = val
     x_val /= std
-    solutions = _fit_all_classes(x, y, classes, STRENGTHS)
+    solutions = logistic_path_over(x, y, classes, STRENGTHS)
     weights, biases = solutions[best_on(x_val, y_val, solutions)]
     return weights / std, biases, fit_temperature(x_val @ weights.T + biases, y_val)
-
-
-def _fit_all_classes(x: np.ndarray, y: np.ndarray, classes: int, strengths: tuple[float, ...]) -> list[Solution]:
-    """`logistic_path`; classes that no image has get the probability of half an image, whatever the features."""
-    seen, y_seen = np.unique(y, return_inverse=True)
-    if len(seen) == classes:
-        return logistic_path(x, y, strengths)
-    if len(seen) == 1:
-        solutions = [(np.zeros((1, x.shape[1])), np.zeros(1))] * len(strengths)
-    else:
-        solutions = logistic_path(x, y_seen, strengths)
-    found = []
-    for weights, biases in solutions:
-        all_weights = np.zeros((classes, x.shape[1]), dtype=weights.dtype)
-        all_biases = np.full(classes, logsumexp(biases) + np.log(0.5 / len(y)), dtype=biases.dtype)
-        all_weights[seen], all_biases[seen] = weights, biases
-        found.append((all_weights, all_biases))
-    return found

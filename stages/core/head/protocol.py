@@ -46,7 +46,7 @@ class Head(nn.Module, ABC, Generic[S]):
         Returns
         -------
         str
-            What was done, `averaged with …`; empty if nothing was, and the logits are those of the best epoch.
+            What was done, `averaged with …`; empty if nothing was to be done: the logits are those of the best epoch.
         """
         return ""
 

@@ -4,6 +4,7 @@ In: features, labels and rows, wherever they come from. Out: one value that trai
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -26,6 +27,9 @@ class TrainingData:
         Number of classes.
     train, val
         Row indices. Without `val` no epoch is selected: the last one is the best.
+    kept
+        Folder for what depends on the images and on no seed, so that trainings of other seeds need not compute it
+        again; None keeps nothing. It changes no bit of a head.
     """
 
     features: FeatureArray
@@ -33,6 +37,7 @@ class TrainingData:
     classes: int
     train: np.ndarray
     val: np.ndarray | None
+    kept: Path | None = None
 
     @classmethod
     def of(cls, data: LabelledFeatures, placed: FeatureArray) -> "TrainingData":

@@ -19,14 +19,17 @@ def accuracy(y_true: Labels, y_pred: Labels) -> float:
 def macro_f1(y_true: Labels, y_pred: Labels) -> float:
     """Mean over classes of F1 = 2 tp / (2 tp + fp + fn); both of shape `(n,)`.
 
-    The classes are those that occur in truth or prediction; a class without a correct prediction counts as 0.
+    The classes are those that occur in truth, whatever is predicted, so that every model is scored on the same ones. A
+    class without a correct prediction counts as 0; predicting a class that no image has is a mistake of the true one.
 
     Examples
     --------
     >>> macro_f1(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]))
     0.7333333333333334
+    >>> macro_f1(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2]))
+    0.8333333333333333
     """
-    return float(f1_score(y_true, y_pred, average="macro", zero_division=0))
+    return float(f1_score(y_true, y_pred, labels=np.unique(y_true), average="macro", zero_division=0))
 
 
 def weighted_f1(y_true: Labels, y_pred: Labels) -> float:

@@ -169,6 +169,22 @@ CLUSTERS = TableContract(
     producers.OUTLIERS,
     {"cluster": "text", "size": "integer", "examples": "json", "sentence": "text"},
 )
+CHANGES = TableContract(
+    "reports/comparison/changes.csv",
+    producers.COMPARE,
+    {
+        "target": "text",
+        "image": "text",
+        "sha256": "text",
+        "change": "text",
+        "y_true": "text",
+        "a_pred": "text",
+        "a_confidence": "number",
+        "b_pred": "text",
+        "b_confidence": "number",
+    },
+    values={"change": ("gained", "lost", "both_wrong")},
+)
 COORDINATES = TableContract(
     "reports/coordinates.csv", producers.COORDINATES, {"sha256": "text", "x": "number", "y": "number"}
 )
@@ -205,6 +221,7 @@ TABLES = (
     OUT_OF_SAMPLE,
     TRAITS,
     CLUSTERS,
+    CHANGES,
     COORDINATES,
     SELFCHECK,
     REVIEW,

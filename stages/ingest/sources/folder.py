@@ -10,13 +10,16 @@ from pathlib import Path
 import pandas as pd
 
 from stages.core.errors import StageError
+from stages.core.patience import PATIENCE_S
 from stages.core.tables.problems import Problems
 from stages.ingest.image_files import files_under, has_image_suffix, is_system
 from stages.ingest.label_cells import SourceLabels, check_attribute, make_cells
 from stages.ingest.split_names import clean_split, split_of_folders
 
 
-def read_folders(problems: Problems, *, images: str, folder_attribute: str) -> SourceLabels:
+def read_folders(
+    problems: Problems, *, images: str, folder_attribute: str, timeout_s: float = PATIENCE_S
+) -> SourceLabels:
     """List the image files of every class's folder.
 
     Parameters
@@ -27,6 +30,8 @@ def read_folders(problems: Problems, *, images: str, folder_attribute: str) -> S
         The image root, which holds the folders.
     folder_attribute
         The label column that the folders' names are the classes of.
+    timeout_s
+        Longest time for a look at one file, in seconds.
 
     Returns
     -------
@@ -36,10 +41,10 @@ def read_folders(problems: Problems, *, images: str, folder_attribute: str) -> S
     Raises
     ------
     StageError
-        If there is no image file, or the folders of a split hold no folders of classes.
+        If the disk does not answer, there is no image file, or the folders of a split hold no folders of classes.
     """
     check_attribute(folder_attribute, "dataset.folder_attribute")
-    names = _list_images(Path(images), problems)
+    names = _list_images(Path(images), problems, timeout_s)
     if not names:
         raise StageError(
             f"{images} has no sub-folders with image files: `folder` takes the sub-folders' names as classes"
@@ -55,9 +60,9 @@ def read_folders(problems: Problems, *, images: str, folder_attribute: str) -> S
     return SourceLabels(make_cells(listed, values, images, pd.Series(0, index=listed.index)), list(values))
 
 
-def _list_images(root: Path, problems: Problems) -> list[str]:
+def _list_images(root: Path, problems: Problems, timeout_s: float) -> list[str]:
     """The names of images in folders; what else lies there is noted."""
-    files = files_under(root)
+    files = files_under(root, timeout_s)
     for problem, name in files.problems:
         problems.add(root, 0, problem, name)
     for name in sorted(files.leading_out):

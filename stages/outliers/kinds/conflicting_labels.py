@@ -29,4 +29,5 @@ KIND = OutlierKind(
     explanation="Copies of one picture that carry different labels: at most one of them is right.",
     page_order=4,
     find=find_conflicting_labels,
+    counts=True,
 )

@@ -12,11 +12,12 @@ from stages.core.errors import StageError
 from stages.core.head.lstm_settings import LSTMSettings
 from stages.core.head.recipe import Recipe
 from stages.core.head.settings import TrainSettings
-from stages.evaluate.calibration import expected_calibration_error, tabulate_reliability
+from stages.core.scoring.calibration import expected_calibration_error, tabulate_reliability
+from stages.core.scoring.jackknife import Jackknife, average, jackknife_macro_f1
+from stages.core.scoring.metrics import score
+from stages.core.scoring.uncertainty import bootstrap_scores, compare_paired, measure_uncertainty
 from stages.evaluate.evaluate_head import evaluate_head
-from stages.evaluate.metrics import score
 from stages.evaluate.settings import EvaluateSettings
-from stages.evaluate.uncertainty import bootstrap_scores, compare_paired, compute_intervals
 from stages.train.train_head import train_head
 from tests.stages.conftest import Project
 
@@ -25,6 +26,10 @@ MakeProject = Callable[..., Project]
 
 def scored(project: Project, **settings: object) -> dict:
     """Train a small head and evaluate it."""
+    return scored_and_said(project, **settings)[0]
+
+
+def scored_and_said(project: Project, **settings: object) -> tuple[dict, str]:
     train_head(
         target="style",
         recipe=Recipe(head=LSTMSettings(hidden_size=12), train=TrainSettings(epochs=6, batch_size=16, lr=0.01)),
@@ -33,7 +38,7 @@ def scored(project: Project, **settings: object) -> dict:
         destination=project.head,
         work=project.work,
     )
-    evaluate_head(
+    said = evaluate_head(
         target="style",
         settings=EvaluateSettings(**{"resamples": 200} | settings),
         features=project.features,
@@ -41,15 +46,13 @@ def scored(project: Project, **settings: object) -> dict:
         head=project.head,
         destination=project.reports,
     )
-    return json.loads((project.reports / "metrics.json").read_text())
+    return json.loads((project.reports / "metrics.json").read_text()), said
 
 
 def interval(correct: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
     y_true = np.zeros(len(correct), dtype=int)
-    found = compute_intervals(
-        bootstrap_scores(y_true, {"model": np.eye(2)[1 - correct.astype(int)]}, groups, 2000)["model"]
-    )
-    return found["accuracy_low"], found["accuracy_high"]
+    probabilities = {"model": np.eye(2)[1 - correct.astype(int)]}
+    return measure_uncertainty(y_true, probabilities, groups, 2000)["model"].interval("accuracy")
 
 
 def test_intervals_are_those_of_the_normal_approximation_for_many_single_images() -> None:
@@ -77,7 +80,7 @@ def test_bootstrapped_scores_are_those_of_the_images_drawn() -> None:
         rows = draws.integers(40, size=40)
         expected = score(y_true[rows], probabilities[rows])
         assert {measure: values[index] for measure, values in found.items()} == pytest.approx(
-            {measure: value for measure, value in expected.items() if measure not in ("ece", "n")}
+            {measure: value for measure, value in expected.items() if measure in found}
         )
 
 
@@ -92,7 +95,7 @@ def test_the_paired_test_says_who_is_better(share_one: float, share_other: float
         name: np.where(rng.permutation(400) < 400 * share, y_true, (y_true + 1) % 3)
         for name, share in (("head", share_one), ("probe", share_other))
     }
-    drawn = bootstrap_scores(y_true, {name: np.eye(3)[y] for name, y in guesses.items()}, np.arange(400), 500)
+    drawn = measure_uncertainty(y_true, {name: np.eye(3)[y] for name, y in guesses.items()}, np.arange(400), 500)
     observed = {
         name: {"accuracy": (y == y_true).mean(), "f1_macro": f1_score(y_true, y, average="macro")}
         for name, y in guesses.items()
@@ -108,10 +111,89 @@ def test_a_paired_test_sees_what_two_intervals_do_not() -> None:
     y_true = np.zeros(200, dtype=int)
     other = (np.arange(200) >= 100).astype(int)
     one = (np.arange(200) >= 110).astype(int)
-    drawn = bootstrap_scores(y_true, {"one": np.eye(2)[one], "other": np.eye(2)[other]}, np.arange(200), 1000)
-    assert compute_intervals(drawn["one"])["accuracy_low"] < compute_intervals(drawn["other"])["accuracy_high"]
+    drawn = measure_uncertainty(y_true, {"one": np.eye(2)[one], "other": np.eye(2)[other]}, np.arange(200), 1000)
+    assert drawn["one"].interval("accuracy")[0] < drawn["other"].interval("accuracy")[1]
     observed = {name: score(y_true, np.eye(2)[y]) for name, y in (("one", one), ("other", other))}
     assert "in accuracy it beats it" in compare_paired(drawn, observed, "one", "other")["words"]
+
+
+def test_macro_f1_is_over_the_classes_of_the_images_whatever_is_predicted() -> None:
+    """Two models on the same images have the same classes; a class that no image has is no part of the mean."""
+    y_true = np.array([0] * 4 + [1] * 4)
+    stranger = np.array([0] * 4 + [1] * 3 + [2])  # one of class 1 is taken for a class without an image
+    found = score(y_true, np.eye(4)[stranger])
+    assert found["f1_macro"] == pytest.approx((1 + 6 / 7) / 2)
+    assert found["classes"] == 2
+    assert jackknife_macro_f1(y_true, stranger, np.arange(8)).value == found["f1_macro"]
+
+
+def test_each_group_is_left_out_with_all_its_images() -> None:
+    rng = np.random.default_rng(0)
+    y_true, groups = rng.integers(0, 4, 60), rng.integers(0, 25, 60)
+    y_pred = np.where(rng.random(60) < 0.5, y_true, rng.integers(0, 5, 60))
+    found = jackknife_macro_f1(y_true, y_pred, groups)
+    each = [groups != group for group in np.unique(groups)]
+    expected = [f1_score(y_true[kept], y_pred[kept], labels=range(4), average="macro") for kept in each]
+    np.testing.assert_allclose(found.left_out, expected)
+
+
+def test_a_class_whose_only_picture_is_left_out_keeps_its_f1() -> None:
+    y_true, y_pred = np.array([0, 0, 0, 1, 1, 1, 2]), np.array([0, 0, 1, 1, 1, 0, 2])
+    found = jackknife_macro_f1(y_true, y_pred, np.arange(7))
+    assert found.left_out[6] == pytest.approx(found.value)
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_the_interval_of_macro_f1_holds_with_many_small_classes(fixed: bool) -> None:
+    """Twenty classes of 6 to 90 test images: a bootstrap's interval holds 9 of 10 times here."""
+    sizes = np.array([90, 60, 45, 36, 30, 24, 21, 18, 18, 15, 15, 12, 12, 12, 9, 9, 9, 6, 6, 6])
+    rng, held = np.random.default_rng(0), []
+    recall = np.linspace(0.8, 0.3, 20)
+    chances = (1 - recall)[:, None] * (sizes / sizes.sum()) + np.diag(recall)
+    expected = chances * sizes[:, None]
+    truth = (2 * np.diag(expected) / (expected.sum(axis=0) + sizes)).mean()
+    for _ in range(400):
+        y_true = np.repeat(np.arange(20), sizes) if fixed else rng.choice(20, sizes.sum(), p=sizes / sizes.sum())
+        y_pred = np.where(
+            rng.random(len(y_true)) < recall[y_true], y_true, rng.choice(20, len(y_true), p=sizes / sizes.sum())
+        )
+        low, high = jackknife_macro_f1(y_true, y_pred, np.arange(len(y_true))).interval()
+        held.append(low <= truth <= high)
+    assert 0.925 <= np.mean(held) <= 0.985
+
+
+def test_copies_of_a_picture_do_not_shorten_the_interval_of_macro_f1() -> None:
+    rng = np.random.default_rng(0)
+    y_true = rng.integers(0, 3, 90)
+    y_pred = np.where(rng.random(90) < 0.6, y_true, (y_true + 1) % 3)
+    once = jackknife_macro_f1(y_true, y_pred, np.arange(90)).interval()
+    copied = jackknife_macro_f1(np.repeat(y_true, 4), np.repeat(y_pred, 4), np.repeat(np.arange(90), 4)).interval()
+    assert copied == pytest.approx(once)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_an_interval_of_macro_f1_stays_between_zero_and_one(right: bool) -> None:
+    y_true = np.arange(12) % 3
+    low, high = jackknife_macro_f1(y_true, y_true if right else (y_true + 1) % 3, np.arange(12)).interval()
+    assert (low, high) == ((1, 1) if right else (0, 0))
+    low, high = jackknife_macro_f1(y_true, np.where(np.arange(12) < 11, y_true, 0), np.arange(12)).interval()
+    assert 0 < low < high <= 1
+
+
+def test_the_mean_of_seeds_varies_less_than_one_and_a_model_does_not_differ_from_itself() -> None:
+    rng = np.random.default_rng(0)
+    y_true = rng.integers(0, 3, 300)
+    each = [
+        jackknife_macro_f1(y_true, np.where(rng.random(300) < 0.6, y_true, (y_true + 1) % 3), np.arange(300))
+        for _ in range(4)
+    ]
+
+    def width(score: Jackknife) -> float:
+        low, high = score.interval()
+        return high - low
+
+    assert width(average(each)) < 0.7 * width(each[0])
+    assert ((each[0] - each[0]).interval(), (each[0] - each[0]).p_value()) == ((0, 0), 1)
 
 
 def test_calibration_error_is_the_distance_of_confidence_from_accuracy() -> None:
@@ -152,8 +234,17 @@ def test_temperature_scaling_is_shown_before_and_after(make_project: MakeProject
 def test_several_views_are_averaged_where_asked_for(make_project: MakeProject) -> None:
     project = make_project(["dabs", "dots", "glaze"] * 30, noise=4.0)
     assert "multi_view" not in scored(project)
-    metrics = scored(project, tta_views=2)
-    assert metrics["multi_view"]["views"] == 2
-    assert metrics["multi_view"]["test"]["log_loss"] < metrics["test"]["log_loss"]  # noise of two views averages out
+    metrics, said = scored_and_said(project, tta_views=2)
+    several = metrics["multi_view"]
+    assert several["views"] == 2
+    assert several["test"]["log_loss"] < metrics["test"]["log_loss"]  # noise of two views averages out
+    for measure in ("accuracy", "f1_macro", "log_loss"):
+        assert several["test"][f"{measure}_low"] <= several["test"][measure] <= several["test"][f"{measure}_high"]
+    difference = several["test"]["accuracy"] - metrics["test"]["accuracy"]
+    assert several["comparison"]["test"]["accuracy"]["difference"] == pytest.approx(difference)
+    assert f"head, mean of 2 views {several['test']['accuracy']:>10.3f}" in said
+    assert several["comparison"]["test"]["words"] in said
+    assert f"mean of 2 views, 95 % intervals: accuracy {several['test']['accuracy_low']:.3f} to " in said
+    assert "mean of 2 views against the centre view, on the same images: in accuracy it" in said
     with pytest.raises(StageError, match=r"evaluate\.tta_views is 3, the cache has 2: set features\.views to 3"):
         scored(project, tta_views=3)

@@ -248,3 +248,16 @@ def test_fewer_pictures_than_splits_are_refused(tmp_path: Path) -> None:
 def test_a_column_that_is_not_there_cannot_be_stratified_over(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"split\.stratify_by: .*no label column 'period'; it has: style"):
         split(tmp_path, table_of({"style": list("abab")}, [0, 1, 2, 3]), stratify_by=["period"])
+
+
+def test_an_attribute_that_most_images_lack_is_named(tmp_path: Path) -> None:
+    labels = {"style": ["a", "b"] * 10, "genre": ["c"] * 9 + [""] * 11}
+    table = table_of(labels, list(range(20)))
+    table.to_csv(tmp_path / "clean.csv", index=False)
+    adopt(tmp_path / "clean.csv", CLEAN)
+    said = split_images(
+        settings=SplitSettings(), clean=tmp_path / "clean.csv", splits=tmp_path / "splits.csv",
+        report=tmp_path / "report.json",
+    )  # fmt: skip
+    assert "labelled less than half, the other images are no part of its training or scores: genre (9 of 20)" in said
+    assert "style (20" not in said

@@ -141,14 +141,20 @@ def test_a_class_that_a_split_lacks_is_said_and_scored_where_it_is(
     train(project)
     assert "class 'glaze' has 15 images, none in val or test: it is learned but not fully scored" in caplog.text
     assert evaluate(project)[split]["n"] == 15
+    assert evaluate(project)[split]["classes"] == 2
 
 
-def test_a_label_that_most_images_lack_is_said(make_project: MakeProject, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_label_that_most_images_lack_is_said_once_by_train_head(
+    make_project: MakeProject, caplog: pytest.LogCaptureFixture
+) -> None:
     labels = CLASSES * 20
     labels[30:] = [""] * 30
     labels[0] = ""
-    train(make_project(CLASSES * 20, labels=labels))
-    assert "style: only 29 of 60 images have a label; the others are left out of training and scores" in caplog.text
+    project = make_project(CLASSES * 20, labels=labels)
+    assert train(project).startswith("style (29 of 60 images have a label): best of ")
+    evaluate(project)
+    assert "have a label" not in caplog.text
+    assert "have a label" not in train(make_project(CLASSES * 20, folder="labelled"))
 
 
 def test_labels_that_changed_since_the_split_are_refused_with_the_fix(make_project: MakeProject) -> None:

@@ -1,7 +1,10 @@
 """All heads from one pass of loading are the heads that each target would have got alone."""
 
 import logging
-from collections.abc import Callable
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +19,13 @@ from stages.core.tables.columns import SPLIT_IMAGES
 from stages.train.train_head import train_head
 from stages.train.train_heads import train_heads
 from tests.chain import adopt_features, adopt_project
-from tests.conftest import run_pipeline
+from tests.conftest import REPOSITORY, run_pipeline
 from tests.stages.conftest import Project
 
 MakeProject = Callable[..., Project]
 HEAD = LSTMSettings(hidden_size=8, projection=8)
 TRAIN = TrainSettings(epochs=3, batch_size=16, lr=0.01)
+RECIPE = Recipe(head=HEAD, train=TRAIN)
 TARGETS = ["style", "genre", "period"]
 FILES = ["head.safetensors", "head.json"]
 
@@ -37,26 +41,31 @@ def project(make_project: MakeProject) -> Project:
     return project
 
 
-def train_all(project: Project, folder: str, n_jobs: int = 1, targets: list[str] = TARGETS) -> Path:
+def summaries_of(
+    project: Project, folder: str, n_jobs: int = 1, targets: list[str] = TARGETS, recipe: Recipe = RECIPE
+) -> Iterator[str]:
     root = project.splits.parent / folder
-    summaries = train_heads(
+    return train_heads(
         targets=targets,
-        recipe=Recipe(head=HEAD, train=TRAIN),
+        recipe=recipe,
         features=project.features,
         splits=project.splits,
         heads=root / "heads",
         work=root / "work",
         n_jobs=n_jobs,
     )
-    assert len(list(summaries)) == len(targets)
-    return root / "heads"
 
 
-def train_alone(project: Project, target: str) -> Path:
-    folder = project.splits.parent / "alone" / target
+def train_all(project: Project, folder: str, n_jobs: int = 1, targets: list[str] = TARGETS) -> Path:
+    assert len(list(summaries_of(project, folder, n_jobs, targets))) == len(targets)
+    return project.splits.parent / folder / "heads"
+
+
+def train_alone(project: Project, target: str, folder: Path | None = None, settings: TrainSettings = TRAIN) -> Path:
+    folder = folder or project.splits.parent / "alone" / target
     train_head(
         target=target,
-        recipe=Recipe(head=HEAD, train=TRAIN),
+        recipe=Recipe(head=HEAD, train=settings),
         features=project.features,
         splits=project.splits,
         destination=folder,
@@ -74,6 +83,68 @@ def test_every_head_is_the_one_that_it_would_be_alone(project: Project, n_jobs: 
             assert (heads / target / file).read_bytes() == (alone / file).read_bytes()
         curve = Path("log", "plots", "metrics", "val", "f1_macro.tsv")
         assert len((heads / target / curve).read_text().splitlines()) == 4
+
+
+KEPT = " (trained before the interruption)"
+
+
+def interrupt(project: Project) -> Path:
+    """Stop the training of all heads after the first one; the file of its weights."""
+    summaries = summaries_of(project, "together")
+    assert next(summaries).startswith("style: ")
+    summaries.close()  # type: ignore[attr-defined]
+    return project.splits.parent / "together" / "heads" / "style" / "head.safetensors"
+
+
+def test_a_killed_run_keeps_the_heads_that_it_has_finished(project: Project) -> None:
+    root = project.splits.parent / "together"
+    code = (
+        "import sys; from pathlib import Path; from stages.core.head.recipe import Recipe;"
+        "from stages.train.train_heads import train_heads\n"
+        "root = Path(sys.argv[1])\n"
+        "for summary in train_heads(targets=sys.argv[3:], recipe=Recipe.model_validate_json(sys.argv[2]),"
+        " features=root / 'features', splits=root / 'splits.csv', heads=root / 'together/heads',"
+        " work=root / 'together/work'): print(summary, flush=True)"
+    )
+    arguments = [sys.executable, "-c", code, str(root.parent), RECIPE.model_dump_json(), *TARGETS]
+    with subprocess.Popen(arguments, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        first = process.stdout.readline().strip()
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    written = (root / "heads" / "style" / "head.safetensors").stat().st_ino
+    resumed = list(summaries_of(project, "together"))
+    assert resumed[0] == first + KEPT
+    assert [summary.split(":")[0] for summary in resumed] == TARGETS
+    assert (root / "heads" / "style" / "head.safetensors").stat().st_ino == written
+    for target in TARGETS:
+        alone = train_alone(project, target)
+        assert (root / "heads" / target / "head.json").read_bytes() == (alone / "head.json").read_bytes()
+    assert list((root / "work").rglob("*")) == []
+
+
+def test_a_finished_run_is_not_resumed_but_repeated(project: Project) -> None:
+    train_all(project, "together")
+    assert not any(summary.endswith(KEPT) for summary in summaries_of(project, "together"))
+
+
+@pytest.mark.parametrize("change", ["settings", "labels", "weights", "another head", "a note of another kind"])
+def test_a_finished_head_is_trained_again_if_anything_about_it_changed(project: Project, change: str) -> None:
+    weights, recipe = interrupt(project), RECIPE
+    if change == "settings":
+        recipe = Recipe(head=HEAD, train=TRAIN.model_copy(update={"epochs": 2}))
+    elif change == "labels":
+        rows = project.table["split"] == "train"
+        project.table.loc[project.table.index[rows][0], "style"] = "dots"
+        project.table.to_csv(project.splits, index=False)
+        adopt(project.splits, SPLIT_IMAGES)
+    elif change == "weights":
+        weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    elif change == "another head":
+        train_alone(project, "style", weights.parent, TRAIN.model_copy(update={"epochs": 2}))
+    else:
+        (project.splits.parent / "together" / "work" / "style" / "finished.json").write_text("[]")
+    assert not any(summary.endswith(KEPT) for summary in summaries_of(project, "together", recipe=recipe))
 
 
 def test_features_are_loaded_once_for_all(project: Project, caplog: pytest.LogCaptureFixture) -> None:

@@ -392,11 +392,21 @@ def test_plateaus_are_counted_again_after_each_halving() -> None:
     assert learning_rate(settings, 20.0, [1.0] + [0.0] * 12) == pytest.approx(math.pow(0.5, 4))
 
 
-@pytest.mark.parametrize(("tokens", "batch_size"), [(1, 32), (9, 32), (9, 128)])
-def test_the_number_of_threads_changes_no_bit(tokens: int, batch_size: int) -> None:
-    """What heads that are trained side by side rely on: each of them has fewer threads than it would have alone."""
-    rng = np.random.default_rng(0)
-    x = np.abs(rng.standard_normal((200, 1, tokens, 256), dtype=np.float32)).astype(np.float16)
+@pytest.mark.parametrize(
+    ("tokens", "batch_size", "channels"), [(1, 32, 256), (9, 32, 256), (9, 128, 256), (9, 32, 1280)]
+)
+def test_the_number_of_threads_changes_no_bit(
+    tokens: int, batch_size: int, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What heads that are trained side by side rely on. At some sizes sums of two threads differ: one does it all."""
+    rng, forward, seen = np.random.default_rng(0), LSTMHead.forward, set()
+
+    def recorded(self: LSTMHead, features: torch.Tensor) -> torch.Tensor:
+        seen.add(torch.get_num_threads())
+        return forward(self, features)
+
+    monkeypatch.setattr(LSTMHead, "forward", recorded)
+    x = np.abs(rng.standard_normal((200, 1, tokens, channels), dtype=np.float32)).astype(np.float16)
     y, before, weights = rng.integers(4, size=200), torch.get_num_threads(), []
     try:
         for threads in (1, 2):
@@ -404,6 +414,8 @@ def test_the_number_of_threads_changes_no_bit(tokens: int, batch_size: int) -> N
             data = TrainingData(x, y, 4, np.arange(160), np.arange(160, 200))
             fitted = fit_head(data, Recipe(train=TrainSettings(epochs=1, batch_size=batch_size)), device=CPU)
             weights.append(b"".join(value.numpy().tobytes() for value in fitted.head.state_dict().values()))
+            assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
     assert weights[0] == weights[1]
+    assert seen == {1}

@@ -7,10 +7,12 @@ cannot be used. What a task is, is left to the stages.
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 from stages.core.errors import StageError
-from stages.core.images.decoding.process import Answer, DecoderDied, DecoderProcess, Item, Task
+from stages.core.images.decoding.process import GRACE_S, Answer, DecoderDied, DecoderProcess, Item, Task
 from stages.core.images.files import ImageFolder, UnusableImage
+from stages.core.patience import ensure_it_answers
 
 STOPPED = "decoding was stopped"
 
@@ -79,7 +81,8 @@ class Decoders:
         Raises
         ------
         StageError
-            If no decoding process can be started, or `close` was called meanwhile.
+            If no decoding process can be started, the disk of the images does not answer, or `close` was called
+            meanwhile.
         """
         if self._places is None:
             return self._decode(task, images, items)
@@ -97,6 +100,8 @@ class Decoders:
                 self._forget(process)
                 answers += death.answers
                 if death.timed_out:
+                    if images.root != Path(images.root.anchor):  # else each file may be on another disk
+                        ensure_it_answers(images.root, images.limits.timeout_s + GRACE_S)
                     detail = f"not decoded within clean.timeout_s = {images.limits.timeout_s:g} s"
                     answers.append(UnusableImage("decoder_timeout", detail))
                 elif tried == len(answers):

@@ -43,6 +43,15 @@ def test_the_fingerprint_of_the_same_settings_and_weights_stays(settings: Featur
     assert fingerprint(describe(settings, CARD, "bf16")) == known
 
 
+@pytest.mark.parametrize(("tokens", "pooled_token", "differs"), [(1, False, True), (4, True, True), (9, False, False)])
+def test_the_fingerprint_names_the_pooling_where_the_feature_holds_another_pooled_vector_than_the_mean(
+    tokens: int, pooled_token: bool, differs: bool
+) -> None:
+    settings = FeatureSettings(tokens=tokens, pooled_token=pooled_token)
+    of_class_token = describe(settings, replace(CARD, pooled="class_token"), "bf16")
+    assert (of_class_token != describe(settings, CARD, "bf16")) == differs
+
+
 def test_auto_is_the_backbones_own_input_and_what_is_set_stays() -> None:
     native = NativeInput(resize_px=248, crop_px=240, interpolation="bicubic")
     assert resolve_transform(FeatureSettings(), native) == Transform(248, 240, "bicubic", "fast", 2, 0)

@@ -9,21 +9,25 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from scipy.special import softmax
 from sklearn.metrics import f1_score, log_loss
 
 from cache import FeatureStore, publish
 from stages.core.errors import StageError
-from stages.core.features.artefact import FEATURES
-from stages.core.head.lstm import LSTMHead
+from stages.core.features.artefact import FEATURES, describe_backbone
+from stages.core.head.fit import fit_head
+from stages.core.head.lstm import LSTMHead, without_probe
 from stages.core.head.lstm_settings import LSTMSettings
 from stages.core.head.recipe import Recipe
 from stages.core.head.settings import TrainSettings
-from stages.core.head.temperature import fit_temperature, negative_log_likelihood
+from stages.core.head.temperature import fit_harmless_temperature, fit_temperature, negative_log_likelihood
+from stages.core.head.training_data import TrainingData
 from stages.core.records.artefacts import HEAD_CARD
 from stages.core.records.outputs import adopt
+from stages.core.scoring.calibration import expected_calibration_error
+from stages.core.scoring.metrics import score
 from stages.core.tables.columns import SPLIT_IMAGES
-from stages.evaluate.evaluate_head import describe_backbone, evaluate_head
-from stages.evaluate.metrics import score
+from stages.evaluate.evaluate_head import evaluate_head
 from stages.evaluate.settings import EvaluateSettings
 from stages.outliers.find_outliers import find_outliers
 from stages.outliers.settings import OutlierSettings
@@ -34,6 +38,7 @@ MakeProject = Callable[..., Project]
 HEAD = LSTMSettings(hidden_size=24, dropout=0.2)
 TRAIN = TrainSettings(epochs=30, batch_size=16, lr=0.01)
 CLASSES = ["dabs", "dots", "glaze"]
+CPU = torch.device("cpu")
 
 
 def train(project: Project, target: str = "style", head: LSTMSettings = HEAD, **settings: object) -> str:
@@ -134,6 +139,28 @@ def test_the_probes_path_and_the_lstms_are_averaged_after_calibration(make_proje
     assert card["temperature"] == pytest.approx(1, abs=0.5)  # two calibrated models' mean is nearly calibrated
 
 
+def halves_of_an_image(rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens whose order tells the class, and whose mean tells nothing; a fifth of the labels is wrong."""
+    rng = np.random.default_rng(0)
+    labels, first = rng.integers(0, 2, rows), rng.standard_normal(40) * 3
+    tokens = np.where(labels, 1, -1)[:, None, None, None] * np.stack([first, -first])
+    wrong = rng.random(rows) < 0.2
+    return (tokens + rng.standard_normal((rows, 1, 2, 40))).astype(np.float16), np.where(wrong, 1 - labels, labels)
+
+
+def test_the_logistic_regression_is_left_out_where_val_says_that_it_does_harm() -> None:
+    features, labels = halves_of_an_image(400)
+    data = TrainingData(features, labels, 2, np.arange(200), np.arange(200, 400))
+    head = LSTMSettings(hidden_size=12, projection=0, power_norm=1.0, bidirectional=False, readout="last")
+    recipe = Recipe(head=head, train=TrainSettings(epochs=12, batch_size=16, lr=0.01, mixup=0.0))
+    alone = fit_head(data, recipe.model_copy(update={"head": head.model_copy(update={"skip": "none"})}), device=CPU)
+    both = fit_head(data, recipe, device=CPU)
+    assert both.finish_note.startswith("not averaged with the logistic regression (log-loss ")
+    assert not both.head.skip.weight.any()
+    np.testing.assert_array_equal(both.val_logits, alone.val_logits)
+    assert without_probe(both.head).linear.weight.equal(both.head.linear.weight)
+
+
 def test_the_best_epoch_on_validation_is_the_one_kept(make_project: MakeProject) -> None:
     project = make_project(CLASSES * 30, noise=4.0)
     train(project, head=HEAD.model_copy(update={"skip": "none"}), patience=3)
@@ -187,6 +214,21 @@ def test_temperature_lowers_the_loss_of_overconfident_logits() -> None:
     temperature = fit_temperature(logits, labels)
     assert temperature > 2
     assert negative_log_likelihood(logits / temperature, labels) < negative_log_likelihood(logits, labels)
+
+
+def test_a_temperature_never_raises_the_calibration_error_of_the_images_it_is_fitted_to() -> None:
+    """Of predictions that are nearly calibrated the likelihood's temperature often does."""
+    raised = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        logits = 2 * rng.standard_normal((200, 4))
+        labels = np.array([rng.choice(4, p=row) for row in softmax(logits, axis=1)])
+        plain, harmless = fit_temperature(logits, labels), fit_harmless_temperature(logits, labels)
+        errors = [expected_calibration_error(labels, softmax(logits / t, axis=1)) for t in (1.0, plain, harmless)]
+        raised += errors[1] > errors[0]
+        assert errors[2] == min(errors[:2])
+        assert harmless in (1.0, plain)
+    assert raised > 2
 
 
 def test_wrong_labels_lead_the_suspects(make_project: MakeProject) -> None:

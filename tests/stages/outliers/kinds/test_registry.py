@@ -9,6 +9,7 @@ from stages.outliers import kinds
 from stages.outliers.find_outliers import kind_table, list_outliers
 from stages.outliers.kinds import KINDS
 from stages.outliers.outlier_kind import Evidence, OutlierKind, ranked_table
+from stages.outliers.settings import OutlierSettings
 
 
 def test_every_module_of_kinds_is_listed_under_its_own_name() -> None:
@@ -30,13 +31,20 @@ def test_the_table_of_kinds_is_in_the_order_of_the_pages() -> None:
     assert table["kind"][0] == "suspect_label"  # what a person looks at first
 
 
-def test_each_kind_lists_its_first_images_ranked_from_one(make_evidence: Callable[..., Evidence]) -> None:
+def test_a_ranking_lists_its_first_images_and_a_count_all_that_it_counts(
+    make_evidence: Callable[..., Evidence],
+) -> None:
     def find(evidence: Evidence) -> pd.DataFrame:
-        rows = evidence.data.table.index.to_numpy()
+        rows = evidence.data.table.index.to_numpy()[:6]
         return ranked_table(rows, rows / 10, ["because"] * len(rows))
 
-    made_up = [OutlierKind(name, name, "", place, find) for place, name in enumerate(("first", "second"))]
-    listed = list_outliers(made_up, make_evidence(["a"] * 4), most=2)
-    assert listed["kind"].tolist() == ["first", "first", "second", "second"]
-    assert listed["rank"].tolist() == [1, 2, 1, 2]
-    assert listed["row"].tolist() == [3, 2, 3, 2]
+    made_up = [
+        OutlierKind(name, name, "", place, find, counts=counts)
+        for place, (name, counts) in enumerate((("ranked", False), ("counted", True), ("counted, too many", True)))
+    ]
+    evidence = make_evidence(["a"] * 10)
+    listed = list_outliers(made_up[:2], evidence, OutlierSettings(list_share=0.2, issue_share=0.9))
+    assert listed["kind"].tolist() == ["ranked"] * 2 + ["counted"] * 6
+    assert listed["rank"].tolist() == [1, 2, 1, 2, 3, 4, 5, 6]
+    assert listed["row"].tolist() == [5, 4, 5, 4, 3, 2, 1, 0]
+    assert len(list_outliers(made_up[2:], evidence, OutlierSettings(issue_share=0.4))) == 4

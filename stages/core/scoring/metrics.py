@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from stages.core.optimisation.scores import accuracy, macro_f1, weighted_f1
-from stages.evaluate.calibration import expected_calibration_error
+from stages.core.scoring.calibration import expected_calibration_error
 
 # Lower bound of probabilities in the log-loss, so that one confident mistake does not make it infinite.
 SMALLEST_PROBABILITY = 1e-12
@@ -27,8 +27,8 @@ def score(y_true: np.ndarray, probabilities: np.ndarray) -> dict[str, float | in
     Returns
     -------
     dict
-        accuracy, f1_macro and f1_weighted (scikit-learn's, over the classes that occur in truth or prediction),
-        top3_accuracy, top5_accuracy, log_loss in nats, ece (expected calibration error), and n.
+        accuracy, f1_macro and f1_weighted (over the classes that have an image in `y_true`), top3_accuracy,
+        top5_accuracy, log_loss in nats, ece (expected calibration error), n, and the number of those classes.
     """
     y_pred = probabilities.argmax(axis=1)
     rank = rank_truth(y_true, probabilities)
@@ -42,6 +42,7 @@ def score(y_true: np.ndarray, probabilities: np.ndarray) -> dict[str, float | in
         "log_loss": float(-np.log(of_truth.clip(min=SMALLEST_PROBABILITY)).mean()),
         "ece": expected_calibration_error(y_true, probabilities),
         "n": len(y_true),
+        "classes": len(np.unique(y_true)),
     }
 
 

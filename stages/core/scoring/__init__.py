@@ -1,0 +1,1 @@
+"""Scores with their uncertainty, for whoever scores a head: `evaluate`, `score` and `compare`."""
