@@ -1,4 +1,4 @@
-"""Download a file within a time limit, in a separate process that can be killed when the time is up.
+"""Download a file within a time limit, in a separate process that can be ended when the time is up.
 
 In: an address, a digest, a limit. Out: the file, or a `DownloadError`. It imports nothing heavy, so that the limit is
 spent on the network; what the file holds is left to the caller.

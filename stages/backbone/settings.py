@@ -58,13 +58,14 @@ class BackboneSettings(Settings):
     """The feature extractor (`backbone` in params.yaml)."""
 
     arch: str = Field("resnet101", max_length=200)
-    """The network: a torchvision classification network's name, timm:NAME, or package.module:function (your own code,
-    which is run)."""
+    """The network: a preset (dinov2_b14, clip_l14, siglip2, convnext_l), a torchvision classification network's name,
+    timm:NAME or timm:NAME.TAG, or package.module:function (your own code, which is run)."""
     weights: str = Field("auto", min_length=1)
-    """auto (the best of torchvision's, or those that your own network has), random, a torchvision weights name
-    (IMAGENET1K_V2, IMAGENET1K_V1), or a local .pth or .safetensors file."""
+    """auto (the best of torchvision's, timm's default, or those that your own network has), random, a torchvision
+    weights name (IMAGENET1K_V2, IMAGENET1K_V1), a tag of timm, or a local .pth or .safetensors file."""
     download_timeout_s: float = Field(20.0, gt=0, le=3600)
-    """auto: seconds that downloading the pretrained weights may take before random ones are used instead."""
+    """auto: seconds that downloading the pretrained weights may take before random ones are used instead. A named
+    weight set is waited for."""
     random_state: int = Field(0, ge=0, le=2**32 - 1)
     """random: seed of the weights."""
     calibration_images: int = Field(32, ge=2, le=4096)

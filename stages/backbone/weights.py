@@ -1,9 +1,10 @@
-"""Get a backbone's weights: torchvision's pretrained ones, a local file's, or seeded random ones.
+"""Get a backbone's weights: torchvision's pretrained ones, timm's from the hub, a local file's, or seeded random ones.
 
 In: the settings. Out: a backbone that has them, and a record of where they came from. Nothing is unpickled:
-files are read with `weights_only=True` or as safetensors.
+files are read with `weights_only=True` or as safetensors, and from the hub safetensors only.
 """
 
+import contextlib
 import hashlib
 import logging
 import pickle
@@ -12,7 +13,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from safetensors.torch import load_file
@@ -21,8 +22,9 @@ from torchvision.models import WeightsEnum
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from stages.backbone.download import DownloadError, download
+from stages.backbone.hub import fetch_from_hub
 from stages.core.errors import StageError
-from stages.core.networks.backbone import Backbone
+from stages.core.networks.backbone import Backbone, HubWeights, State
 from stages.core.networks.registry import build_backbone, find_library
 
 # Wrappers under which training scripts keep the state dict, and prefixes that they leave on its keys.
@@ -34,15 +36,15 @@ RANDOM_BRANCH_SCALE = 0.1
 FLOATS = {torch.float64, torch.float32, torch.float16, torch.bfloat16}
 
 log = logging.getLogger(__name__)
-State = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the weights came from: their name, their address or path, and what the user must know."""
+    """Where the weights came from: their name, their address or path, the file's SHA-256, what the user must know."""
 
     weights: str
     source: str
+    digest: str | None = None
     warning: str | None = None
 
 
@@ -54,7 +56,7 @@ def get_backbone(arch: str, weights: str, *, random_state: int, timeout_s: float
     arch
         As for `registry.build_backbone`.
     weights
-        auto, random, a member of the network's weights enum in torchvision, or a path.
+        auto, random, a member of the network's weights enum in torchvision, a tag of timm, or a path.
     random_state
         Seed of random weights.
     timeout_s
@@ -68,36 +70,44 @@ def get_backbone(arch: str, weights: str, *, random_state: int, timeout_s: float
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(random_state)
         backbone = build_backbone(arch, weights=weights)
-    pretrained = backbone.pretrained
+    pretrained, hub = backbone.pretrained, backbone.hub
     if Path(weights).suffix in (".pth", ".pt", ".safetensors"):
-        return _load(backbone, read_weights(Path(weights), backbone)), Provenance(Path(weights).name, weights)
+        state = read_weights(Path(weights), backbone)
+        return _load(backbone, state), Provenance(Path(weights).name, weights, _digest(Path(weights)))
     if weights == "auto" and backbone.has_weights:
         check_finite(backbone.network.state_dict(), arch)
         return backbone, Provenance("its own", arch)
     if weights == "random" and not backbone.has_weights:
         return _random(backbone), Provenance("random", f"seed {random_state}")
-    if weights == "auto" and pretrained is not None:
-        return _pretrained_or_random(backbone, pretrained.DEFAULT, random_state, timeout_s)
+    if weights == "auto" and (pretrained is not None or hub is not None):
+        return _pretrained_or_random(backbone, random_state, timeout_s)
     if pretrained is not None and weights in pretrained.__members__:
         return _pretrained(backbone, pretrained[weights])
-    allowed = find_library(arch).load().explain_weights(backbone)
-    raise StageError(f"backbone.weights is {weights!r}; allowed for {arch}: {allowed}")
+    if hub is not None and weights == hub.name:
+        return _named_from_hub(backbone, hub)
+    _refuse_name(backbone, weights)
 
 
-def _pretrained_or_random(
-    backbone: Backbone, weights: WeightsEnum, random_state: int, timeout_s: float
-) -> tuple[Backbone, Provenance]:
+def _refuse_name(backbone: Backbone, weights: str) -> NoReturn:
+    allowed = find_library(backbone.arch).load().explain_weights(backbone)
+    raise StageError(f"backbone.weights is {weights!r}; allowed for {backbone.arch}: {allowed}")
+
+
+def _pretrained_or_random(backbone: Backbone, random_state: int, timeout_s: float) -> tuple[Backbone, Provenance]:
+    """Fetch the best pretrained weights within the limit. What a longer wait would not change is still an error."""
     try:
-        _fetch_within(weights, timeout_s)
-        return _pretrained(backbone, weights)
-    except (DownloadError, StageError) as error:
+        if backbone.hub is not None:
+            return _from_hub(backbone, backbone.hub, timeout_s)
+        assert backbone.pretrained is not None
+        return _pretrained_within(backbone, backbone.pretrained.DEFAULT, timeout_s)
+    except DownloadError as error:
         warning = (
             "The backbone has random weights, because the pretrained ones could not be fetched "
             f"({error}). Random features know colours and textures but no objects: expect scores far below those of "
             "pretrained weights, and compare them with nothing published."
         )
         log.warning("%s", warning)
-        return _random(backbone), Provenance("random", f"seed {random_state}", warning)
+        return _random(backbone), Provenance("random", f"seed {random_state}", warning=warning)
 
 
 def _random(backbone: Backbone) -> Backbone:
@@ -113,6 +123,31 @@ def _random(backbone: Backbone) -> Backbone:
     return backbone
 
 
+def _named_from_hub(backbone: Backbone, hub: HubWeights) -> tuple[Backbone, Provenance]:
+    try:
+        return _from_hub(backbone, hub, timeout_s=None)
+    except DownloadError as error:
+        raise StageError(
+            f"{hub.name} of {backbone.arch} could not be fetched: {error}; "
+            "download it elsewhere and set backbone.weights to the file"
+        ) from None
+
+
+def _from_hub(backbone: Backbone, hub: HubWeights, timeout_s: float | None) -> tuple[Backbone, Provenance]:
+    file = fetch_from_hub(hub.repository, hub.filename, revision=hub.revision, timeout_s=timeout_s)
+    source = f"{hub.repository}@{file.commit}/{hub.filename}"
+    state = _fitted(_read_state(file.path), backbone, source)
+    return _load(backbone, state), Provenance(hub.name, source, file.digest)
+
+
+def _pretrained_within(backbone: Backbone, weights: WeightsEnum, timeout_s: float) -> tuple[Backbone, Provenance]:
+    _fetch_within(weights, timeout_s)
+    try:
+        return _pretrained(backbone, weights)
+    except StageError as error:
+        raise DownloadError(str(error)) from None
+
+
 def _pretrained(backbone: Backbone, weights: WeightsEnum) -> tuple[Backbone, Provenance]:
     path = _cached_path(weights)
     if path.exists() and not _is_whole(path):
@@ -124,7 +159,8 @@ def _pretrained(backbone: Backbone, weights: WeightsEnum) -> tuple[Backbone, Pro
             f"{weights.name} could not be fetched from {weights.url}: {_one_line(error)}; "
             f"download it elsewhere and set backbone.weights to the file"
         ) from None
-    return _load(backbone, _fitted(state, backbone, weights.url)), Provenance(weights.name, weights.url)
+    fitted = _fitted(state, backbone, weights.url)
+    return _load(backbone, fitted), Provenance(weights.name, weights.url, _digest(path))
 
 
 def _load(backbone: Backbone, state: State) -> Backbone:
@@ -146,10 +182,15 @@ def _cached_path(weights: WeightsEnum) -> Path:
 def _is_whole(path: Path) -> bool:
     """Whether a file of torch's cache is there and has the digest in its name."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest().startswith(_digest_prefix(path))
+        return _digest(path).startswith(_digest_prefix(path))
     except OSError:
         return False
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest_prefix(path: Path) -> str:
@@ -222,7 +263,11 @@ def _fitted(state: State, backbone: Backbone, source: str) -> State:
     for prefix in PREFIXES:
         if not any(key.startswith(prefix) for key in expected) and all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}
-    state = {key: value for key, value in state.items() if not key.startswith(backbone.classifier_keys)}
+    state = _without_classifier(state, backbone)
+    if backbone.convert is not None and set(state) != set(expected):
+        # Another layout of keys than any that it knows makes timm's conversion raise anything.
+        with contextlib.suppress(Exception):
+            state = _without_classifier(backbone.convert(dict(state)), backbone)
     # torchvision's DenseNet files are older than its rule that a module's name has no dot in it.
     state = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", key): value for key, value in state.items()}
     # Files older than torch 0.4.1 have no count of batches, which evaluation does not use.
@@ -239,6 +284,10 @@ def _fitted(state: State, backbone: Backbone, source: str) -> State:
     fitted = {key: state[key].to(value.dtype).contiguous() for key, value in expected.items()}
     check_finite(fitted, source)
     return fitted
+
+
+def _without_classifier(state: State, backbone: Backbone) -> State:
+    return {key: value for key, value in state.items() if not key.startswith(backbone.classifier_keys)}
 
 
 def check_finite(state: Mapping[str, torch.Tensor], source: str) -> None:

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from cache.atomic import write_text
 from stages.core.errors import StageError
 from stages.core.images.transform import Interpolation
-from stages.core.networks.backbone import Backbone, NativeInput
+from stages.core.networks.backbone import Backbone, NativeInput, Pooled
 from stages.core.networks.feature_extractor import FeatureExtractor
 from stages.core.networks.registry import build_backbone, find_library
 from stages.core.records.artefacts import BACKBONE_CARD, BACKBONE_WEIGHTS
@@ -40,12 +40,14 @@ class BackboneCard:
         What the user of a score must know, or None.
     digest
         SHA-256 of the file of weights, hexadecimal.
+    source_digest
+        That of the file that the weights were read from, or None if there was none.
     code_digest
         SHA-256 of the file that defines a user's own network.
     channels, map_size
         Of the last feature map: channels, and `(height, width)`; the size is `map` in the file.
-    prefix_tokens
-        As in `Backbone`.
+    prefix_tokens, pooled
+        As in `Backbone`. Cards written before `pooled` was recorded are of means.
     native_input
         The input that the network was made for; `transform` in the file.
     random_state, calibrated_on_images
@@ -74,6 +76,8 @@ class BackboneCard:
     finetuned_on: Mapping[str, Any] | None
     torch_version: str | None
     torchvision_version: str | None
+    source_digest: str | None = None
+    pooled: Pooled = "mean"
     others: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -83,12 +87,14 @@ class BackboneCard:
             "weights": self.weights,
             "requested": self.requested,
             "source": self.source,
+            "source_digest": self.source_digest,
             "warning": self.warning,
             "digest": self.digest,
             "code_digest": self.code_digest,
             "channels": self.channels,
             "map": list(self.map_size),
             "prefix_tokens": self.prefix_tokens,
+            "pooled": self.pooled,
             "transform": self.native_input.as_json(),
             "random_state": self.random_state,
             "calibrated_on_images": self.calibrated_on_images,
@@ -118,6 +124,8 @@ class BackboneCard:
             finetuned_on=values["finetuned_on"],
             torch_version=values.get("torch"),
             torchvision_version=values.get("torchvision"),
+            source_digest=values.get("source_digest"),
+            pooled=values.get("pooled", "mean"),
         )
         return replace(card, others={key: value for key, value in values.items() if key not in card.as_json()})
 
@@ -145,7 +153,7 @@ def read_card(weights: Path) -> BackboneCard:
 def _check_values(card: BackboneCard) -> None:
     """Refuse values that extraction cannot compute with: ValueError, or TypeError where one has no parts."""
     native_input = card.native_input
-    for size in (card.channels, native_input.resize_px, native_input.crop_px, *card.map_size):
+    for size in (card.channels, native_input.resize_px, native_input.crop_px, native_input.multiple_px, *card.map_size):
         if type(size) is not int or not 0 < size < 2**31:
             raise ValueError(f"{size!r} is no size")
     for text in (card.arch, card.weights, card.digest, card.code_digest or ""):
@@ -156,6 +164,8 @@ def _check_values(card: BackboneCard) -> None:
             raise ValueError(f"{number!r} is no mean or standard deviation")
     if native_input.interpolation not in get_args(Interpolation) or type(native_input.fixed_px) is not bool:
         raise ValueError("`transform` names no known interpolation or size")
+    if card.pooled not in get_args(Pooled):
+        raise ValueError(f"{card.pooled!r} is no way to pool")
     if card.prefix_tokens is not None and type(card.prefix_tokens) is not int:
         raise ValueError(f"{card.prefix_tokens!r} is no number of tokens")
     if card.finetuned_on is not None and not isinstance(card.finetuned_on["target"], str):
@@ -220,7 +230,12 @@ def load_backbone(weights: Path, *, arch: str) -> Backbone:
             f"{weights} does not fit {arch} any more ({str(error).splitlines()[0]}): "
             "run `pipeline prepare-backbone` again"
         ) from None
-    return backbone
+    if card.pooled not in ("mean", backbone.pooled):
+        raise StageError(
+            f"{weights} was prepared with pooling {card.pooled!r}, which {arch} has no more: "
+            "run `pipeline prepare-backbone` again"
+        )
+    return replace(backbone, pooled=card.pooled)
 
 
 def load_extractor(

@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from stages.core.errors import StageError
-from stages.core.networks.backbone import Backbone, NativeInput, forward_features
+from stages.core.networks.backbone import Backbone, NativeInput, forward_features, pool_features
 from stages.core.networks.fused import can_fuse, fuse_residual_blocks
 
 # Raised when the code of the forward pass changes values: features cached under another number are not used.
@@ -42,14 +42,14 @@ def to_map(features: torch.Tensor, prefix_tokens: int | None) -> torch.Tensor:
     """Bring a network's output into one form: `(n, channels, h, w)`.
 
     A sequence `(n, prefix_tokens + patches, channels)` is a square grid of patches, row by row, after some class or
-    register tokens. Those belong to no place in the image and are dropped.
+    register tokens. Those belong to no place in the image and are left out of the map.
 
     Parameters
     ----------
     features
         A map, which is returned unchanged, or a sequence.
     prefix_tokens
-        How many to drop; None drops as many as leave the largest square.
+        How many to leave out; None leaves out as many as make the rest the largest square.
 
     Raises
     ------
@@ -91,7 +91,7 @@ class FeatureExtractor(nn.Module):
     backbone
         From `registry.build_backbone`, with its weights loaded.
     tokens
-        1 for the pooled vector, g² for the last map pooled to a g x g grid and read row by row.
+        1 for the pooled vector (`Backbone.pooled`), g² for the last map pooled to a g x g grid and read row by row.
     pooled_token
         Put the pooled vector before the grid.
     dtype
@@ -107,7 +107,7 @@ class FeatureExtractor(nn.Module):
         super().__init__()
         folded = fold_batch_norm(backbone.network.eval())
         self.network: nn.Module = folded.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.prefix_tokens = backbone.prefix_tokens
+        self.prefix_tokens, self.pooled = backbone.prefix_tokens, backbone.pooled
         self.grids = [1, math.isqrt(tokens)] if pooled_token else [math.isqrt(tokens)]
         self.dtype = dtype
         # Buffers, to be on the device beforehand: a CUDA graph cannot record a copy to it.
@@ -125,8 +125,11 @@ class FeatureExtractor(nn.Module):
         """Map `(n, 3, h, w)` uint8 pixels to `(n, tokens, channels)` float32 features."""
         # One after the other: torch changes type and layout at once in twice the time.
         inputs = scale(pixels, self.mean, self.std).to(self.dtype).contiguous(memory_format=torch.channels_last)
-        maps = to_map(forward_features(self.network, inputs).float(), self.prefix_tokens)
+        features = forward_features(self.network, inputs)
+        maps = to_map(features.float(), self.prefix_tokens)
         tokens = [F.adaptive_avg_pool2d(maps, grid).flatten(2) for grid in self.grids]
+        if self.pooled != "mean" and self.grids[0] == 1:
+            tokens[0] = pool_features(self.network, features).float().unsqueeze(2)
         return torch.cat(tokens, dim=2).transpose(1, 2).contiguous()
 
 

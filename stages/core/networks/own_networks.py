@@ -12,6 +12,8 @@ patches, row by row, after any class or register tokens). These attributes of th
     interpolation      how images are resized: "bilinear" (default) or "bicubic"
     fixed_px           True where it takes no other size than crop_px
     prefix_tokens      class and register tokens at the start of a sequence; derived from its length unless given
+    pool_features      a method from what forward_features gave to the pooled vectors, (n, channels); the mean of the
+                       patches unless given
 """
 
 import hashlib
@@ -52,6 +54,7 @@ def build(arch: str, weights: str) -> Backbone:
         network=network,
         native_input=_native_input(arch, network),
         prefix_tokens=getattr(network, "prefix_tokens", None),
+        pooled="own" if hasattr(network, "pool_features") else "mean",
         has_weights=True,
         may_skip_layers=True,
         code_digest=_digest_of_code(function),

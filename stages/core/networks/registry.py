@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 from stages.core.errors import StageError
+from stages.core.networks.presets import PRESETS
 
 if TYPE_CHECKING:
     from stages.core.networks.backbone import Backbone
@@ -54,6 +55,9 @@ class NetworkLibrary:
 
 # The first library whose pattern matches a name builds it.
 LIBRARIES = {
+    "preset": NetworkLibrary(
+        title=f"a preset ({', '.join(PRESETS)})", names="|".join(PRESETS), module="stages.core.networks.timm_networks"
+    ),
     "torchvision": NetworkLibrary(
         title="the name of a torchvision network",
         names=r"\w+",
@@ -79,6 +83,8 @@ def find_library(arch: str) -> NetworkLibrary:
     --------
     >>> find_library("timm:vit_tiny_patch16_224").title
     'timm:NAME'
+    >>> find_library("dinov2_b14") is LIBRARIES["preset"]
+    True
     >>> find_library("my_models.small:network").title
     'package.module:function'
     """
@@ -100,9 +106,9 @@ def build_backbone(arch: str, *, weights: str = "auto") -> "Backbone":
     Parameters
     ----------
     arch
-        A torchvision classification network's name, `timm:NAME`, or `package.module:function`.
+        A preset, a torchvision classification network's name, `timm:NAME`, or `package.module:function`.
     weights
-        Which weights it will get: some of torchvision's were trained for another input than others.
+        Which weights it will get: some were trained for another input than others.
 
     Raises
     ------

@@ -15,6 +15,7 @@ from torchvision.models import WeightsEnum
 from stages.core.errors import StageError
 from stages.core.images.transform import Interpolation
 from stages.core.networks.backbone import WEIGHT_FILES, Backbone, NativeInput
+from stages.core.networks.presets import PRESETS
 from stages.core.networks.registry import arch_forms
 
 # What follows the last feature map, and the auxiliary classifiers used in training, by torchvision's names.
@@ -29,7 +30,7 @@ def build(arch: str, weights: str) -> Backbone:
     """Build a network by its name; see `registry.LibraryModule`."""
     names = torchvision.models.list_models(module=torchvision.models)
     if arch not in names:
-        near = difflib.get_close_matches(arch, names, n=3)
+        near = difflib.get_close_matches(arch, [*PRESETS, *names], n=3)
         raise StageError(
             f"backbone.arch is {arch!r}, which is not a classification network of torchvision"
             + (f" (is it {', '.join(near)}?)" if near else "")
@@ -39,11 +40,13 @@ def build(arch: str, weights: str) -> Backbone:
     member = pretrained.__members__.get(weights, pretrained.DEFAULT)
     native_input = _native_input(arch, member)
     network = _untrained(arch, native_input.crop_px)
+    has_class_token = isinstance(network, torchvision.models.VisionTransformer)
     return Backbone(
         arch=arch,
         network=trunk(network),
         native_input=native_input,
-        prefix_tokens=1 if isinstance(network, torchvision.models.VisionTransformer) else 0,
+        prefix_tokens=int(has_class_token),
+        pooled="class_token" if has_class_token else "mean",
         classifier_keys=tuple(f"{name}." for name in sorted(AFTER_THE_MAP)),
         pretrained=pretrained,
     )
@@ -113,3 +116,7 @@ class VisionTransformerTrunk(nn.Module):
         sequence = torch.cat([self.class_token.expand(len(patches), -1, -1), patches], dim=1)
         features: torch.Tensor = self.encoder(sequence)
         return features
+
+    def pool_features(self, features: torch.Tensor) -> torch.Tensor:
+        """Take the class token, `(n, channels)`, which torchvision's own classifier reads."""
+        return features[:, 0]
